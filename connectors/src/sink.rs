@@ -1,0 +1,99 @@
+//! The contract of sinks.
+//!
+//! A sink is opened before the first row enters, so that a wrong layout or a missing right is told
+//! at once. It gets every epoch's consolidated changes of its views, in epoch order, and is told
+//! when a finite run has ended. The same epoch twice counts once. What it hasn't been told to
+//! finish must not look finished: files get their names last.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use types::options::{OptionSpec, Problem, Settings};
+use types::relations::RelationKind;
+use types::{Changes, Epoch, Names, Schema};
+
+use crate::error::ConnectError;
+
+/// A kind of sink that configs can name.
+pub struct SinkKind {
+    /// `type = "jsonl"`.
+    pub name: &'static str,
+    /// What it writes, in a line.
+    pub help: &'static str,
+    /// Its options, beside `views`.
+    pub options: &'static [OptionSpec],
+    /// Finds what is wrong with the options, offline.
+    pub check: fn(&Settings) -> Vec<Problem>,
+    /// Opens it.
+    pub open: fn(SinkContext) -> Result<Box<dyn Sink>, ConnectError>,
+}
+
+/// All kinds of sinks.
+pub static SINKS: &[SinkKind] = &[];
+
+/// A view as a sink sees it.
+#[derive(Clone, Debug)]
+pub struct SinkView {
+    /// Its name: `positions`, `positions.errors`.
+    pub name: String,
+    /// Its rows' type.
+    pub kind: RelationKind,
+    /// Its columns.
+    pub schema: Arc<Schema>,
+}
+
+/// What a sink is opened with.
+pub struct SinkContext {
+    /// The sink's name in the config.
+    pub name: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Its options.
+    pub settings: Settings,
+    /// The folder of the config file.
+    pub base: PathBuf,
+    /// The views that it writes.
+    pub views: Vec<SinkView>,
+    /// The dictionary.
+    pub names: Arc<Names>,
+    /// Whether all sources end.
+    pub is_finite: bool,
+}
+
+/// The changes of one epoch.
+#[derive(Clone, Debug)]
+pub struct EpochChanges {
+    /// Which epoch.
+    pub epoch: Epoch,
+    /// Consolidated changes, one for each view of the sink, in the order of [`SinkContext::views`].
+    pub views: Vec<Arc<Changes>>,
+}
+
+/// Something that takes changes to the outside.
+pub trait Sink: Send {
+    /// Takes the changes of one epoch; epochs come in order, each once.
+    ///
+    /// # Errors
+    /// Where the sink can't go on.
+    fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError>;
+
+    /// Hands over what is held back, now that no epoch follows for a while; called when the input
+    /// pauses, and before `finish`.
+    ///
+    /// # Errors
+    /// Where the sink can't go on.
+    fn flush(&mut self) -> Result<(), ConnectError>;
+
+    /// Ends a finite run: all epochs were written.
+    ///
+    /// # Errors
+    /// Where the sink can't go on.
+    fn finish(&mut self) -> Result<SinkReport, ConnectError>;
+}
+
+/// What a sink did, for the run's summary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkReport {
+    /// A line for each thing written: a file or table and its rows.
+    pub lines: Vec<String>,
+}

@@ -1,0 +1,187 @@
+//! The contract of finite sources, and how a source's columns become those of a relation.
+//!
+//! A source gives streams (one a file). A stream gives rows in the order of its `order`; each row
+//! is a draft or a reject, with its place and bytes, so that whoever refuses it later can still say
+//! where it stood. A stream never panics on input. It ends with an error only where nothing
+//! sensible can be read any more (a damaged gzip, a header without a column).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use types::event::Draft;
+use types::options::OptionSpec;
+use types::relations::InputColumn;
+use types::{Reject, Rounding, VenueTime};
+
+use crate::error::ConnectError;
+
+/// A kind of source that configs can name.
+pub struct SourceKind {
+    /// `type = "csv"`.
+    pub name: &'static str,
+    /// What it reads, in a line.
+    pub help: &'static str,
+    /// Its options, beside those of every source.
+    pub options: &'static [OptionSpec],
+    /// Which reader it is.
+    pub format: Format,
+}
+
+/// All kinds of sources.
+pub static SOURCES: &[SourceKind] = &[];
+
+/// How a file is cut into rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated values with a header line.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// The order in which a file's rows enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As they stand.
+    Arrival,
+    /// Backwards.
+    NewestFirst,
+    /// By event time, then by row.
+    Unsorted,
+}
+
+/// A file source as used: nothing left to look up but the file's own header.
+#[derive(Clone, Debug)]
+pub struct FileSource {
+    /// Its name in the config.
+    pub name: String,
+    /// How its files are cut into rows.
+    pub format: Format,
+    /// The folder of the config file.
+    pub base: PathBuf,
+    /// Path or glob pattern as written in the config.
+    pub path: String,
+    /// The order in which rows enter.
+    pub order: Order,
+    /// The relation's columns; a draft has one cell for each.
+    pub columns: Arc<[InputColumn]>,
+    /// Indices of `columns` that make identity and key: all that is read of a bust, beside
+    /// `revision`.
+    pub key_columns: Vec<usize>,
+    /// How each mapped column is read. A relation's column that isn't here is taken from the
+    /// source's column of that name, if there is one, read plainly.
+    pub mapping: BTreeMap<usize, Mapping>,
+    /// How the operation is read; `None`: a source column named `op` if there is one, else all are
+    /// inserts.
+    pub op: Option<Mapping>,
+    /// Source columns that stand for `id`.
+    pub identity: Vec<String>,
+    /// Set as the internal column `quote_asset` of each row.
+    pub quote_asset: Option<String>,
+}
+
+/// How one column of the relation is read.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    /// Where its text comes from.
+    pub from: From,
+    /// Replaces texts; one that isn't listed goes to quarantine.
+    pub values: Option<BTreeMap<String, String>>,
+    /// How a time is written.
+    pub time: TimeFormat,
+    /// What becomes of more than 9 decimals.
+    pub rounding: Rounding,
+    /// Decimal places that an integer stands for: value x 10^-scale.
+    pub scale: u8,
+    /// Whether empty, `NA`, `NaN` and null mean null.
+    pub optional: bool,
+}
+
+impl Mapping {
+    /// Reads a source column plainly.
+    pub fn plain(from: From) -> Self {
+        Self {
+            from,
+            values: None,
+            time: TimeFormat::Rfc3339,
+            rounding: Rounding::Exact,
+            scale: 0,
+            optional: false,
+        }
+    }
+}
+
+/// Where a column's text comes from.
+#[derive(Clone, Debug)]
+pub enum From {
+    /// A source column; in JSON a member of the object.
+    Column(String),
+    /// The same text for each row.
+    Constant(String),
+    /// An expression over the source's columns, all of them texts.
+    Expr(String),
+    /// A JSON pointer (`/data/p`).
+    Pointer(String),
+    /// The file's name without its extensions.
+    FileStem,
+}
+
+/// How a time is written.
+#[derive(Clone, Debug)]
+pub enum TimeFormat {
+    /// RFC 3339.
+    Rfc3339,
+    /// A whole or decimal number of these units (in nanoseconds) since 1970.
+    Unit(i64),
+    /// strftime, in a zone (`+05:30`, `Europe/Berlin`); UTC by default.
+    Strftime {
+        /// The format.
+        format: String,
+        /// The zone's name or offset.
+        zone: Option<String>,
+    },
+}
+
+/// One row as read. Recycled: a stream overwrites it.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// The row's number in its file, from 1, as the file stands.
+    pub row: u64,
+    /// The line where it starts, from 1.
+    pub line: u64,
+    /// The row's columns.
+    pub draft: Draft,
+    /// Why it can't be used, and the source's column, where one is to blame.
+    pub reject: Option<(Reject, Option<String>)>,
+    /// Its bytes as they stand in the file.
+    pub bytes: Vec<u8>,
+}
+
+impl Record {
+    /// The event time that moves the merge: of readable inserts and corrects.
+    pub fn event_time(&self, column: Option<usize>) -> Option<VenueTime> {
+        if self.reject.is_some() || self.draft.op == types::Op::Bust {
+            return None;
+        }
+        match self.draft.cells.get(column?)? {
+            types::event::Cell::Time(time) => Some(*time),
+            _ => None,
+        }
+    }
+}
+
+/// The rows of one file.
+pub trait RowStream: Send {
+    /// The path as written in the config: for a glob, the pattern's folder and the file's name.
+    fn path(&self) -> &str;
+
+    /// Reads the next row into `record`; false at the end.
+    ///
+    /// # Errors
+    /// Where the file can't be read any further: names path and place.
+    fn next(&mut self, record: &mut Record) -> Result<bool, ConnectError>;
+
+    /// Bytes of the file read so far, and its length, for progress.
+    fn progress(&self) -> (u64, u64);
+}

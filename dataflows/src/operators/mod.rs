@@ -1,0 +1,35 @@
+//! The operators: the list, and what each must say of itself.
+
+pub mod epochs;
+
+use types::options::{OptionSpec, Problem, Settings};
+
+use crate::plan::{Output, PlanBuilder, Prepared};
+
+/// Something that makes a view from relations and other views.
+pub trait Operator: Sync {
+    /// Its name in a config: `op = "avg_cost"`.
+    fn name(&self) -> &'static str;
+
+    /// What a row of it means, in a line.
+    fn help(&self) -> &'static str;
+
+    /// Its options. Those of kind [`types::options::OptionKind::Input`] are what it reads.
+    fn options(&self) -> &'static [OptionSpec];
+
+    /// The outputs, as far as they are known even where options are wrong.
+    fn outputs(&self, settings: &Settings, plan: &PlanBuilder) -> Option<Vec<Output>>;
+
+    /// Settles the options against what is read.
+    ///
+    /// # Errors
+    /// All problems. None, where the only thing wrong is a view that it reads.
+    fn prepare(
+        &self,
+        settings: &Settings,
+        plan: &mut PlanBuilder,
+    ) -> Result<Prepared, Vec<Problem>>;
+}
+
+/// All operators that views can name.
+pub static OPERATORS: &[&dyn Operator] = &[];

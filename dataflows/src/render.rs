@@ -1,0 +1,1 @@
+//! Plan -> timely dataflow: one walk.

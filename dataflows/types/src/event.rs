@@ -1,0 +1,180 @@
+//! Events: what enters, before and after it is understood.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::VenueTime;
+
+/// What an event does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Op {
+    /// Adds a row.
+    Insert,
+    /// Puts a whole row in the place of the one with its identity; needs none before it.
+    Correct,
+    /// Removes the row with its identity.
+    Bust,
+}
+
+/// One change of an input relation. A bust carries identity and key; its other columns are
+/// never read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Event<R> {
+    /// What it does.
+    pub op: Op,
+    /// Which of several states of the row this is; a bust "for good" has [`FOR_GOOD`].
+    pub revision: u64,
+    /// The row.
+    pub row: R,
+}
+
+/// The revision of a bust without one: it removes the event for good.
+pub const FOR_GOOD: u64 = u64::MAX;
+
+/// Why an input went to quarantine. The names are part of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The row can't be read: wrong number of fields, no JSON, no UTF-8.
+    UnreadableRow,
+    /// A column that the relation needs is empty, null or not there.
+    MissingValue,
+    /// A text isn't a number.
+    NotANumber,
+    /// More than 9 decimals and no `round`.
+    TooManyDecimals,
+    /// A number too large for its column.
+    OutOfRange,
+    /// A text isn't a time in the column's format.
+    NotATime,
+    /// A time before 1990 or from 2100 on.
+    TimeOutOfRange,
+    /// A size that isn't above zero, for a kind that moves quantity.
+    SizeNotPositive,
+    /// Notional over size reaches 1e9.
+    PriceOutOfRange,
+    /// A side that is neither buy nor sell.
+    UnknownSide,
+    /// A kind that the ledger doesn't know.
+    UnknownKind,
+    /// A word that the column doesn't take.
+    UnknownValue,
+    /// The same identity, revision and operation came before with other content.
+    IdentityConflict,
+}
+
+impl Reason {
+    /// The reason's code in quarantine files and summaries.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UnreadableRow => "unreadable_row",
+            Self::MissingValue => "missing_value",
+            Self::NotANumber => "not_a_number",
+            Self::TooManyDecimals => "too_many_decimals",
+            Self::OutOfRange => "out_of_range",
+            Self::NotATime => "not_a_time",
+            Self::TimeOutOfRange => "time_out_of_range",
+            Self::SizeNotPositive => "size_not_positive",
+            Self::PriceOutOfRange => "price_out_of_range",
+            Self::UnknownSide => "unknown_side",
+            Self::UnknownKind => "unknown_kind",
+            Self::UnknownValue => "unknown_value",
+            Self::IdentityConflict => "identity_conflict",
+        }
+    }
+}
+
+/// An input that goes to quarantine: why, and which column of the relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Why.
+    pub reason: Reason,
+    /// The relation's column, where one is to blame.
+    pub column: Option<Cow<'static, str>>,
+    /// What was found, for people.
+    pub detail: String,
+}
+
+impl Reject {
+    /// Makes a reject that blames a column.
+    pub fn of(reason: Reason, column: &'static str, detail: impl Into<String>) -> Self {
+        Self { reason, column: Some(Cow::Borrowed(column)), detail: detail.into() }
+    }
+}
+
+/// A cell of a row that is read but not yet interned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cell {
+    /// Not mapped, empty or null.
+    #[default]
+    Null,
+    /// A text: a range of the draft's bytes.
+    Text(u32, u32),
+    /// A number x 1e9.
+    Nano(i128),
+    /// A 64-bit integer without sign.
+    Count(u64),
+    /// A time.
+    Time(VenueTime),
+    /// True or false.
+    Bool(bool),
+}
+
+/// A row as a reader made it: one cell for each input column of its relation, and the operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// What the event does.
+    pub op: Op,
+    /// One for each of the relation's input columns.
+    pub cells: Vec<Cell>,
+    /// The texts, one after the other.
+    pub text: String,
+    /// Whether the column `seq` came from the source, so that it is content.
+    pub seq_is_mapped: bool,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self { op: Op::Insert, cells: Vec::new(), text: String::new(), seq_is_mapped: false }
+    }
+}
+
+impl Draft {
+    /// Empties the draft for a relation with this many columns.
+    pub fn reset(&mut self, n_columns: usize) {
+        self.op = Op::Insert;
+        self.cells.clear();
+        self.cells.resize(n_columns, Cell::Null);
+        self.text.clear();
+        self.seq_is_mapped = false;
+    }
+
+    /// Sets a cell.
+    ///
+    /// # Panics
+    /// If the column is beyond those of [`Draft::reset`].
+    pub fn set(&mut self, column: usize, cell: Cell) {
+        self.cells[column] = cell;
+    }
+
+    /// Sets a cell to a text.
+    ///
+    /// # Panics
+    /// If the column is beyond those of [`Draft::reset`], or the texts pass 4 GiB.
+    pub fn set_text(&mut self, column: usize, text: &str) {
+        let start = u32::try_from(self.text.len()).expect("a row is far below 4 GiB");
+        self.text.push_str(text);
+        let end = u32::try_from(self.text.len()).expect("a row is far below 4 GiB");
+        self.cells[column] = Cell::Text(start, end);
+    }
+
+    /// The text of a cell, `None` where it is null.
+    pub fn text(&self, column: usize) -> Option<&str> {
+        match self.cells.get(column)? {
+            Cell::Text(start, end) => {
+                self.text.get(usize::try_from(*start).ok()?..usize::try_from(*end).ok()?)
+            }
+            _ => None,
+        }
+    }
+}

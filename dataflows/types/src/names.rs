@@ -1,0 +1,147 @@
+//! The dictionary: texts to numbers at ingest, numbers to texts at the edges.
+
+use std::sync::{Arc, RwLock};
+
+use rustc_hash::FxHashMap;
+
+use crate::id::{AssetId, EventId, Sym};
+use crate::value::Text;
+
+/// The texts of all interned names. Only grows; read by every thread without a lock.
+#[derive(Debug, Default)]
+pub struct Names {
+    texts: boxcar::Vec<Text>,
+    assets: boxcar::Vec<(Sym, Sym)>,
+    /// Texts of digested event ids. Filled only where a view shows them, so the fold's runs don't
+    /// pay for it.
+    id_texts: RwLock<FxHashMap<EventId, Text>>,
+}
+
+impl Names {
+    /// The text of a name.
+    ///
+    /// # Panics
+    /// If the name isn't of this dictionary.
+    pub fn text(&self, sym: Sym) -> &Text {
+        &self.texts[usize::try_from(sym.index()).unwrap_or(usize::MAX)]
+    }
+
+    /// The venue of an asset, as a name.
+    ///
+    /// # Panics
+    /// If the asset isn't of this dictionary.
+    pub fn venue(&self, asset: AssetId) -> Sym {
+        self.pair(asset).0
+    }
+
+    /// The venue's own name of an asset.
+    ///
+    /// # Panics
+    /// If the asset isn't of this dictionary.
+    pub fn asset(&self, asset: AssetId) -> Sym {
+        self.pair(asset).1
+    }
+
+    /// The text of an event id: its digits, the text where it is kept, else 32 hex digits.
+    pub fn id_text(&self, id: EventId) -> Text {
+        if id.is_digest() {
+            let kept = self.id_texts.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(text) = kept.get(&id) {
+                return text.clone();
+            }
+        }
+        Text::from(id.to_string())
+    }
+
+    fn pair(&self, asset: AssetId) -> (Sym, Sym) {
+        self.assets[usize::try_from(asset.0).unwrap_or(usize::MAX)]
+    }
+}
+
+/// The only writer of a dictionary; it stands where order and epoch are given.
+#[derive(Debug, Default)]
+pub struct Interner {
+    names: Arc<Names>,
+    syms: FxHashMap<Text, Sym>,
+    assets: FxHashMap<(Sym, Sym), AssetId>,
+    keeps_id_texts: bool,
+}
+
+impl Interner {
+    /// Starts an empty dictionary; `keeps_id_texts` says whether a view shows the texts of ids.
+    pub fn new(keeps_id_texts: bool) -> Self {
+        Self { keeps_id_texts, ..Self::default() }
+    }
+
+    /// The dictionary for readers.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
+    /// Interns a text.
+    ///
+    /// # Panics
+    /// From the 2^32nd name on.
+    pub fn sym(&mut self, text: &str) -> Sym {
+        if let Some(sym) = self.syms.get(text) {
+            return *sym;
+        }
+        let text = Text::from(text);
+        let index = self.names.texts.push(text.clone());
+        let sym = Sym::from_index(u32::try_from(index).expect("fewer than 2^32 names"));
+        self.syms.insert(text, sym);
+        sym
+    }
+
+    /// Interns an asset of a venue.
+    ///
+    /// # Panics
+    /// From the 2^32nd asset on.
+    pub fn asset(&mut self, venue: &str, asset: &str) -> AssetId {
+        let pair = (self.sym(venue), self.sym(asset));
+        if let Some(id) = self.assets.get(&pair) {
+            return *id;
+        }
+        let index = self.names.assets.push(pair);
+        let id = AssetId(u32::try_from(index).expect("fewer than 2^32 assets"));
+        self.assets.insert(pair, id);
+        id
+    }
+
+    /// Makes an event id; keeps its text where a view shows it.
+    pub fn event_id(&mut self, text: &str) -> EventId {
+        let id = EventId::new(text);
+        if self.keeps_id_texts && id.is_digest() {
+            let mut kept =
+                self.names.id_texts.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            kept.entry(id).or_insert_with(|| Text::from(text));
+        }
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_keeps_its_name_and_venues_never_meet() {
+        let mut interner = Interner::new(false);
+        let (a, b) = (interner.asset("x", "BTC"), interner.asset("y", "BTC"));
+        assert_ne!(a, b);
+        assert_eq!(interner.asset("x", "BTC"), a);
+        let names = interner.names();
+        assert_eq!(names.text(names.venue(b)).as_str(), "y");
+        assert_eq!(names.asset(a), names.asset(b));
+    }
+
+    #[test]
+    fn texts_of_ids_are_kept_on_request_only() {
+        for (keeps, text) in [(true, "t/buy"), (false, "c8")] {
+            let mut interner = Interner::new(keeps);
+            let id = interner.event_id("t/buy");
+            assert_eq!(interner.names().id_text(id).as_str().starts_with(text), keeps);
+            assert_eq!(interner.names().id_text(EventId::new("12")).as_str(), "12");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The built-in relations and views, one file each: struct, key, schema, accessor.
+//!
+//! To add one: a file here with [`relation!`], a line in [`for_relations!`], and, if it is fed from
+//! outside, an [`Input`] with its columns.
+
+mod alerts;
+mod bars;
+mod fills;
+mod input;
+mod ledger;
+mod marks;
+mod quotes;
+mod settlements;
+mod trades;
+
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use alerts::{Alert, AlertState, Severity};
+pub use bars::Bar;
+pub use fills::{Fill, FillKind, Liquidity, Side};
+pub use input::{
+    Identity, Input, InputColumn, InputKind, content_digest, declared_inputs, place_columns,
+};
+pub use ledger::{Basis, Break, FoldError, Position, PositionStep};
+pub use marks::{Mark, Pnl, PnlNow, PositionPnl};
+pub use quotes::Quote;
+pub use settlements::Settlement;
+pub use trades::Trade;
+
+use crate::names::Names;
+use crate::schema::Schema;
+use crate::value::Value;
+
+/// A typed row: its key and its columns as values.
+pub trait Relation:
+    Clone + Ord + Hash + Debug + Send + Sync + Serialize + DeserializeOwned + 'static
+{
+    /// What tells rows apart; ordered by interned numbers, so never in an order that is shown.
+    type Key: Clone + Ord + Hash + Debug + Send + Sync + 'static;
+
+    /// The row's key.
+    fn key(&self, schema: &Schema) -> Self::Key;
+
+    /// The value of a column, by its index in the schema.
+    fn column(&self, index: usize, names: &Names) -> Value;
+}
+
+/// Declares a built-in relation: its struct (key fields first), its schema and its accessor. A
+/// column that one interned asset stands for is computed when it is read.
+macro_rules! relation {
+    (
+        $(#[$doc:meta])*
+        $name:ident {
+            key { $($(#[$kdoc:meta])* $key:ident: $ktype:ty),* $(,)? }
+            $($(#[$fdoc:meta])* $field:ident: $ftype:ty),* $(,)?
+        }
+        columns($n_key:expr, time $time:expr) {
+            $($column:ident: $kind:expr $(, $null:ident)? => |$row:ident, $names:ident| $get:expr;)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        pub struct $name {
+            $($(#[$kdoc])* pub $key: $ktype,)*
+            $($(#[$fdoc])* pub $field: $ftype,)*
+        }
+
+        impl $name {
+            /// The columns, key first.
+            pub fn schema() -> crate::schema::Schema {
+                let columns = vec![$(crate::schema::Column {
+                    name: std::borrow::Cow::Borrowed(stringify!($column)),
+                    kind: $kind,
+                    nullable: relation!(@null $($null)?),
+                }),*];
+                let time: Option<&str> = $time;
+                let time = time.and_then(|name| columns.iter().position(|c| c.name == name));
+                crate::schema::Schema { columns, n_key: $n_key, time }
+            }
+        }
+
+        impl crate::relations::Relation for $name {
+            type Key = ($($ktype,)*);
+
+            fn key(&self, _schema: &crate::schema::Schema) -> Self::Key {
+                ($(self.$key.clone(),)*)
+            }
+
+            fn column(&self, index: usize, names: &crate::names::Names) -> crate::value::Value {
+                const GET: &[fn(&$name, &crate::names::Names) -> crate::value::Value] =
+                    &[$(|$row, $names| crate::value::Value::from($get)),*];
+                GET.get(index).map_or(crate::value::Value::Null, |get| get(self, names))
+            }
+        }
+    };
+    (@null) => { false };
+    (@null null) => { true };
+}
+use relation;
+
+/// Calls a macro with the list of all relations and views: variant, row type.
+#[macro_export]
+macro_rules! for_relations {
+    ($callback:ident) => {
+        $callback! {
+            Fills($crate::relations::Fill),
+            Trades($crate::relations::Trade),
+            Quotes($crate::relations::Quote),
+            Settlements($crate::relations::Settlement),
+            Positions($crate::relations::Position),
+            Errors($crate::relations::FoldError),
+            Breaks($crate::relations::Break),
+            Bars($crate::relations::Bar),
+            Pnl($crate::relations::Pnl),
+            PositionPnl($crate::relations::PositionPnl),
+            PnlNow($crate::relations::PnlNow),
+            Alerts($crate::relations::Alert),
+            Rows($crate::Row),
+        }
+    };
+}
+
+/// Calls a macro with the list of the relations that are fed from outside: variant, row type.
+#[macro_export]
+macro_rules! for_inputs {
+    ($callback:ident) => {
+        $callback! {
+            Fills($crate::relations::Fill),
+            Trades($crate::relations::Trade),
+            Quotes($crate::relations::Quote),
+            Settlements($crate::relations::Settlement),
+            Rows($crate::Row),
+        }
+    };
+}
+
+/// Which relation or view a row belongs to.
+macro_rules! relation_kinds {
+    ($($variant:ident($row:ty),)*) => {
+        /// The type of a relation's or view's rows.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum RelationKind {
+            $(#[doc = concat!("Rows of [`", stringify!($row), "`].")] $variant,)*
+        }
+    };
+}
+for_relations!(relation_kinds);
+
+impl RelationKind {
+    /// The built-in relation with this name that sources may feed.
+    pub fn input(name: &str) -> Option<Self> {
+        match name {
+            "fills" => Some(Self::Fills),
+            "trades" => Some(Self::Trades),
+            "quotes" => Some(Self::Quotes),
+            "settlements" => Some(Self::Settlements),
+            _ => None,
+        }
+    }
+
+    /// The names of the built-in relations that sources may feed.
+    pub const INPUTS: &'static [&'static str] = &["fills", "trades", "quotes", "settlements"];
+
+    /// The schema of a built-in relation's rows; `None` for declared ones, which have their own.
+    pub fn schema(self) -> Option<Schema> {
+        match self {
+            Self::Fills => Some(Fill::schema()),
+            Self::Trades => Some(Trade::schema()),
+            Self::Quotes => Some(Quote::schema()),
+            Self::Settlements => Some(Settlement::schema()),
+            Self::Positions => Some(Position::schema()),
+            Self::Errors => Some(FoldError::schema()),
+            Self::Breaks => Some(Break::schema()),
+            Self::Bars => Some(Bar::schema()),
+            Self::Pnl => Some(Pnl::schema()),
+            Self::PositionPnl => Some(PositionPnl::schema()),
+            Self::PnlNow => Some(PnlNow::schema()),
+            Self::Alerts => Some(Alert::schema()),
+            Self::Rows => None,
+        }
+    }
+
+    /// The columns that sources may map onto; `schema` is that of a declared relation.
+    pub fn input_columns(self, schema: &Schema) -> Vec<InputColumn> {
+        match self {
+            Self::Fills => fills::COLUMNS.to_vec(),
+            Self::Trades => trades::COLUMNS.to_vec(),
+            Self::Quotes => quotes::COLUMNS.to_vec(),
+            Self::Settlements => settlements::COLUMNS.to_vec(),
+            _ => declared_inputs(schema),
+        }
+    }
+
+    /// Whether rows of this relation can be corrected and removed.
+    pub const fn has_corrections(self) -> bool {
+        !matches!(self, Self::Quotes)
+    }
+
+    /// Whether at most one row of a key is held after each epoch. Quotes follow one another.
+    pub const fn is_keyed(self) -> bool {
+        !matches!(self, Self::Quotes)
+    }
+}

@@ -1,0 +1,198 @@
+//! `Value`: what a column holds when it leaves its struct. Totally ordered, one spelling a value.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::fixed::{Money, Price, Size};
+use crate::number::Decimal;
+use crate::time::VenueTime;
+
+/// A text that is cheap to clone: a word of the program, or shared.
+#[derive(Clone)]
+pub enum Text {
+    /// A word of the program.
+    Word(&'static str),
+    /// A text that came from outside.
+    Shared(Arc<str>),
+}
+
+impl Text {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Word(word) => word,
+            Self::Shared(text) => text,
+        }
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::Shared(text.into())
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::Shared(text.into())
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl Borrow<str> for Text {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_str().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// A float that is never NaN nor infinite and has one zero: features and scores, never money.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Float(f64);
+
+impl Float {
+    /// Takes a finite number; `None` for NaN and the infinities.
+    pub fn new(number: f64) -> Option<Self> {
+        // -0.0 and 0.0 are one value, spelt one way.
+        number.is_finite().then_some(Self(if number == 0.0 { 0.0 } else { number }))
+    }
+
+    /// The number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Eq for Float {}
+
+impl PartialOrd for Float {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Float {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl Hash for Float {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+/// What a column holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Value {
+    /// Nothing.
+    Null,
+    /// Yes or no.
+    Bool(bool),
+    /// Any number that isn't a float, counts included.
+    Number(Decimal),
+    /// A feature or score.
+    Float(Float),
+    /// An event time.
+    Time(VenueTime),
+    /// A text.
+    Text(Text),
+}
+
+impl Value {
+    /// A word of the program as a value.
+    pub const fn word(word: &'static str) -> Self {
+        Self::Text(Text::Word(word))
+    }
+
+    /// Whether this is null.
+    pub const fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+}
+
+/// Says how a plain type becomes a value.
+macro_rules! into_value {
+    ($($type:ty => |$v:ident| $make:expr),* $(,)?) => {
+        $(impl From<$type> for Value {
+            fn from($v: $type) -> Self {
+                $make
+            }
+        })*
+    };
+}
+
+into_value! {
+    bool => |v| Self::Bool(v),
+    Decimal => |v| Self::Number(v),
+    Price => |v| Self::Number(v.into()),
+    Size => |v| Self::Number(v.into()),
+    Money => |v| Self::Number(v.rounded().into()),
+    u64 => |v| Self::Number(Decimal::new(v.into(), 0)),
+    i64 => |v| Self::Number(Decimal::new(v.into(), 0)),
+    Float => |v| Self::Float(v),
+    VenueTime => |v| Self::Time(v),
+    Text => |v| Self::Text(v),
+    &Text => |v| Self::Text(v.clone()),
+    &'static str => |v| Self::word(v),
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
