@@ -220,6 +220,29 @@ impl PlanBuilder {
         }
     }
 
+    /// As [`PlanBuilder::input`], for inputs that must hold rows of certain kinds.
+    pub fn input_of(
+        &self,
+        settings: &Settings,
+        option: &str,
+        kinds: &[RelationKind],
+        problems: &mut Vec<Problem>,
+    ) -> Option<View> {
+        let view = self.input(settings, option, problems)?;
+        if kinds.contains(&view.kind) {
+            return Some(view.clone());
+        }
+        let wanted: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        let message = format!(
+            "`{option}` must hold {}, but `{}` holds {}",
+            wanted.join(" or "),
+            view.name,
+            view.kind.name()
+        );
+        problems.push(Problem::new(settings.place(option), "wrong_input", message));
+        None
+    }
+
     /// The rows of a view as of each step of a grid; `None` where its operator can't give them.
     pub fn steps_of(&mut self, view: &View, step: Span) -> Option<Port> {
         let Port::Node { node, output: 0 } = view.port else { return None };

@@ -1,6 +1,8 @@
 //! The operators: the list, and what each must say of itself.
 
-pub mod epochs;
+pub mod avg_cost;
+pub(crate) mod epochs;
+pub(crate) mod history;
 
 use types::options::{OptionSpec, Problem, Settings};
 
@@ -32,4 +34,4 @@ pub trait Operator: Sync {
 }
 
 /// All operators that views can name.
-pub static OPERATORS: &[&dyn Operator] = &[];
+pub static OPERATORS: &[&dyn Operator] = &[&avg_cost::AvgCost];

@@ -180,7 +180,9 @@ fn rescale(
         (Some(d), _) if exact => Ok(mantissa / d),
         (_, Rounding::Exact) => Err(NumberError::TooManyDecimals(scale)),
         // Lost digits only matter at a tie, where they mean "a little more than half".
-        (Some(d), Rounding::HalfEven) if lost == Lost::Some && mantissa % d == (d / 2) * mantissa.signum() => {
+        (Some(d), Rounding::HalfEven)
+            if lost == Lost::Some && mantissa % d == (d / 2) * mantissa.signum() =>
+        {
             Ok(mantissa / d + mantissa.signum())
         }
         (Some(d), Rounding::HalfEven) => Ok(div_half_even(mantissa, d)),
@@ -332,9 +334,8 @@ impl Ord for Decimal {
         if let (Some(a), Some(b)) = (self.widened(scale), other.widened(scale)) {
             return a.cmp(&b);
         }
-        let wide = |d: &Self| {
-            I256::from(d.mantissa) * I256::from(10).pow(u32::from(scale - d.scale))
-        };
+        let wide =
+            |d: &Self| I256::from(d.mantissa) * I256::from(10).pow(u32::from(scale - d.scale));
         wide(self).cmp(&wide(other))
     }
 }
