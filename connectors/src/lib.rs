@@ -8,6 +8,7 @@
 pub mod error;
 pub mod sink;
 pub mod source;
+mod spool;
 
 pub use error::ConnectError;
 pub use sink::{SINKS, Sink, SinkKind};
