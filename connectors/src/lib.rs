@@ -6,6 +6,8 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod error;
+mod files;
+pub mod quarantine;
 pub mod sink;
 pub mod source;
 mod spool;

