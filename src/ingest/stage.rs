@@ -100,14 +100,14 @@ impl SetAside {
             });
         }
         *self.reasons.entry(reason).or_default() += 1;
-        let named = record.reject.as_ref().and_then(|(_, column)| column.as_deref());
         let entry = Entry {
             source: &source.file.name,
             path: stream.rows.path(),
             line: record.line,
             row: record.row,
-            column: named.or(reject.column.as_deref()),
-            reason,
+            column: reject.column.as_deref(),
+            source_column: record.reject.as_ref().and_then(|(_, column)| column.as_deref()),
+            reason: reject.reason,
             detail: &reject.detail,
             bytes: &record.bytes,
         };
@@ -118,7 +118,7 @@ impl SetAside {
     fn finish(mut self) -> Result<Self, Error> {
         let n_rows: u64 = self.reasons.values().sum();
         self.file.finish()?;
-        self.path = (n_rows > 0).then(|| self.file.path().to_path_buf());
+        self.path = (n_rows > 0).then(|| self.file.path().to_owned());
         Ok(self)
     }
 }

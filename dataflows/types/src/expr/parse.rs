@@ -122,11 +122,6 @@ impl Expr {
             _ => None,
         }
     }
-
-    /// The columns that it names, in the order of their first place, without repeats.
-    pub fn column_names(&self) -> Vec<&str> {
-        Vec::new()
-    }
 }
 
 impl Tree {
