@@ -14,9 +14,4 @@ impl Expr {
     pub fn parse(_text: &str) -> Result<Self, ExprError> {
         Ok(Self)
     }
-
-    /// The columns that it names, in the order of their first place, without repeats.
-    pub fn column_names(&self) -> Vec<&str> {
-        Vec::new()
-    }
 }
