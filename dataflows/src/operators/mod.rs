@@ -1,6 +1,11 @@
 //! The operators: the list, and what each must say of itself.
 
 pub mod epochs;
+mod expressions;
+mod filter;
+mod select;
+#[cfg(test)]
+mod testing;
 
 use types::options::{OptionSpec, Problem, Settings};
 
@@ -32,4 +37,4 @@ pub trait Operator: Sync {
 }
 
 /// All operators that views can name.
-pub static OPERATORS: &[&dyn Operator] = &[];
+pub static OPERATORS: &[&dyn Operator] = &[&filter::Filter, &select::Select];
