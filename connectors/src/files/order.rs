@@ -3,7 +3,6 @@
 use types::VenueTime;
 
 use super::frames::{Fault, Frame};
-use super::limits::SORT_BYTES_MAX;
 use crate::error::ConnectError;
 use crate::spool::{Sorted, Sorter};
 
@@ -26,11 +25,7 @@ pub(super) struct Pass {
 const HEADER_BYTES: usize = 25;
 
 impl Sorting {
-    pub(super) fn new(written: &str) -> Self {
-        Self::with_bound(written, SORT_BYTES_MAX)
-    }
-
-    pub(super) fn with_bound(written: &str, max_bytes: usize) -> Self {
+    pub(super) fn new(written: &str, max_bytes: usize) -> Self {
         let sorter = Sorter::new(max_bytes);
         Self { written: written.to_owned(), sorter, value: Vec::new() }
     }

@@ -4,6 +4,7 @@ use super::csv::{self, Header};
 use super::fields::{Fields, RowView};
 use super::frames::{Fault, Frame, Frames, Framing};
 use super::jsonl::Wanted;
+use super::limits::SORT_BYTES_MAX;
 use super::map::{Failure, Mapper};
 use super::order::{Pass, Sorting};
 use super::paths::SourceFile;
@@ -22,6 +23,8 @@ pub(super) struct FileStream {
     event_time: Option<usize>,
     /// The rows in order, once they were sorted.
     sorted: Option<Pass>,
+    /// What sorting holds in memory.
+    pub(super) sort_bytes_max: usize,
     /// How many rows were given.
     position: u64,
 }
@@ -72,6 +75,7 @@ impl FileStream {
             order: source.order,
             event_time: source.columns.iter().position(|c| c.name == "event_time"),
             sorted: None,
+            sort_bytes_max: SORT_BYTES_MAX,
             position: 0,
         })
     }
@@ -90,7 +94,7 @@ impl FileStream {
 
     /// Reads the whole file and sorts it.
     fn sort(&mut self) -> Result<Pass, ConnectError> {
-        let mut sorting = Sorting::new(&self.written);
+        let mut sorting = Sorting::new(&self.written, self.sort_bytes_max);
         let (mut frame, mut record) = (Frame::default(), Record::default());
         while self.frames.next(&mut frame, &mut record.bytes)? {
             if self.order == Order::NewestFirst {

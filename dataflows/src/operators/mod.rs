@@ -1,8 +1,13 @@
 //! The operators: the list, and what each must say of itself.
 
-pub mod avg_cost;
-pub(crate) mod epochs;
-pub(crate) mod history;
+mod avg_cost;
+mod epochs;
+mod expressions;
+mod filter;
+mod history;
+mod select;
+#[cfg(test)]
+mod testing;
 
 use types::options::{OptionSpec, Problem, Settings};
 
@@ -34,4 +39,5 @@ pub trait Operator: Sync {
 }
 
 /// All operators that views can name.
-pub static OPERATORS: &[&dyn Operator] = &[&avg_cost::AvgCost];
+pub static OPERATORS: &[&dyn Operator] =
+    &[&avg_cost::AvgCost, &filter::Filter, &select::Select];

@@ -1,1 +1,0 @@
-//! Sources as a whole: files in, drafts and rejects out.
