@@ -1,6 +1,7 @@
 //! The operators: the list, and what each must say of itself.
 
 pub mod epochs;
+pub mod union;
 
 use types::options::{OptionSpec, Problem, Settings};
 
