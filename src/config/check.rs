@@ -12,7 +12,7 @@ use types::options::{Place, Problem};
 
 use super::cases::{self, Case};
 use super::file::{Sections, Written};
-use super::options::{check_name, settings};
+use super::options::{check_label, settings};
 use super::plan::{EnginePlan, Pipeline, SourcePlan, TestCase, TestExpect, TestInput};
 use super::relations::{Relations, relations};
 use super::sections::{EPOCH, PIPELINE};
@@ -123,7 +123,7 @@ fn pipeline(sections: &Sections, base: &Path, problems: &mut Vec<Problem>) -> Op
     let read = settings(part, "the pipeline", &[PIPELINE], &["epoch"], problems);
     let epoch = super::options::nested(part, "epoch", &[EPOCH], problems);
     let name = read.text("name")?;
-    check_name(name, &read.place("name"), problems);
+    check_label(name, &read.place("name"), problems);
     let data_dir = match read.text("data_dir") {
         Some(folder) => base.join(folder),
         None => base.join(".tapeline").join(name),
@@ -201,7 +201,7 @@ fn source_plans(sources: Vec<Source>, plan: &Plan) -> Vec<SourcePlan> {
     let settle = |source: Source| {
         Some(SourcePlan {
             relation: plan.relations.iter().position(|r| r.name == source.relation)?,
-            file: source.file,
+            file: source.file?,
             lateness_nanos: source.lateness_nanos,
             stops_on_bad_row: source.stops_on_bad_row,
         })
@@ -236,6 +236,10 @@ fn in_order(mut problems: Vec<Problem>, is_torn: bool) -> Vec<Problem> {
     if is_torn {
         problems.retain(|problem| matches!(problem.code, "syntax" | "variable"));
     }
+    // What is wrong with a text whose variable isn't set isn't known.
+    let unset = problems.iter().filter(|problem| problem.code == "variable");
+    let unset: Vec<Place> = unset.map(|problem| problem.place.clone()).collect();
+    problems.retain(|problem| problem.code == "variable" || !unset.contains(&problem.place));
     problems.sort_by(|a, b| {
         let place = |problem: &Problem| (problem.place.start, problem.place.end);
         place(a).cmp(&place(b)).then_with(|| a.message.cmp(&b.message))

@@ -22,15 +22,14 @@ pub(super) fn settings(
     let specs = || tables.iter().flat_map(|table| table.iter());
     let mut settings = Settings::new(part.place.clone());
     for spec in specs() {
-        let found = part.get(spec.name).map(|item| (read(spec, item), item.place.clone()));
+        let item = part.get(spec.name);
+        let found = item.map(|item| (read(spec, item, problems), item.place.clone()));
         match (found, spec.need) {
-            (Some((Ok(setting), place)), _) => settings.set(spec.name, setting, place),
-            (Some((Err(problem), place)), need) => {
-                problems.push(problem);
-                if let Need::Default(text) = need {
-                    settings.set(spec.name, default(spec, text), place);
-                }
+            (Some((Some(setting), place)), _) => settings.set(spec.name, setting, place),
+            (Some((None, place)), Need::Default(text)) => {
+                settings.set(spec.name, default(spec, text), place);
             }
+            (Some((None, _)), Need::Required | Need::Optional) => {}
             (None, Need::Default(text)) => {
                 settings.set(spec.name, default(spec, text), part.place.clone());
             }
@@ -84,19 +83,59 @@ pub(super) fn unknown_keys(
     }
 }
 
-/// Reads a name that someone chose: it becomes a file, a table and a word in expressions.
+/// Checks a name that becomes a file, a table or a word in expressions.
 pub(super) fn check_name(name: &str, place: &Place, problems: &mut Vec<Problem>) {
     let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
-    if !is_plain || !starts_well || name.len() > 64 {
-        let message = format!("`{name}` can't be a name");
+    if !is_plain || !starts_well || name.len() > NAME_BYTES_MAX {
         let hint = "names start with a letter; letters, digits and `_` follow, 64 in all at most";
-        problems.push(Problem::new(place.clone(), "bad_name", message).hint(hint));
+        problems.push(bad_name(name, place, hint));
     }
 }
 
-/// Reads one option.
-fn read(spec: &OptionSpec, item: &Item) -> Result<Setting, Problem> {
+/// Checks a name that is only shown, or names a folder.
+pub(super) fn check_label(name: &str, place: &Place, problems: &mut Vec<Problem>) {
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    if !is_plain || !starts_well || name.len() > NAME_BYTES_MAX {
+        let hint = "letters, digits, `_`, `-` and `.`; a letter or digit first, 64 in all at most";
+        problems.push(bad_name(name, place, hint));
+    }
+}
+
+/// Names of tables and files are no longer than this.
+const NAME_BYTES_MAX: usize = 64;
+
+fn bad_name(name: &str, place: &Place, hint: &str) -> Problem {
+    let message = format!("`{name}` can't be a name");
+    Problem::new(place.clone(), "bad_name", message).hint(hint)
+}
+
+/// Reads one option; what is good of a list stays, so that it is checked as well.
+fn read(spec: &OptionSpec, item: &Item, problems: &mut Vec<Problem>) -> Option<Setting> {
+    let one = match spec.kind {
+        OptionKind::Durations => {
+            let mut texts = list(spec, item, problems)?;
+            texts.retain(|(text, place)| {
+                let is_good = Span::parse(text).is_some();
+                if !is_good {
+                    problems.push(no_duration(text, place.clone()));
+                }
+                is_good
+            });
+            return Some(Setting::List(texts));
+        }
+        OptionKind::Views | OptionKind::Columns | OptionKind::Texts => {
+            return list(spec, item, problems).map(Setting::List);
+        }
+        OptionKind::Assignments => return assignments(spec, item, problems),
+        _ => read_one(spec, item),
+    };
+    one.map_err(|problem| problems.push(problem)).ok()
+}
+
+/// Reads an option that isn't a list.
+fn read_one(spec: &OptionSpec, item: &Item) -> Result<Setting, Problem> {
     match spec.kind {
         OptionKind::Text | OptionKind::Input | OptionKind::Expression | OptionKind::Path => {
             let text = text(spec, item)?;
@@ -121,21 +160,15 @@ fn read(spec: &OptionSpec, item: &Item) -> Result<Setting, Problem> {
             let nanos = parse_nanos(text(spec, item)?).ok_or_else(|| not_a_duration(spec, item))?;
             Ok(Setting::Nanos(nanos))
         }
-        OptionKind::Durations => {
-            let texts = list(spec, item)?;
-            match texts.iter().find(|(text, _)| Span::parse(text).is_none()) {
-                Some((text, place)) => Err(no_duration(text, place.clone())),
-                None => Ok(Setting::List(texts)),
-            }
-        }
         OptionKind::Bytes => bytes(text(spec, item)?)
             .map(Setting::Count)
             .ok_or_else(|| wrong_value(spec, item, "sizes look like \"64MiB\", \"4KiB\", \"1GB\"")),
         OptionKind::Choice(words) => choice(spec, item, words),
-        OptionKind::Views | OptionKind::Columns | OptionKind::Texts => {
-            list(spec, item).map(Setting::List)
-        }
-        OptionKind::Assignments => assignments(spec, item),
+        OptionKind::Durations
+        | OptionKind::Views
+        | OptionKind::Columns
+        | OptionKind::Texts
+        | OptionKind::Assignments => Err(wrong_type(spec, item)),
     }
 }
 
@@ -156,10 +189,9 @@ fn default(spec: &OptionSpec, text: &str) -> Setting {
         }
         _ => quoted,
     };
-    match read(spec, &item) {
-        Ok(setting) => setting,
-        Err(problem) => panic!("the default of option `{}`: {}", spec.name, problem.message),
-    }
+    let mut problems = Vec::new();
+    let setting = read(spec, &item, &mut problems).filter(|_| problems.is_empty());
+    setting.unwrap_or_else(|| panic!("the default of option `{}`: {problems:?}", spec.name))
 }
 
 fn wrong_type(spec: &OptionSpec, item: &Item) -> Problem {
@@ -167,7 +199,8 @@ fn wrong_type(spec: &OptionSpec, item: &Item) -> Problem {
         OptionKind::Bool => "true or false".to_owned(),
         OptionKind::Choice(words) => format!("one of {}", words.join(", ")),
         OptionKind::Expression => "an expression in quotes".to_owned(),
-        OptionKind::Text | OptionKind::Path | OptionKind::Input => {
+        OptionKind::Input => "a relation or view in quotes".to_owned(),
+        OptionKind::Text | OptionKind::Path => {
             format!("a {} in quotes", spec.kind.describe())
         }
         kind => format!("a {}", kind.describe()),
@@ -250,52 +283,67 @@ fn choice(spec: &OptionSpec, item: &Item, words: &[&str]) -> Result<Setting, Pro
 }
 
 /// A list of texts, none twice, none empty.
-fn list(spec: &OptionSpec, item: &Item) -> Result<Vec<(String, Place)>, Problem> {
-    let Data::List(items) = &item.data else { return Err(wrong_type(spec, item)) };
+fn list(
+    spec: &OptionSpec,
+    item: &Item,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<(String, Place)>> {
+    let Data::List(items) = &item.data else {
+        problems.push(wrong_type(spec, item));
+        return None;
+    };
     let mut texts: Vec<(String, Place)> = Vec::new();
     for element in items {
-        let Data::Text(text) = &element.data else {
-            let message =
-                format!("`{}` must hold texts, not {}", spec.name, element.data.describe());
-            return Err(Problem::new(element.place.clone(), "wrong_type", message).hint(spec.help));
-        };
-        if text.is_empty() || texts.iter().any(|(known, _)| known == text) {
-            let what = if text.is_empty() { "an empty text" } else { "the same text twice" };
-            let message = format!("`{}` holds {what}", spec.name);
-            return Err(
-                Problem::new(element.place.clone(), "wrong_value", message).hint("remove it")
-            );
+        let place = element.place.clone();
+        match &element.data {
+            Data::Text(text) if text.is_empty() => {
+                let message = format!("`{}` holds an empty text", spec.name);
+                problems.push(Problem::new(place, "wrong_value", message).hint("remove it"));
+            }
+            Data::Text(text) if texts.iter().any(|(known, _)| known == text) => {
+                let message = format!("`{}` holds `{text}` twice", spec.name);
+                problems.push(Problem::new(place, "wrong_value", message).hint("remove one"));
+            }
+            Data::Text(text) => texts.push((text.clone(), place)),
+            other => {
+                let message = format!("`{}` must hold texts, not {}", spec.name, other.describe());
+                problems.push(Problem::new(place, "wrong_type", message).hint(spec.help));
+            }
         }
-        texts.push((text.clone(), element.place.clone()));
     }
-    if texts.is_empty() {
-        let message = format!("`{}` is an empty list", spec.name);
-        return Err(Problem::new(item.place.clone(), "wrong_value", message).hint(spec.help));
+    if items.is_empty() {
+        problems.push(empty(spec, item));
     }
-    Ok(texts)
+    (!texts.is_empty()).then_some(texts)
 }
 
 /// New columns and their expressions; a list of columns takes each as it is.
-fn assignments(spec: &OptionSpec, item: &Item) -> Result<Setting, Problem> {
+fn assignments(spec: &OptionSpec, item: &Item, problems: &mut Vec<Problem>) -> Option<Setting> {
     let Data::Table(entries) = &item.data else {
-        let columns = list(spec, item)?.into_iter();
+        let columns = list(spec, item, problems)?.into_iter();
         let same = columns.map(|(column, place)| (column.clone(), column, place));
-        return Ok(Setting::Assignments(same.collect()));
+        return Some(Setting::Assignments(same.collect()));
     };
     let mut columns = Vec::new();
-    for entry in entries {
-        let Data::Text(expression) = &entry.item.data else {
-            let message = format!("column `{}` must be an expression in quotes", entry.key);
-            return Err(Problem::new(entry.item.place.clone(), "wrong_type", message)
-                .hint("write it as a text: total = \"price * size\""));
-        };
-        columns.push((entry.key.clone(), expression.clone(), entry.item.place.clone()));
+    for Entry { key, key_place, item } in entries {
+        check_name(key, key_place, problems);
+        if let Data::Text(expression) = &item.data {
+            columns.push((key.clone(), expression.clone(), item.place.clone()));
+            continue;
+        }
+        let message = format!("column `{key}` must be an expression in quotes");
+        let problem = Problem::new(item.place.clone(), "wrong_type", message);
+        problems.push(problem.hint("write it as a text: total = \"price * size\""));
     }
-    if columns.is_empty() {
-        let message = format!("`{}` is an empty table", spec.name);
-        return Err(Problem::new(item.place.clone(), "wrong_value", message).hint(spec.help));
+    if entries.is_empty() {
+        problems.push(empty(spec, item));
     }
-    Ok(Setting::Assignments(columns))
+    (!columns.is_empty()).then_some(Setting::Assignments(columns))
+}
+
+fn empty(spec: &OptionSpec, item: &Item) -> Problem {
+    let message = format!("`{}` is empty", spec.name);
+    Problem::new(item.place.clone(), "wrong_value", message).hint(spec.help)
 }
 
 /// Reads a number of bytes: `"64MiB"`.
@@ -315,4 +363,48 @@ fn bytes(text: &str) -> Option<u64> {
     let (digits, factor) =
         UNITS.iter().find_map(of).or_else(|| Some((text.strip_suffix('B')?, 1)))?;
     digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Registry;
+    use crate::config::cases::TEST;
+    use crate::config::columns::COLUMN;
+    use crate::config::relations::RELATION;
+    use crate::config::sections::{EPOCH, PIPELINE, SERVER, SINK, SOURCE, VIEW};
+
+    #[test]
+    fn every_default_can_be_read() {
+        let registry = Registry::compiled();
+        let mut tables: Vec<&[OptionSpec]> =
+            vec![PIPELINE, EPOCH, SERVER, SOURCE, VIEW, SINK, COLUMN, RELATION, TEST];
+        tables.extend(registry.sources.iter().map(|kind| kind.options));
+        tables.extend(registry.operators.iter().map(|operator| operator.options()));
+        tables.extend(registry.alert.iter().map(|operator| operator.options()));
+        tables.extend(registry.sinks.iter().map(|kind| kind.options));
+        for spec in tables.into_iter().flatten() {
+            if let Need::Default(text) = spec.need {
+                // Panics where the table is wrong.
+                drop(default(spec, text));
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        for (text, n_bytes) in [
+            ("64MiB", Some(64 << 20)),
+            ("1B", Some(1)),
+            ("2kB", Some(2_000)),
+            ("1TB", Some(1_000_000_000_000)),
+            ("64", None),
+            ("MiB", None),
+            ("-1B", None),
+            ("1.5GiB", None),
+            ("99999999999TiB", None),
+        ] {
+            assert_eq!(bytes(text), n_bytes, "{text}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use dataflows::plan::{Plan, View};
 use types::options::{OptionSpec, Place, Problem, Settings, did_you_mean};
 
 use super::file::{Data, Part};
-use super::options::{check_name, settings};
+use super::options::{check_label, settings};
 use super::plan::{ServerPlan, SinkPlan};
 use super::sections::{SERVER, SINK};
 use super::views::ALERTS;
@@ -38,7 +38,7 @@ impl Sink {
 
 /// Reads a sink.
 pub(super) fn sink(part: &Part, kinds: &'static [SinkKind], problems: &mut Vec<Problem>) -> Sink {
-    check_name(&part.name, &part.place, problems);
+    check_label(&part.name, &part.place, problems);
     let what = format!("sink `{}`", part.name);
     let kind = kind(part, kinds, problems);
     let mut tables: Vec<&'static [OptionSpec]> = vec![SINK];

@@ -11,13 +11,14 @@ use types::relations::RelationKind;
 
 use super::columns::{OP, mapping};
 use super::file::{Data, Entry, Part};
-use super::options::{check_name, settings};
+use super::options::{check_label, settings};
 use super::relations::{Known, Relations};
 use super::sections::SOURCE;
 
 /// A source whose relation isn't an index of the plan yet.
 pub(super) struct Source {
-    pub(super) file: FileSource,
+    /// `None` where too much is wrong.
+    pub(super) file: Option<FileSource>,
     pub(super) relation: String,
     pub(super) lateness_nanos: i64,
     pub(super) stops_on_bad_row: bool,
@@ -27,7 +28,7 @@ pub(super) struct Source {
     pub(super) has_corrections: bool,
 }
 
-/// Reads a source; `None` where too much is wrong for its relation to count as fed.
+/// Reads a source; `None` where it names no relation.
 pub(super) fn source(
     part: &Part,
     base: &Path,
@@ -36,7 +37,7 @@ pub(super) fn source(
     problems: &mut Vec<Problem>,
 ) -> Option<Source> {
     let what = format!("source `{}`", part.name);
-    check_name(&part.name, &part.place, problems);
+    check_label(&part.name, &part.place, problems);
     let kind = kind(part, kinds, problems);
     let mut tables: Vec<&'static [OptionSpec]> = vec![SOURCE];
     let mut extras = vec!["columns"];
@@ -67,11 +68,11 @@ pub(super) fn source(
         lateness_nanos: read.nanos("lateness").unwrap_or(0),
         stops_on_bad_row: read.text("on_bad_row") == Some("stop"),
         has_corrections,
-        file: FileSource {
+        file: kind.zip(read.text("path")).map(|(kind, path)| FileSource {
             name: part.name.clone(),
-            format: kind?.format,
+            format: kind.format,
             base: base.to_owned(),
-            path: read.text("path")?.to_owned(),
+            path: path.to_owned(),
             order: match read.text("order") {
                 Some("newest_first") => Order::NewestFirst,
                 Some("unsorted") => Order::Unsorted,
@@ -83,7 +84,7 @@ pub(super) fn source(
             op,
             identity: read.list("identity").iter().map(|(column, _)| column.clone()).collect(),
             quote_asset: read.text("quote_asset").map(str::to_owned),
-        },
+        }),
     })
 }
 

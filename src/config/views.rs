@@ -10,7 +10,7 @@ use types::options::{OptionKind, OptionSpec, Place, Problem, Setting, Settings, 
 use types::relations::RelationKind;
 
 use super::file::{Data, Part};
-use super::options::{check_name, settings};
+use super::options::{check_label, check_name, settings};
 use super::relations::Relations;
 use super::sections::VIEW;
 
@@ -69,7 +69,7 @@ pub(super) fn alerts(
 ) -> Vec<Written> {
     let mut alerts = Vec::new();
     for part in parts {
-        check_name(&part.name, &part.place, problems);
+        check_label(&part.name, &part.place, problems);
         let Some(operator) = operator else {
             let message = "this program was built without alerts";
             problems.push(Problem::new(part.place.clone(), "unknown_section", message));
