@@ -1,28 +1,43 @@
-//! `Error`: which stage, doing what. The chain is printed once, in `main`.
-
-use std::error::Error as _;
-use std::fmt::Write as _;
+//! What ends a command, and with which exit code.
 
 use connectors::ConnectError;
 use connectors::error::Class;
 
-/// Why a command failed.
+use crate::config::ConfigError;
+
+/// Why a command failed. Main prints it and what caused it once.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A config with problems; they are told already, one by one.
-    #[error("{0} problems in the config")]
-    Config(usize),
     /// Wrong usage.
-    #[error("{0}")]
-    Usage(String),
-    /// Findings: a test failed, or rows are in quarantine and the run is strict.
-    #[error("{0}")]
-    Findings(String),
-    /// A source or a file.
-    #[error("{}", .0.doing)]
-    Connect(#[source] ConnectError),
+    #[error("{doing}")]
+    Usage {
+        /// What was asked for.
+        doing: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// A config that can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A command that looked for something wrong and found it.
+    #[error("{found}")]
+    Findings {
+        /// What it found.
+        found: String,
+    },
+    /// Something between us and the outside.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// An operation of the system that failed.
+    #[error("{doing}")]
+    Io {
+        /// What was being done, to what.
+        doing: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A sink.
-    #[error("delivering to sink `{name}`: {}", source.doing)]
+    #[error("delivering to sink `{name}`")]
     Sink {
         /// Its name in the config.
         name: String,
@@ -41,83 +56,45 @@ pub enum Error {
         /// What was found.
         detail: String,
     },
-    /// The system.
-    #[error("{doing}")]
-    Io {
-        /// What was being done, to what.
-        doing: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// A thread of ours died.
     #[error("{0}")]
     Worker(String),
-    /// Another stage is gone; it says why itself.
+    /// A stage that finds another one gone; that one says why.
     #[error("{0}: another part of the engine has stopped")]
     Stopped(&'static str),
-    /// Something outside can't be reached.
-    #[error("{0}")]
-    Away(String),
 }
 
 impl Error {
     /// Something that the system refused.
-    pub fn io(doing: impl Into<String>, source: std::io::Error) -> Self {
+    pub(crate) fn io(doing: impl Into<String>, source: std::io::Error) -> Self {
         Self::Io { doing: doing.into(), source }
     }
 
     /// A sink that failed.
-    pub fn sink(name: &str, source: ConnectError) -> Self {
+    pub(crate) fn sink(name: &str, source: ConnectError) -> Self {
         Self::Sink { name: name.to_owned(), source }
     }
 
-    /// A thread that died.
-    pub fn worker(message: String) -> Self {
-        Self::Worker(message)
-    }
-
-    /// A stage that finds another one gone.
-    pub const fn stopped(doing: &'static str) -> Self {
-        Self::Stopped(doing)
-    }
-
-    /// The exit code (SEMANTICS section 10).
-    pub const fn exit_code(&self) -> u8 {
+    /// The exit code: 1 findings, 2 wrong usage or config, 3 failed while running, 4 something
+    /// outside couldn't be reached.
+    pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Findings(_) => 1,
-            Self::Config(_) | Self::Usage(_) => 2,
+            Self::Findings { .. } => 1,
+            Self::Usage { .. } | Self::Config(_) => 2,
             Self::Connect(source) | Self::Sink { source, .. } => match source.class {
                 Class::Broken => 3,
                 Class::Away => 4,
             },
-            Self::BadRow { .. } | Self::Io { .. } | Self::Worker(_) | Self::Stopped(_) => 3,
-            Self::Away(_) => 4,
+            Self::Io { .. } | Self::BadRow { .. } | Self::Worker(_) | Self::Stopped(_) => 3,
         }
     }
 
-    /// The whole chain, one cause a line, and what to do.
-    pub fn describe(&self) -> String {
-        let mut text = format!("error: {self}");
-        let (mut cause, hint) = match self {
-            Self::Connect(source) | Self::Sink { source, .. } => {
-                (source.source(), source.hint.as_deref())
-            }
-            other => (other.source(), None),
-        };
-        while let Some(source) = cause {
-            // Writing to a String can't fail.
-            drop(write!(text, "\n  because: {source}"));
-            cause = source.source();
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Usage { hint, .. } => hint.as_deref(),
+            Self::Connect(error) | Self::Sink { source: error, .. } => error.hint.as_deref(),
+            _ => None,
         }
-        if let Some(hint) = hint {
-            drop(write!(text, "\n  hint: {hint}"));
-        }
-        text
-    }
-}
-
-impl From<ConnectError> for Error {
-    fn from(source: ConnectError) -> Self {
-        Self::Connect(source)
     }
 }

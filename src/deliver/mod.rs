@@ -69,7 +69,7 @@ impl Delivery {
         }
         drop(self.queue);
         let joined = self.thread.join();
-        let result = joined.map_err(|_| Error::worker(format!("sink `{}` panicked", self.name)))?;
+        let result = joined.map_err(|_| Error::Worker(format!("sink `{}` panicked", self.name)))?;
         let report = result.map_err(|source| Error::sink(&self.name, source))?;
         Ok((self.name, report))
     }

@@ -63,7 +63,7 @@ impl Publisher {
     pub(crate) fn finish(self, is_whole: bool) -> Result<Published, Error> {
         let joined = self.thread.join();
         let mut published =
-            joined.map_err(|_| Error::worker("the publisher panicked".to_owned()))?;
+            joined.map_err(|_| Error::Worker("the publisher panicked".to_owned()))?;
         let mut failure = None;
         for delivery in std::mem::take(&mut published.deliveries) {
             match delivery.finish(is_whole) {

@@ -61,7 +61,7 @@ pub fn start(
     let (fail, failures) = bounded::<Error>(limits::FAILURES);
     let (give, permits) = bounded::<()>(limits::EPOCHS_IN_FLIGHT);
     for _ in 0..limits::EPOCHS_IN_FLIGHT {
-        give.send(()).map_err(|_| Error::stopped("starting the workers"))?;
+        give.send(()).map_err(|_| Error::Stopped("starting the workers"))?;
     }
     let threads = Arc::new(Mutex::new(Vec::new()));
     let work = worker::Work {
@@ -96,7 +96,7 @@ impl Runtime {
                 permit.map_err(|_| self.failure())?;
             }
             recv(self.failures) -> failure => {
-                return Err(failure.unwrap_or_else(|_| Error::stopped("feeding an epoch")));
+                return Err(failure.unwrap_or_else(|_| Error::Stopped("feeding an epoch")));
             }
         }
         let Batch { epoch, events, clock, .. } = batch;
@@ -137,7 +137,7 @@ impl Runtime {
     }
 
     fn failure(&self) -> Error {
-        self.failures.try_recv().unwrap_or_else(|_| Error::stopped("computing an epoch"))
+        self.failures.try_recv().unwrap_or_else(|_| Error::Stopped("computing an epoch"))
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn spawn(work: Work, n_workers: usize) -> Result<JoinHandle<()>, Erro
             Err(error) => Some(error),
         };
         if let Some(failure) = failure {
-            drop(failures.try_send(Error::worker(failure)));
+            drop(failures.try_send(Error::Worker(failure)));
         }
     };
     std::thread::Builder::new()
@@ -70,7 +70,7 @@ impl Drop for PanicTeller {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let failure = "a worker panicked; this is a bug of Tapeline".to_owned();
-            drop(self.0.try_send(Error::worker(failure)));
+            drop(self.0.try_send(Error::Worker(failure)));
         }
     }
 }

@@ -89,7 +89,7 @@ impl Server {
     pub(crate) fn stop(self) -> Result<(), Error> {
         drop(self.stop.send(()));
         let joined = self.runtime.block_on(self.task);
-        let served = joined.map_err(|error| Error::worker(format!("the server failed: {error}")))?;
+        let served = joined.map_err(|error| Error::Worker(format!("the server failed: {error}")))?;
         served.map_err(|source| Error::io("serving", source))
     }
 }

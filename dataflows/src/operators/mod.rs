@@ -8,6 +8,7 @@ mod history;
 mod select;
 #[cfg(test)]
 mod testing;
+pub mod union;
 
 use types::options::{OptionSpec, Problem, Settings};
 
