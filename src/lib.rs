@@ -1,1 +1,6 @@
-//! x
+//! Tapeline.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod publish;
+pub mod serve;

@@ -1,0 +1,3 @@
+//! The command line: a verb a file.
+
+pub(crate) mod subscribe;
