@@ -7,6 +7,7 @@
 
 pub mod error;
 pub mod sink;
+pub mod sinks;
 pub mod source;
 mod spool;
 
