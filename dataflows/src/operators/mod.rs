@@ -3,6 +3,8 @@
 pub mod avg_cost;
 pub(crate) mod epochs;
 pub(crate) mod history;
+pub mod rollup;
+pub(crate) mod ticks;
 
 use types::options::{OptionSpec, Problem, Settings};
 
@@ -34,4 +36,4 @@ pub trait Operator: Sync {
 }
 
 /// All operators that views can name.
-pub static OPERATORS: &[&dyn Operator] = &[&avg_cost::AvgCost];
+pub static OPERATORS: &[&dyn Operator] = &[&avg_cost::AvgCost, &rollup::Rollup];
