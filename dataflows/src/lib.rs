@@ -11,6 +11,7 @@ pub mod clock;
 pub mod edge;
 pub mod inputs;
 pub mod operators;
+pub mod oracle;
 pub mod outputs;
 pub mod plan;
 pub mod render;

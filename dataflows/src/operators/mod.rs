@@ -5,9 +5,11 @@ mod epochs;
 mod expressions;
 mod filter;
 mod history;
+mod rollup;
 mod select;
 #[cfg(test)]
 mod testing;
+mod ticks;
 pub mod union;
 
 use types::options::{OptionSpec, Problem, Settings};
@@ -41,4 +43,4 @@ pub trait Operator: Sync {
 
 /// All operators that views can name.
 pub static OPERATORS: &[&dyn Operator] =
-    &[&avg_cost::AvgCost, &filter::Filter, &select::Select];
+    &[&avg_cost::AvgCost, &filter::Filter, &rollup::Rollup, &select::Select];

@@ -1,0 +1,4 @@
+//! Operators against their slow twins, on random histories, cuts into epochs and numbers of workers.
+
+mod harness;
+mod rollup;
