@@ -176,7 +176,7 @@ pub enum TimeFormat {
     },
 }
 
-/// One row as read. Recycled: a stream overwrites it.
+/// One row as read. Recycled: a stream overwrites it. The draft of a reject holds nothing.
 #[derive(Debug, Default)]
 pub struct Record {
     /// The row's number in its file, from 1, as the file stands.
@@ -187,7 +187,7 @@ pub struct Record {
     pub draft: Draft,
     /// Why it can't be used, and the source's column, where one is to blame.
     pub reject: Option<(Reject, Option<String>)>,
-    /// Its bytes as they stand in the file.
+    /// Its bytes as they stand in the file, without the line break; at most 1 MiB of them.
     pub bytes: Vec<u8>,
 }
 

@@ -246,7 +246,7 @@ impl<'de> Visitor<'de> for Items<'_, '_, 'de> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut index = 0usize;
         while let Some(value) = items.next_element::<&'de RawValue>()? {
-            let is_this = |name: &str| name == "0" && index == 0 || name.parse() == Ok(index);
+            let is_this = |name: &str| name.parse() == Ok(index);
             if let Some((_, node)) = self.node.members.iter().find(|(name, _)| is_this(name)) {
                 self.found.push((node, value));
             }

@@ -4,7 +4,6 @@ use super::csv::{self, Header};
 use super::fields::{Fields, RowView};
 use super::frames::{Fault, Frame, Frames, Framing};
 use super::jsonl::Wanted;
-use super::limits::SORT_BYTES_MAX;
 use super::map::{Failure, Mapper};
 use super::order::{Pass, Sorting};
 use super::paths::SourceFile;
@@ -24,7 +23,7 @@ pub(super) struct FileStream {
     /// The rows in order, once they were sorted.
     sorted: Option<Pass>,
     /// What sorting holds in memory.
-    pub(super) sort_bytes_max: usize,
+    sort_bytes_max: usize,
     /// How many rows were given.
     position: u64,
 }
@@ -43,11 +42,16 @@ enum Shape {
 }
 
 impl FileStream {
-    /// Opens a file, reads its header and settles the mapping.
+    /// Opens a file, reads its header and settles the mapping; `sort_bytes_max` is what sorting may
+    /// hold in memory.
     ///
     /// # Errors
     /// Where it can't be opened or read, or lacks a column.
-    pub(super) fn open(source: &FileSource, file: SourceFile) -> Result<Self, ConnectError> {
+    pub(super) fn open(
+        source: &FileSource,
+        file: SourceFile,
+        sort_bytes_max: usize,
+    ) -> Result<Self, ConnectError> {
         let written = file.written;
         let framing = match source.format {
             Format::Csv => Framing::Quoted(source.delimiter),
@@ -75,7 +79,7 @@ impl FileStream {
             order: source.order,
             event_time: source.columns.iter().position(|c| c.name == "event_time"),
             sorted: None,
-            sort_bytes_max: SORT_BYTES_MAX,
+            sort_bytes_max,
             position: 0,
         })
     }

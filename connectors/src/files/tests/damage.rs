@@ -79,6 +79,19 @@ fn what_is_named_gz_and_is_none_is_an_error() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_refused_without_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("f.csv");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    for path in ["f.csv", "f.cs*", "/dev/null"] {
+        let error = open(&fills(folder.path(), path)).err().unwrap();
+        let cause = error.source.as_ref().map(ToString::to_string);
+        assert_eq!(cause.as_deref(), Some("not a regular file"), "{path}");
+    }
+}
+
+#[test]
 fn progress_counts_the_bytes_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in

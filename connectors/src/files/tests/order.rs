@@ -17,8 +17,7 @@ fn row(index: usize, second: Option<u8>) -> String {
 
 fn in_order(source: &FileSource, sort_bytes_max: usize) -> Vec<Record> {
     let file = expand(source).unwrap().remove(0);
-    let mut stream = FileStream::open(source, file).unwrap();
-    stream.sort_bytes_max = sort_bytes_max;
+    let mut stream = FileStream::open(source, file, sort_bytes_max).unwrap();
     let (records, error) = drain(&mut stream);
     assert!(error.is_none());
     records
