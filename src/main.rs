@@ -1,1 +1,7 @@
-fn main(){}
+//! The program `tapeline`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tapeline::cli::run()
+}

@@ -121,12 +121,10 @@ async fn follow(args: &SubscribeArgs, out: &mut impl Write) -> Result<(), Subscr
     let url = address(&args.url)?;
     let mut socket = connect(&url).await?;
     let hello = r#"{"op":"hello","id":1,"client":"tapeline subscribe"}"#.to_owned();
-    let subscribe = serde_json::json!({ "op": "subscribe", "id": 2, "sub": "1", "view": args.view });
-    let lost = |reason: String| SubscribeError::Lost {
-        url: url.clone(),
-        view: args.view.clone(),
-        reason,
-    };
+    let subscribe =
+        serde_json::json!({ "op": "subscribe", "id": 2, "sub": "1", "view": args.view });
+    let lost =
+        |reason: String| SubscribeError::Lost { url: url.clone(), view: args.view.clone(), reason };
     for message in [hello, subscribe.to_string()] {
         let sent = socket.send(Message::text(message)).await;
         sent.map_err(|error| lost(error.to_string()))?;
@@ -206,7 +204,7 @@ impl From<io::Error> for Wrong {
 }
 
 /// A message with its fields as they were written, so that rows keep their order and spelling.
-struct Fields<'a>(BTreeMap<&'a str, &'a RawValue>);
+struct Fields<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Fields<'a> {
     fn raw(&self, field: &'static str) -> Result<&'a str, Wrong> {

@@ -99,7 +99,11 @@ impl Hub {
     pub fn publish(&self, output: &EpochOutput) {
         let mut state = self.state();
         let last = state.standing.epoch;
-        assert!(last < output.epoch, "epochs are published in order: {last}, then {}", output.epoch);
+        assert!(
+            last < output.epoch,
+            "epochs are published in order: {last}, then {}",
+            output.epoch
+        );
         assert_eq!(output.changes.len(), state.tables.len(), "changes for each view");
         state.standing.epoch = output.epoch;
         match output.watermark {

@@ -93,10 +93,8 @@ fn write_place<K: serde::Serialize>(key: &K) -> String {
 }
 
 fn read_place<K: serde::de::DeserializeOwned>(place: &str) -> Result<K, BadCursor> {
-    let nibbles: Option<Vec<u8>> = place
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
+    let nibbles: Option<Vec<u8>> =
+        place.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
     let bytes: Vec<u8> = nibbles
         .ok_or(BadCursor)?
         .chunks(2)

@@ -245,3 +245,6 @@ impl Feed {
         &self.server.hub
     }
 }
+
+#[cfg(test)]
+mod tests;
