@@ -53,7 +53,7 @@ impl Twin {
         let specs: Vec<ViewSpec> = views.iter().map(|name| view(name, false)).collect();
         let rows = vec![BTreeMap::new(); specs.len()];
         let names = Arc::new(Names::default());
-        let hub = Hub::with_max_pending_keys(specs, &names, 0, max_pending_keys);
+        let hub = Hub::new(specs, &names, 0).with_max_pending_keys(max_pending_keys);
         Self { hub: Arc::new(hub), rows, epoch: 0 }
     }
 

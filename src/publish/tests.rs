@@ -145,7 +145,7 @@ fn a_reader_beyond_the_bound_starts_again_and_one_below_does_not() {
 
 #[test]
 fn old_rows_leave_at_the_epoch_whose_watermark_passed_them() {
-    let hub = Hub::new(vec![view("t", true)], Arc::new(Names::default()), 100);
+    let hub = Hub::new(vec![view("t", true)], &Arc::new(Names::default()), 100);
     let place = hub.attach(0, true);
     let (mut epoch, mut rows) = (0, BTreeMap::new());
     let mut publish = |watermark: VenueTime, changed: Vec<_>| {

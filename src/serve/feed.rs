@@ -245,6 +245,3 @@ impl Feed {
         &self.server.hub
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -158,3 +158,6 @@ pub async fn serve(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

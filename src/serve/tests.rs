@@ -1,13 +1,18 @@
 //! Frames against a plain map, over random epochs, requests and reads. No socket.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
-use super::*;
+use super::feed::Feed;
+use super::frames::Object;
+use super::{MAX_SUBS, ServeOptions, Server};
+use crate::publish::Hub;
 use crate::publish::testing::{Chance, Twin};
-use crate::serve::ServeOptions;
 
 fn feed(hub: &Arc<Hub>, frame_bytes: usize) -> Feed {
     let (_, goes_away) = watch::channel(false);
@@ -153,7 +158,7 @@ fn silence_is_broken_by_progress_and_the_end_is_told_at_once() {
     let start = Instant::now();
     let heartbeat = ServeOptions::default().heartbeat;
     feed.subscribe(Object::op("ok"), ("s".to_owned(), "a", true), start).unwrap();
-    let mut told = |feed: &mut Feed, has_changed, now| {
+    let told = |feed: &mut Feed, has_changed, now| {
         feed.plan(has_changed, now);
         let mut told = Vec::new();
         while let Some(frame) = feed.next_frame(now).map(parse) {
