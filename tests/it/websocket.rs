@@ -255,6 +255,51 @@ async fn readers_at_any_pace_end_with_the_same_rows() {
     rig.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn views_agree_at_each_epoch_while_it_is_published() {
+    let rig = Rig::start(quick()).await;
+    let mut client = rig.client().await;
+    for view in ["rows", "others"] {
+        client.say(json!({ "op": "subscribe", "id": view, "sub": view, "view": view })).await;
+    }
+    let hub = Arc::clone(&rig.hub);
+    let n_epochs = 3_000;
+    let publisher = std::thread::spawn(move || {
+        let change = |epoch: u64| {
+            // The row of each epoch says its number, and takes the place of the one before.
+            let old = (epoch > 1).then(|| (row(1, &(epoch - 1).to_string()), -1));
+            Arc::new(Changes::Rows(
+                old.into_iter().chain([(row(1, &epoch.to_string()), 1)]).collect(),
+            ))
+        };
+        for epoch in 1..=n_epochs {
+            let changes = vec![change(epoch), change(epoch)];
+            hub.publish(&EpochOutput { epoch: Epoch(epoch), watermark: VenueTime::MIN, changes });
+        }
+        hub.end();
+    });
+    let mut epochs = BTreeMap::from([("rows".to_owned(), 0), ("others".to_owned(), 0)]);
+    let (mut last, mut n_ended) = (0, 0);
+    while n_ended < 2 {
+        let frame = client.hear().await;
+        let Some(epoch) = frame["epoch"].as_str() else { continue };
+        let shown = frame["put"].as_array().or(frame["rows"].as_array());
+        for row in shown.into_iter().flatten() {
+            assert_eq!(row["v"].as_str(), Some(epoch), "{frame}");
+        }
+        let epoch: u64 = epoch.parse().unwrap();
+        assert!(epoch >= last, "{frame}");
+        last = epoch;
+        if shown.is_some() {
+            epochs.insert(frame["sub"].as_str().unwrap().to_owned(), epoch);
+        }
+        n_ended += usize::from(frame["event_time_frontier"] == "end");
+    }
+    assert!(epochs.values().all(|epoch| *epoch == n_epochs), "{epochs:?}");
+    publisher.join().unwrap();
+    rig.stop().await;
+}
+
 #[tokio::test]
 async fn a_client_that_does_not_read_gets_merged_deltas_and_delays_nobody() {
     let mut rig = Rig::start(quick()).await;
