@@ -3,6 +3,7 @@
 pub mod avg_cost;
 pub(crate) mod epochs;
 pub(crate) mod history;
+pub mod mark_to_market;
 pub mod rollup;
 pub(crate) mod ticks;
 
@@ -36,4 +37,5 @@ pub trait Operator: Sync {
 }
 
 /// All operators that views can name.
-pub static OPERATORS: &[&dyn Operator] = &[&avg_cost::AvgCost, &rollup::Rollup];
+pub static OPERATORS: &[&dyn Operator] =
+    &[&avg_cost::AvgCost, &rollup::Rollup, &mark_to_market::MarkToMarket];
