@@ -242,7 +242,8 @@ def expected(data):
     return dict(
         positions={key: dict(
             qty=p.qty, cost=rounded(p.cost, 9), realized_pnl=rounded(p.realized, 9),
-            avg_price=rounded(p.cost / p.qty, 9) if p.qty else None, n_fills=p.n_fills, unmatched_size=0, fees=0) for key, p in positions.items()},
+            avg_price=rounded(p.cost / p.qty, 9) if p.qty else None,
+            n_fills=p.n_fills, unmatched_size=0, fees=0) for key, p in positions.items()},
         pnl=pnl_rows,
         bars=bar_rows,
         alerts=alerts(fills, steps, pnl_rows, bar_rows),
