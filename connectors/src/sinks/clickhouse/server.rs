@@ -24,7 +24,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 /// Step in which the time of an attempt is counted: nothing here reads a clock.
 const TICK: Duration = Duration::from_millis(250);
 /// Bytes sent, and compressed, at once.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// Says what an error means now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
