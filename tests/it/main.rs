@@ -1,6 +1,8 @@
 //! The one test binary.
 
 #[cfg(test)]
+mod server;
+#[cfg(test)]
 mod subscribe;
 #[cfg(test)]
 mod websocket;
