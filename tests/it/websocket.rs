@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
 use tapeline::publish::EpochOutput;
-use tapeline::serve::{MAX_FRAME_BYTES, PROTOCOL, ServeOptions};
+use tapeline::serve::{MAX_FRAME_BYTES, Now, PROTOCOL, ServeOptions};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use types::time::ReceiveTime;
 use types::{Changes, Epoch, VenueTime};
 
 use crate::server::{Rig, row};
@@ -251,6 +252,24 @@ async fn without_a_snapshot_only_changes_come() {
     let ops = client.fold_to_progress(2).await;
     assert_eq!(ops.iter().find(|op| *op != "progress").map(String::as_str), Some("delta"));
     assert_eq!(client.rows, BTreeMap::from([("k2".to_owned(), "b".to_owned())]));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn progress_says_how_far_behind_event_time_is() {
+    let now: Now = Arc::new(|| ReceiveTime(1_700_000_000_000_000_000 + 2_500_999_999));
+    let mut rig = Rig::start(ServeOptions { now: Some(now), ..quick() }).await;
+    let mut client = rig.client().await;
+    client.subscribe("rows").await;
+    let mut lag_of = async |epoch: &str| loop {
+        let told = client.hear().await;
+        if told["op"] == "progress" && told["epoch"] == epoch {
+            return (told["event_time_frontier"].clone(), told["lag_ms"].clone());
+        }
+    };
+    assert_eq!(lag_of("0").await, (Json::Null, Json::Null));
+    rig.publish([]);
+    assert_eq!(lag_of("1").await, (json!("2023-11-14T22:13:20.000000000Z"), json!(2_500)));
     rig.stop().await;
 }
 
