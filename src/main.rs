@@ -1,7 +1,11 @@
-//! The program `tapeline`.
+//! The program: [`tapeline::cli`] with the exit code that it gives.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    tapeline::cli::run()
+    ExitCode::from(tapeline::cli::run(std::env::args_os()))
 }

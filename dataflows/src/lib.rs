@@ -9,9 +9,14 @@
 
 pub mod clock;
 pub mod edge;
+pub mod inputs;
 pub mod operators;
+pub mod oracle;
+pub mod outputs;
 pub mod plan;
 pub mod render;
+mod resolve;
+pub mod route;
 
 pub use clock::Clock;
 pub use edge::{Coll, Edge};

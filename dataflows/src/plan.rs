@@ -107,8 +107,7 @@ pub trait Build: Send + Sync {
 
     /// Asks for the rows as of each step of a grid, as one more output; its index among all.
     /// `None` where the operator has no such thing.
-    fn demand_steps(&mut self, step: Span) -> Option<usize> {
-        let _unused = step;
+    fn demand_steps(&mut self, _step: Span) -> Option<usize> {
         None
     }
 }
@@ -218,6 +217,29 @@ impl PlanBuilder {
                 None
             }
         }
+    }
+
+    /// As [`PlanBuilder::input`], for inputs that must hold rows of certain kinds.
+    pub fn input_of(
+        &self,
+        settings: &Settings,
+        option: &str,
+        kinds: &[RelationKind],
+        problems: &mut Vec<Problem>,
+    ) -> Option<View> {
+        let view = self.input(settings, option, problems)?;
+        if kinds.contains(&view.kind) {
+            return Some(view.clone());
+        }
+        let wanted: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        let message = format!(
+            "`{option}` must hold {}, but `{}` holds {}",
+            wanted.join(" or "),
+            view.name,
+            view.kind.name()
+        );
+        problems.push(Problem::new(settings.place(option), "wrong_input", message));
+        None
     }
 
     /// The rows of a view as of each step of a grid; `None` where its operator can't give them.

@@ -35,7 +35,7 @@ pub(crate) struct SubscribeArgs {
 
 /// Why a subscription couldn't be followed.
 #[derive(Debug, Error)]
-pub(crate) enum SubscribeError {
+pub enum SubscribeError {
     /// The address can't be one.
     #[error("reading the address `{0}`: expected host:port or ws://host:port")]
     Address(String),

@@ -11,6 +11,7 @@
 //! client's loop), `feed` (which frame comes next), `request` (what clients may say), `frames` (what
 //! they are told), `http`.
 
+pub(crate) mod background;
 mod connection;
 mod feed;
 mod frames;

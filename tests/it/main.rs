@@ -1,5 +1,8 @@
 //! The one test binary.
+#![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod config;
 #[cfg(test)]
 mod server;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use timely::dataflow::operators::Operator;
 /// Calls `logic` once an epoch that has input, when all of that input is there, in epoch order. Its
 /// second argument is the input, which it may reorder and must empty; what it pushes into the
 /// third leaves at the same epoch. Input stays on its worker: exchange it before.
-pub fn per_epoch<'s, I, O>(
+pub(crate) fn per_epoch<'s, I, O>(
     stream: StreamVec<'s, u64, I>,
     name: &str,
     mut logic: impl FnMut(u64, &mut Vec<I>, &mut Vec<O>) + 'static,
@@ -27,8 +27,7 @@ where
         move |(input, frontier), output| {
             input.for_each_time(|time, containers| {
                 let epoch = *time.time();
-                let (_, rows) =
-                    stash.entry(epoch).or_insert_with(|| (time.retain(0), Vec::new()));
+                let (_, rows) = stash.entry(epoch).or_insert_with(|| (time.retain(0), Vec::new()));
                 for container in containers {
                     rows.append(container);
                 }

@@ -72,6 +72,18 @@ macro_rules! changes {
 }
 for_relations!(changes);
 
+/// Says how typed rows become changes.
+macro_rules! into_changes {
+    ($($variant:ident($row:ty),)*) => {
+        $(impl From<Vec<($row, isize)>> for Changes {
+            fn from(rows: Vec<($row, isize)>) -> Self {
+                Self::$variant(rows)
+            }
+        })*
+    };
+}
+for_relations!(into_changes);
+
 /// Runs an expression with the typed rows of some [`Changes`].
 #[macro_export]
 macro_rules! with_changes {

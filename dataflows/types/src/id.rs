@@ -28,11 +28,15 @@ impl Sym {
 }
 
 /// An interned (venue, asset): two venues' "BTC" never meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct AssetId(pub u32);
 
 /// The set of events that were admitted together: the only time inside a dataflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Epoch(pub u64);
 
 impl fmt::Display for Epoch {
@@ -43,7 +47,9 @@ impl fmt::Display for Epoch {
 
 /// The id of an event at its venue: a canonical number below 2^127 as itself, any other text as
 /// 127 bits of its pinned digest behind a set top bit. So numbers order by value, before texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct EventId(u128);
 
 const TEXT: u128 = 1 << 127;

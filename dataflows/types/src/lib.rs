@@ -37,5 +37,5 @@ pub use names::{Interner, Names};
 pub use number::{Decimal, NumberError, Rounding};
 pub use row::Row;
 pub use schema::{Column, Kind, Schema};
-pub use time::{Span, VenueTime, ReceiveTime};
+pub use time::{ReceiveTime, Span, VenueTime};
 pub use value::{Text, Value};

@@ -5,11 +5,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// When something happened at the venue: data, never the dataflow's time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct VenueTime(i64);
 
 /// When we got it. Recorded in the log; nothing else reads the clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct ReceiveTime(pub i64);
 
 /// A length of time in nanoseconds, above zero: a bar's size, a snapshot's step, a window.
@@ -40,6 +44,12 @@ impl VenueTime {
     /// Nanoseconds since 1970.
     pub const fn nanos(self) -> i64 {
         self.0
+    }
+
+    /// Reads RFC 3339: date, time and offset; `None` for what isn't, or doesn't fit 64 bits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time: jiff::Timestamp = text.parse().ok()?;
+        i64::try_from(time.as_nanosecond()).ok().map(Self)
     }
 
     /// Whether an event may bear this time.

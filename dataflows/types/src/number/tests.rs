@@ -28,7 +28,8 @@ fn reads_what_venues_write() {
 
 #[test]
 fn refuses_what_is_no_number() {
-    for text in ["", "NA", "NaN", "inf", "1,5", "1.2.3", "--1", "1e", "e5", ".", "0x10", " 1", "1 "] {
+    for text in ["", "NA", "NaN", "inf", "1,5", "1.2.3", "--1", "1e", "e5", ".", "0x10", " 1", "1 "]
+    {
         assert_eq!(scaled(text), Err(NumberError::NotANumber), "{text}");
     }
     assert_eq!(scaled("0.1234567891"), Err(NumberError::TooManyDecimals(9)));
@@ -58,7 +59,9 @@ fn rounds_half_even_on_request() {
 
 #[test]
 fn divides_half_even() {
-    for (n, d, q) in [(1, 2, 0), (3, 2, 2), (5, 2, 2), (-1, 2, 0), (-3, 2, -2), (7, -2, -4), (2, 3, 1)] {
+    for (n, d, q) in
+        [(1, 2, 0), (3, 2, 2), (5, 2, 2), (-1, 2, 0), (-3, 2, -2), (7, -2, -4), (2, 3, 1)]
+    {
         assert_eq!(div_half_even(n, d), q, "{n}/{d}");
         assert_eq!(mul_div_half_even(n, i128::from(u64::MAX), d * i128::from(u64::MAX)), Some(q));
     }

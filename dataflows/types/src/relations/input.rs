@@ -146,7 +146,11 @@ impl<R: Input> Event<R> {
 /// 32 bits of a row's content: what tells a repeat from a conflict. XXH3 over the row's fields.
 pub fn content_digest<R: Input>(row: R, seq_is_mapped: bool) -> u32 {
     let mut hasher = XxHash3_64::new();
-    if seq_is_mapped { row.hash(&mut hasher) } else { row.without_seq().hash(&mut hasher) }
+    if seq_is_mapped {
+        row.hash(&mut hasher);
+    } else {
+        row.without_seq().hash(&mut hasher);
+    }
     let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
@@ -257,10 +261,14 @@ pub(super) fn notional_or_price(
     size: Size,
 ) -> Result<(), Reject> {
     match (price, notional) {
-        (None, None) => Err(Reject::of(Reason::MissingValue, "price", "neither price nor notional")),
+        (None, None) => {
+            Err(Reject::of(Reason::MissingValue, "price", "neither price nor notional"))
+        }
         (Some(price), None) => {
             let value = size.checked_mul_price(price);
-            value.map(drop).ok_or_else(|| Reject::of(Reason::OutOfRange, "size", "price x size is too large"))
+            value
+                .map(drop)
+                .ok_or_else(|| Reject::of(Reason::OutOfRange, "size", "price x size is too large"))
         }
         (_, Some(notional)) => {
             let reads = notional.price_half_even(size).map(drop);

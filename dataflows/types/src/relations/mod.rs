@@ -163,6 +163,25 @@ impl RelationKind {
         }
     }
 
+    /// What users call rows of this kind.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fills => "fills",
+            Self::Trades => "trades",
+            Self::Quotes => "quotes",
+            Self::Settlements => "settlements",
+            Self::Positions => "positions",
+            Self::Errors => "errors of a ledger",
+            Self::Breaks => "breaks of a ledger",
+            Self::Bars => "bars",
+            Self::Pnl => "P&L by wallet",
+            Self::PositionPnl => "P&L by position",
+            Self::PnlNow => "the newest P&L by position",
+            Self::Alerts => "alerts",
+            Self::Rows => "declared or computed rows",
+        }
+    }
+
     /// The names of the built-in relations that sources may feed.
     pub const INPUTS: &'static [&'static str] = &["fills", "trades", "quotes", "settlements"];
 

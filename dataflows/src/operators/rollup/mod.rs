@@ -1,0 +1,162 @@
+//! `rollup`: bars of trades or fills.
+//!
+//! A row is the bar of one (venue, asset) over one bucket [b, b + size) of event time: published when
+//! it holds something, `final` once the watermark has reached its end; a still later event revises it
+//! and leaves it final. A bucket that is emptied has no row. Every trade at a price counts; fills of
+//! kind `transfer` and `funding` are no trades. All ticks are kept for ever, because a late or
+//! removed one must change exactly what it changes.
+//!
+//! A bar whose volume or notional doesn't fit its column is left out and stands in `errors` for as
+//! long as that is so.
+
+mod bars;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use differential_dataflow::AsCollection;
+use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::core::OkErr;
+use timely::dataflow::operators::vec::Map;
+use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
+use types::relations::{Bar, RelationKind};
+use types::{Column, Kind, Row, Schema, Span, Text};
+
+use self::bars::Bars;
+use crate::clock::Clock;
+use crate::edge::Edge;
+use crate::operators::Operator;
+use crate::operators::epochs::per_epoch;
+use crate::operators::ticks::{Print, prints};
+use crate::plan::{Build, Context, Output, PlanBuilder, Prepared};
+
+/// The operator.
+pub(super) struct Rollup;
+
+const OPTIONS: &[OptionSpec] = &[
+    option("input", OptionKind::Input, Need::Required, "trades or fills, or a filter over them"),
+    option(
+        "sizes",
+        OptionKind::Durations,
+        Need::Default(r#"["1m", "1h", "1d"]"#),
+        "the lengths of the bars; weeks run from Monday, the grid is UTC",
+    ),
+];
+
+impl Operator for Rollup {
+    fn name(&self) -> &'static str {
+        "rollup"
+    }
+
+    fn help(&self) -> &'static str {
+        "bars: open, high, low, close, volume and vwap of each asset and bucket of event time"
+    }
+
+    fn options(&self) -> &'static [OptionSpec] {
+        OPTIONS
+    }
+
+    fn outputs(&self, _settings: &Settings, _plan: &PlanBuilder) -> Option<Vec<Output>> {
+        let schema = errors_schema().shared();
+        let errors = Output { suffix: "errors", kind: RelationKind::Rows, schema, is_keyed: true };
+        Some(vec![Output::built_in("", RelationKind::Bars), errors])
+    }
+
+    fn prepare(
+        &self,
+        settings: &Settings,
+        plan: &mut PlanBuilder,
+    ) -> Result<Prepared, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let kinds = &[RelationKind::Trades, RelationKind::Fills];
+        let input = plan.input_of(settings, "input", kinds, &mut problems);
+        let sizes = sizes(settings, &mut problems);
+        let Some(input) = input.filter(|_| problems.is_empty()) else { return Err(problems) };
+        let outputs = self.outputs(settings, plan).unwrap_or_default();
+        Ok(Prepared { inputs: vec![input.port], outputs, build: Box::new(Rolled { sizes }) })
+    }
+}
+
+/// Bars that overflow.
+fn errors_schema() -> Schema {
+    let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: false };
+    Schema {
+        columns: vec![
+            column("venue", Kind::Name),
+            column("asset", Kind::Text),
+            column("size", Kind::Name),
+            column("bucket", Kind::Time),
+            column("reason", Kind::Name),
+        ],
+        n_key: 4,
+        time: Some(3),
+    }
+}
+
+/// The lengths of the bars and how the config writes them, the smallest first.
+fn sizes(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, Text)> {
+    let mut sizes = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (text, place) in settings.list("sizes") {
+        match Span::parse(text) {
+            None => {
+                let message = format!("`{text}` is no length of time");
+                let problem = Problem::new(place.clone(), "not_a_duration", message);
+                problems.push(problem.hint("write it like \"5m\""));
+            }
+            Some(span) if !seen.insert(span) => {
+                let message = format!("bars of `{text}` are listed twice");
+                problems.push(Problem::new(place.clone(), "repeated_size", message));
+            }
+            Some(span) => sizes.push((span, Text::from(text.as_str()))),
+        }
+    }
+    if sizes.is_empty() && problems.is_empty() {
+        let message = "`sizes` is empty: there would be no bars";
+        problems.push(Problem::new(settings.place("sizes"), "missing_value", message));
+    }
+    sizes.sort();
+    sizes
+}
+
+/// The operator with its options settled.
+struct Rolled {
+    sizes: Vec<(Span, Text)>,
+}
+
+/// What the operator is fed with.
+#[derive(Clone)]
+enum Input {
+    Print(Print, isize),
+    Clock(Clock),
+}
+
+/// A change of one of the two outputs.
+type Change = Result<(Bar, u64, isize), (Row, u64, isize)>;
+
+impl Build for Rolled {
+    fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
+        let prints = prints(&inputs[0]).map(|(print, diff)| Input::Print(print, diff));
+        let clock = context.clock.clone().map(Input::Clock);
+        let name = format!("view {}: rollup", context.view);
+        let mut bars = Bars::new(self.sizes.clone(), Arc::clone(&context.names));
+        let changes = per_epoch(prints.concat(clock), &name, move |epoch, inputs, out| {
+            let mut prints = Vec::with_capacity(inputs.len());
+            for input in inputs.drain(..) {
+                match input {
+                    Input::Print(print, diff) => prints.push((print, diff)),
+                    Input::Clock(clock) => bars.watermark = clock.watermark,
+                }
+            }
+            bars.take(prints);
+            bars.tell(|change, diff| {
+                out.push(match change {
+                    Ok(bar) => Change::Ok((bar, epoch, diff)),
+                    Err(row) => Change::Err((row, epoch, diff)),
+                });
+            });
+        });
+        let (bars, errors) = changes.ok_err(|change| change);
+        vec![Edge::Bars(bars.as_collection()), Edge::Rows(errors.as_collection())]
+    }
+}
