@@ -6,8 +6,12 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod error;
+mod files;
+pub mod quarantine;
 pub mod sink;
+pub mod sinks;
 pub mod source;
+mod spool;
 
 pub use error::ConnectError;
 pub use sink::{SINKS, Sink, SinkKind};

@@ -13,6 +13,7 @@ use types::relations::RelationKind;
 use types::{Changes, Epoch, Names, Schema};
 
 use crate::error::ConnectError;
+use crate::sinks;
 
 /// A kind of sink that configs can name.
 pub struct SinkKind {
@@ -29,7 +30,13 @@ pub struct SinkKind {
 }
 
 /// All kinds of sinks.
-pub static SINKS: &[SinkKind] = &[];
+pub static SINKS: &[SinkKind] = &[
+    sinks::jsonl::KIND,
+    #[cfg(feature = "parquet")]
+    sinks::parquet::KIND,
+    #[cfg(feature = "clickhouse")]
+    sinks::clickhouse::KIND,
+];
 
 /// A view as a sink sees it.
 #[derive(Clone, Debug)]

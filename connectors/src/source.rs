@@ -10,11 +10,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use types::event::Draft;
-use types::options::OptionSpec;
+use types::options::{Need, OptionKind, OptionSpec, option};
 use types::relations::InputColumn;
 use types::{Reject, Rounding, VenueTime};
 
 use crate::error::ConnectError;
+
+pub use crate::files::{check_mapping, open};
 
 /// A kind of source that configs can name.
 pub struct SourceKind {
@@ -29,7 +31,36 @@ pub struct SourceKind {
 }
 
 /// All kinds of sources.
-pub static SOURCES: &[SourceKind] = &[];
+pub static SOURCES: &[SourceKind] = &[
+    SourceKind {
+        name: "csv",
+        help: "comma-separated values with a header line, plain or gzip",
+        options: &[option(
+            "delimiter",
+            OptionKind::Text,
+            Need::Default(","),
+            "what stands between two fields: one ASCII character, or tab",
+        )],
+        format: Format::Csv,
+    },
+    SourceKind {
+        name: "jsonl",
+        help: "one JSON object a line, plain or gzip",
+        options: &[],
+        format: Format::Jsonl,
+    },
+];
+
+/// The byte that the option `delimiter` means: one ASCII character, or `tab`; `None` for what
+/// can't stand between fields.
+pub fn delimiter(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        b"tab" => Some(b'\t'),
+        [b'"' | b'\r' | b'\n'] => None,
+        [byte] if byte.is_ascii() => Some(*byte),
+        _ => None,
+    }
+}
 
 /// How a file is cut into rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +110,8 @@ pub struct FileSource {
     pub identity: Vec<String>,
     /// Set as the internal column `quote_asset` of each row.
     pub quote_asset: Option<String>,
+    /// What stands between two fields of a CSV; see [`delimiter`].
+    pub delimiter: u8,
 }
 
 /// How one column of the relation is read.
@@ -143,7 +176,7 @@ pub enum TimeFormat {
     },
 }
 
-/// One row as read. Recycled: a stream overwrites it.
+/// One row as read. Recycled: a stream overwrites it. The draft of a reject holds nothing.
 #[derive(Debug, Default)]
 pub struct Record {
     /// The row's number in its file, from 1, as the file stands.
@@ -154,7 +187,7 @@ pub struct Record {
     pub draft: Draft,
     /// Why it can't be used, and the source's column, where one is to blame.
     pub reject: Option<(Reject, Option<String>)>,
-    /// Its bytes as they stand in the file.
+    /// Its bytes as they stand in the file, without the line break; at most 1 MiB of them.
     pub bytes: Vec<u8>,
 }
 

@@ -107,8 +107,7 @@ pub trait Build: Send + Sync {
 
     /// Asks for the rows as of each step of a grid, as one more output; its index among all.
     /// `None` where the operator has no such thing.
-    fn demand_steps(&mut self, step: Span) -> Option<usize> {
-        let _unused = step;
+    fn demand_steps(&mut self, _step: Span) -> Option<usize> {
         None
     }
 }

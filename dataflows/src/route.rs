@@ -18,7 +18,7 @@ pub fn route_wallet(wallet: Sym) -> u64 {
     mix(u64::from(wallet.index()))
 }
 
-/// Mixes the bits of a number (the finaliser of SplitMix64, Steele et al. 2014).
+/// Mixes the bits of a number (the finaliser of `SplitMix64`, Steele et al. 2014).
 pub fn mix(number: u64) -> u64 {
     let a = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

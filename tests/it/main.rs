@@ -1,1 +1,5 @@
+//! The one test binary.
+#![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod config;

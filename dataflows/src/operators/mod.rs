@@ -1,11 +1,17 @@
 //! The operators: the list, and what each must say of itself.
 
-pub mod avg_cost;
+mod avg_cost;
 pub(crate) mod epochs;
-pub(crate) mod history;
-pub mod mark_to_market;
-pub mod rollup;
-pub(crate) mod ticks;
+mod expressions;
+mod filter;
+mod history;
+mod mark_to_market;
+mod rollup;
+mod select;
+#[cfg(test)]
+mod testing;
+mod ticks;
+pub mod union;
 
 use types::options::{OptionSpec, Problem, Settings};
 
@@ -37,5 +43,10 @@ pub trait Operator: Sync {
 }
 
 /// All operators that views can name.
-pub static OPERATORS: &[&dyn Operator] =
-    &[&avg_cost::AvgCost, &rollup::Rollup, &mark_to_market::MarkToMarket];
+pub static OPERATORS: &[&dyn Operator] = &[
+    &avg_cost::AvgCost,
+    &filter::Filter,
+    &mark_to_market::MarkToMarket,
+    &rollup::Rollup,
+    &select::Select,
+];

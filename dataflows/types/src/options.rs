@@ -33,6 +33,8 @@ pub enum OptionKind {
     Expression,
     /// A list of columns of the input.
     Columns,
+    /// A list of texts.
+    Texts,
     /// A table from a new column's name to an expression, or a list of columns.
     Assignments,
     /// A path or pattern, relative to the config file.
@@ -54,6 +56,7 @@ impl OptionKind {
             Self::Views => "list of views",
             Self::Expression => "expression",
             Self::Columns => "list of columns",
+            Self::Texts => "list of texts",
             Self::Assignments => "list of columns, or table of expressions",
             Self::Path => "path",
         }

@@ -46,6 +46,12 @@ impl VenueTime {
         self.0
     }
 
+    /// Reads RFC 3339: date, time and offset; `None` for what isn't, or doesn't fit 64 bits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time: jiff::Timestamp = text.parse().ok()?;
+        i64::try_from(time.as_nanosecond()).ok().map(Self)
+    }
+
     /// Whether an event may bear this time.
     pub fn is_in_range(self) -> bool {
         (Self::EARLIEST..Self::LATEST).contains(&self)

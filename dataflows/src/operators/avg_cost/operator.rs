@@ -136,7 +136,7 @@ struct Keys {
     ledger: Ledger,
     grids: Vec<Span>,
     index: FxHashMap<(Sym, AssetId), usize>,
-    keys: Vec<Key>,
+    held: Vec<Key>,
     /// Whether settlements close positions.
     settles: bool,
     /// Keys by asset, for settlements; empty without them.
@@ -167,7 +167,7 @@ impl Keys {
             settles,
             grids: grids.to_vec(),
             index: FxHashMap::default(),
-            keys: Vec::new(),
+            held: Vec::new(),
             by_asset: FxHashMap::default(),
         }
     }
@@ -196,7 +196,7 @@ impl Keys {
             ..Changes::default()
         };
         for key in touched {
-            if let Some(key) = self.keys.get_mut(key) {
+            if let Some(key) = self.held.get_mut(key) {
                 key.fold(self.ledger, &self.grids, epoch, &mut changes);
             }
         }
@@ -208,7 +208,7 @@ impl Keys {
         if let Some(key) = self.index.get(&(wallet, asset)) {
             return *key;
         }
-        let key = self.keys.len();
+        let key = self.held.len();
         let mut history = History::new(&self.ledger, self.grids.len());
         if self.settles {
             let holders = self.by_asset.entry(asset).or_default();
@@ -217,7 +217,7 @@ impl Keys {
                 history.insert(settlement.clone());
             }
         }
-        self.keys.push(Key { wallet, asset, history, row: None, is_touched: false });
+        self.held.push(Key { wallet, asset, history, row: None, is_touched: false });
         self.index.insert((wallet, asset), key);
         key
     }
@@ -238,7 +238,7 @@ impl Keys {
 
     /// Adds or takes out an entry of a key.
     fn change(&mut self, key: usize, entry: &Entry, diff: isize, touched: &mut Vec<usize>) {
-        let Some(found) = self.keys.get_mut(key) else { return };
+        let Some(found) = self.held.get_mut(key) else { return };
         if !found.is_touched {
             found.is_touched = true;
             touched.push(key);

@@ -29,7 +29,7 @@ use crate::operators::Operator;
 use crate::plan::{Output, PlanBuilder, Prepared};
 
 /// The operator.
-pub struct MarkToMarket;
+pub(crate) struct MarkToMarket;
 
 const OPTIONS: &[OptionSpec] = &[
     option("positions", OptionKind::Input, Need::Required, "a view of op `avg_cost`"),

@@ -2,9 +2,13 @@
 //!
 //! They stand in this package, and not among the operators, because sources map columns with them
 //! as well.
+//!
+//! From loosest to tightest: `or`, `and`, `not`, comparisons (with `in` and `is null`, which don't
+//! chain), `||`, `+ -`, `* /`, unary minus.
 
 mod check;
 mod eval;
+mod lex;
 mod parse;
 
 use std::ops::Range;
@@ -12,6 +16,9 @@ use std::ops::Range;
 pub use check::Compiled;
 pub use eval::EvalError;
 pub use parse::Expr;
+
+/// How deep an expression may nest: it is walked by recursion, and stacks end.
+pub const DEPTH_MAX: usize = 64;
 
 /// What is wrong with an expression, and where in its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,3 +30,17 @@ pub struct ExprError {
     /// What to do.
     pub hint: Option<String>,
 }
+
+impl ExprError {
+    fn new(at: Range<usize>, message: impl Into<String>) -> Self {
+        Self { at, message: message.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -305,10 +305,21 @@ impl Decimal {
         if other.mantissa == 0 {
             return None;
         }
-        // a/10^s / (b/10^t) x 10^9 = a x 10^(t+9) / (b x 10^s)
-        let up = pow10(u32::from(other.scale) + 9)?;
-        let divisor = other.mantissa.checked_mul(pow10(u32::from(self.scale))?)?;
-        Some(Self::new(mul_div_half_even(self.mantissa, up, divisor)?, 9))
+        // a/10^s / (b/10^t) x 10^9 = a x 10^(t+9-s) / b: only one side grows, so that what fits is
+        // seldom refused on the way.
+        let (up, down) = (u32::from(other.scale) + 9, u32::from(self.scale));
+        if up >= down {
+            let factor = pow10(up - down)?;
+            return Some(Self::new(mul_div_half_even(self.mantissa, factor, other.mantissa)?, 9));
+        }
+        if let Some(divisor) = other.mantissa.checked_mul(pow10(down - up)?) {
+            return Some(Self::new(div_half_even(self.mantissa, divisor), 9));
+        }
+        // A divisor beyond 128 bits: the quotient is below one unit, and a tie goes to zero.
+        let divisor = I256::from(other.mantissa) * I256::from(10).pow(down - up);
+        let is_unit = (I256::from(self.mantissa) * I256::from(2)).abs() > divisor.abs();
+        let same_sign = (self.mantissa < 0) == (other.mantissa < 0);
+        Some(Self::new(i128::from(is_unit) * if same_sign { 1 } else { -1 }, 9))
     }
 
     fn widened(self, scale: u8) -> Option<i128> {

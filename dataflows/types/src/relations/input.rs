@@ -147,9 +147,9 @@ impl<R: Input> Event<R> {
 pub fn content_digest<R: Input>(row: R, seq_is_mapped: bool) -> u32 {
     let mut hasher = XxHash3_64::new();
     if seq_is_mapped {
-        row.hash(&mut hasher)
+        row.hash(&mut hasher);
     } else {
-        row.without_seq().hash(&mut hasher)
+        row.without_seq().hash(&mut hasher);
     }
     let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
     u32::from_le_bytes([a, b, c, d])

@@ -40,7 +40,8 @@ pub trait Relation:
     Clone + Ord + Hash + Debug + Send + Sync + Serialize + DeserializeOwned + 'static
 {
     /// What tells rows apart; ordered by interned numbers, so never in an order that is shown.
-    type Key: Clone + Ord + Hash + Debug + Send + Sync + 'static;
+    /// Has a text form so that a reader can come back to its place.
+    type Key: Clone + Ord + Hash + Debug + Send + Sync + Serialize + DeserializeOwned + 'static;
 
     /// The row's key.
     fn key(&self, schema: &Schema) -> Self::Key;

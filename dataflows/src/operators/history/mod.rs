@@ -228,3 +228,6 @@ impl<F: Fold> StepWalk<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! The fields of one row: ranges of its bytes, or of a scratch where they stand escaped.
+
+/// Where the fields of a row are. Recycled from row to row.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    slots: Vec<Slot>,
+    scratch: Vec<u8>,
+}
+
+/// Where one field is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Slot {
+    /// Not in this row, or null.
+    #[default]
+    Absent,
+    /// A range of the row's bytes.
+    Raw(usize, usize),
+    /// A range of the scratch.
+    Scratch(usize, usize),
+}
+
+impl Fields {
+    /// Empties the fields, and the scratch with them.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.scratch.clear();
+    }
+
+    /// Empties the fields and makes place for so many absent ones.
+    pub(super) fn reset(&mut self, n: usize) {
+        self.clear();
+        self.slots.resize(n, Slot::Absent);
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Adds a field.
+    pub(super) fn push(&mut self, slot: Slot) {
+        self.slots.push(slot);
+    }
+
+    /// Sets a field made by [`Fields::reset`].
+    pub(super) fn set(&mut self, index: usize, slot: Slot) {
+        if let Some(place) = self.slots.get_mut(index) {
+            *place = slot;
+        }
+    }
+
+    /// Makes a field of what `write` adds to the scratch.
+    pub(super) fn unescaped(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Slot {
+        let start = self.scratch.len();
+        write(&mut self.scratch);
+        Slot::Scratch(start, self.scratch.len())
+    }
+}
+
+/// A row's bytes with its fields.
+#[derive(Clone, Copy)]
+pub(super) struct RowView<'a> {
+    /// The row as it stands in the file.
+    pub(super) raw: &'a [u8],
+    /// Its fields.
+    pub(super) fields: &'a Fields,
+}
+
+impl<'a> RowView<'a> {
+    /// The bytes of a field; `None` where it is absent or null.
+    pub(super) fn get(self, slot: usize) -> Option<&'a [u8]> {
+        match *self.fields.slots.get(slot)? {
+            Slot::Absent => None,
+            Slot::Raw(start, end) => self.raw.get(start..end),
+            Slot::Scratch(start, end) => self.fields.scratch.get(start..end),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! From bytes to rows as they stand: where each starts and ends, and what can't be one.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use memchr::{memchr, memchr_iter, memchr2};
+
+use super::bytes::Bytes;
+use super::limits::ROW_BYTES_MAX;
+use crate::error::ConnectError;
+
+/// How rows are told apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Framing {
+    /// Lines; blank ones are no rows.
+    Lines,
+    /// Lines, but for line breaks between quotes, with this delimiter of fields.
+    Quoted(u8),
+}
+
+/// A row as it stands. Recycled.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    /// Its number, from 1.
+    pub(super) row: u64,
+    /// The line where it starts, from 1.
+    pub(super) line: u64,
+    /// What is wrong with its frame.
+    pub(super) fault: Option<Fault>,
+}
+
+/// Why bytes are no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Longer than rows may be; its whole length.
+    TooLong(u64),
+    /// A quote that nothing closes within a row's greatest length.
+    OpenQuote,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(length) => write!(f, "{length} bytes; a row is at most {ROW_BYTES_MAX}"),
+            Self::OpenQuote => write!(f, "a quote that isn't closed within {ROW_BYTES_MAX} bytes"),
+        }
+    }
+}
+
+/// The rows of a file as they stand.
+pub(super) struct Frames {
+    path: PathBuf,
+    bytes: Bytes,
+    framing: Framing,
+    row: u64,
+    /// Lines taken so far.
+    n_lines: u64,
+}
+
+/// Where a row ends in the bytes at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Behind its line break.
+    At(usize),
+    /// Not in these bytes.
+    Beyond,
+    /// Not in these bytes, and a quote is open.
+    Open,
+}
+
+impl Frames {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// Where it can't be opened, isn't a regular file, or its first bytes can't be read.
+    pub(super) fn open(path: &Path, framing: Framing) -> Result<Self, ConnectError> {
+        let opened = Bytes::open(path);
+        let bytes = opened.map_err(|error| ConnectError::file("opening", path, error))?;
+        let mut frames = Self { path: path.to_owned(), bytes, framing, row: 0, n_lines: 0 };
+        // A byte order mark isn't part of the first name.
+        while frames.bytes.rest().len() < 3 && frames.more()? {}
+        if frames.bytes.rest().starts_with(b"\xef\xbb\xbf") {
+            frames.bytes.take(3);
+        }
+        Ok(frames)
+    }
+
+    /// Reads a row's bytes without its line break; false at the end.
+    ///
+    /// # Errors
+    /// Where the file can't be read any further; names path and place.
+    pub(super) fn next(
+        &mut self,
+        frame: &mut Frame,
+        into: &mut Vec<u8>,
+    ) -> Result<bool, ConnectError> {
+        into.clear();
+        loop {
+            let mut end = self.end();
+            while !matches!(end, End::At(_)) {
+                if self.bytes.rest().len() > ROW_BYTES_MAX {
+                    return self.take_faulty(frame, into);
+                }
+                if !self.more()? {
+                    break;
+                }
+                end = self.end();
+            }
+            let n = match end {
+                End::At(n) => n,
+                End::Beyond => self.bytes.rest().len(),
+                End::Open => return self.take_faulty(frame, into),
+            };
+            if n == 0 {
+                return Ok(false);
+            }
+            if n > ROW_BYTES_MAX {
+                return self.take_faulty(frame, into);
+            }
+            let line = self.n_lines + 1;
+            let raw = self.bytes.rest().get(..n).unwrap_or_default();
+            self.n_lines += n_lines(raw);
+            let row = without_break(raw);
+            let is_row = !self.is_blank(row);
+            into.extend_from_slice(if is_row { row } else { &[] });
+            self.bytes.take(n);
+            if is_row {
+                self.row += 1;
+                *frame = Frame { row: self.row, line, fault: None };
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Bytes of the file read so far, and its length.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        self.bytes.progress()
+    }
+
+    /// Says that the next row is the first, as after a header.
+    pub(super) fn restart_rows(&mut self) {
+        self.row = 0;
+    }
+
+    fn end(&self) -> End {
+        let rest = self.bytes.rest();
+        match self.framing {
+            Framing::Lines => memchr(b'\n', rest).map_or(End::Beyond, |at| End::At(at + 1)),
+            Framing::Quoted(delimiter) => quoted_end(rest, delimiter),
+        }
+    }
+
+    fn is_blank(&self, row: &[u8]) -> bool {
+        match self.framing {
+            Framing::Lines => row.iter().all(u8::is_ascii_whitespace),
+            Framing::Quoted(_) => row.is_empty(),
+        }
+    }
+
+    /// Takes one line that is no row. What follows is read as rows again: a forgotten quote must
+    /// cost its own line, not the rest of the file.
+    fn take_faulty(&mut self, frame: &mut Frame, into: &mut Vec<u8>) -> Result<bool, ConnectError> {
+        self.row += 1;
+        self.n_lines += 1;
+        let (mut length, line) = (0u64, self.n_lines);
+        loop {
+            let rest = self.bytes.rest();
+            let end = memchr(b'\n', rest);
+            let part = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+            let kept = part.len().min(ROW_BYTES_MAX - into.len());
+            into.extend_from_slice(part.get(..kept).unwrap_or_default());
+            length += u64::try_from(part.len()).unwrap_or(u64::MAX);
+            let n = part.len() + usize::from(end.is_some());
+            self.bytes.take(n);
+            if end.is_some() || !self.more()? {
+                break;
+            }
+        }
+        // A short line whose row is too long runs on because of a quote.
+        let is_short = into.len() < ROW_BYTES_MAX;
+        let fault = if is_short { Fault::OpenQuote } else { Fault::TooLong(length) };
+        *frame = Frame { row: self.row, line, fault: Some(fault) };
+        Ok(true)
+    }
+
+    fn more(&mut self) -> Result<bool, ConnectError> {
+        self.bytes.more().map_err(|error| {
+            let place = format!(
+                "reading {} behind row {}, line {}",
+                self.path.display(),
+                self.row,
+                self.n_lines
+            );
+            ConnectError::broken(place)
+                .because(error)
+                .hint("the file is damaged or cut off: fetch it again")
+        })
+    }
+}
+
+/// Finds the end of a row whose fields may be quoted. A quote counts where a field starts.
+fn quoted_end(bytes: &[u8], delimiter: u8) -> End {
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(hit) = memchr2(b'"', b'\n', rest).map(|hit| at + hit) else {
+            return End::Beyond;
+        };
+        at = hit + 1;
+        if bytes.get(hit) == Some(&b'\n') {
+            return End::At(at);
+        }
+        let before = hit.checked_sub(1).and_then(|i| bytes.get(i));
+        if before.is_none_or(|byte| *byte == delimiter) {
+            match closing_quote(bytes, at) {
+                Some(quote) => at = quote + 1,
+                None => return End::Open,
+            }
+        }
+    }
+}
+
+/// Finds the quote that closes a field, from behind the opening one; doubled ones are text.
+pub(super) fn closing_quote(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let quote = at + memchr(b'"', bytes.get(at..)?)?;
+        if bytes.get(quote + 1) != Some(&b'"') {
+            return Some(quote);
+        }
+        at = quote + 2;
+    }
+}
+
+fn n_lines(raw: &[u8]) -> u64 {
+    // Nearly every row is one line, and then its break is at its end.
+    let inner = raw.strip_suffix(b"\n").unwrap_or(raw);
+    let has_quote = memchr(b'"', inner).is_some();
+    let n = if has_quote { memchr_iter(b'\n', inner).count() + 1 } else { 1 };
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+fn without_break(raw: &[u8]) -> &[u8] {
+    let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
+    raw.strip_suffix(b"\r").unwrap_or(raw)
+}

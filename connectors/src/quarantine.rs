@@ -1,0 +1,215 @@
+//! The quarantine file: inputs that can't be used, one JSON line each, with place and bytes.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use types::event::Reason;
+
+use crate::error::ConnectError;
+
+/// Bytes of an input that are kept.
+pub const BYTES_KEPT_MAX: usize = 64 << 10;
+
+/// An input that can't be used.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The source's name in the config.
+    pub source: &'a str,
+    /// The file's path as the config writes it.
+    pub path: &'a str,
+    /// The line where it starts, from 1.
+    pub line: u64,
+    /// Its number in the file, from 1.
+    pub row: u64,
+    /// The column to blame: the relation's.
+    pub column: Option<&'a str>,
+    /// The source's column to blame, where another name stands in the file.
+    pub source_column: Option<&'a str>,
+    /// Why.
+    pub reason: Reason,
+    /// What was found.
+    pub detail: &'a str,
+    /// Its bytes as they stand in the file.
+    pub bytes: &'a [u8],
+}
+
+/// Writes the quarantine file. A run without a bad row leaves none.
+#[derive(Debug)]
+pub struct Quarantine {
+    path: PathBuf,
+    file: Option<BufWriter<File>>,
+}
+
+impl Quarantine {
+    /// Removes the file of an earlier run; the new one comes with its first entry.
+    ///
+    /// # Errors
+    /// Where the old file can't be removed.
+    pub fn create(path: &Path) -> Result<Self, ConnectError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(ConnectError::file("removing the earlier quarantine file", path, error))
+            }
+            _ => Ok(Self { path: path.to_owned(), file: None }),
+        }
+    }
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// Where the file can't be made or written.
+    pub fn write(&mut self, entry: &Entry<'_>) -> Result<(), ConnectError> {
+        let written = self.try_write(entry);
+        written.map_err(|error| ConnectError::file("writing quarantine file", &self.path, error))
+    }
+
+    /// Hands over what is held back.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn finish(&mut self) -> Result<(), ConnectError> {
+        let flushed = self.file.as_mut().map_or(Ok(()), Write::flush);
+        flushed.map_err(|error| ConnectError::file("writing quarantine file", &self.path, error))
+    }
+
+    fn try_write(&mut self, entry: &Entry<'_>) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                if let Some(folder) = self.path.parent() {
+                    std::fs::create_dir_all(folder)?;
+                }
+                none.insert(BufWriter::new(File::create(&self.path)?))
+            }
+        };
+        serde_json::to_writer(&mut *file, &Written::from(entry))?;
+        file.write_all(b"\n")
+    }
+}
+
+/// An entry as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    source: &'a str,
+    path: &'a str,
+    line: u64,
+    row: u64,
+    column: Option<&'a str>,
+    source_column: Option<&'a str>,
+    reason: &'a str,
+    detail: &'a str,
+    /// How many bytes it has, also where not all are kept.
+    n_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_base64: Option<String>,
+}
+
+impl<'a> From<&Entry<'a>> for Written<'a> {
+    fn from(entry: &Entry<'a>) -> Self {
+        let kept = entry.bytes.get(..BYTES_KEPT_MAX).unwrap_or(entry.bytes);
+        let text = match std::str::from_utf8(kept) {
+            Ok(text) => Some(text),
+            // A character that the cut has split isn't the input's fault.
+            Err(error) if error.error_len().is_none() && kept.len() < entry.bytes.len() => {
+                kept.get(..error.valid_up_to()).and_then(|b| std::str::from_utf8(b).ok())
+            }
+            Err(_) => None,
+        };
+        Self {
+            source: entry.source,
+            path: entry.path,
+            line: entry.line,
+            row: entry.row,
+            column: entry.column,
+            source_column: entry.source_column,
+            reason: entry.reason.code(),
+            detail: entry.detail,
+            n_bytes: entry.bytes.len(),
+            bytes: text,
+            bytes_base64: text.is_none().then(|| base64(kept)),
+        }
+    }
+}
+
+/// Standard base64 with padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
+        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for i in 0..4usize {
+            let digit = usize::try_from(group >> (18 - 6 * i) & 63).unwrap_or(0);
+            let shown = DIGITS.get(digit).filter(|_| i <= chunk.len());
+            text.push(char::from(shown.copied().unwrap_or(b'=')));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(bytes: &[u8]) -> Entry<'_> {
+        Entry {
+            source: "fills",
+            path: "data/fills.csv",
+            line: 7,
+            row: 5,
+            column: Some("price"),
+            source_column: Some("Price"),
+            reason: Reason::NotANumber,
+            detail: "`x`",
+            bytes,
+        }
+    }
+
+    #[test]
+    fn a_line_says_what_where_and_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/quarantine.jsonl");
+        let mut quarantine = Quarantine::create(&path).unwrap();
+        quarantine.finish().unwrap();
+        assert!(!path.exists(), "no bad row, no file");
+        quarantine.write(&entry(b"a,\"x\"")).unwrap();
+        quarantine.write(&entry(b"\xff\x00a")).unwrap();
+        quarantine.finish().unwrap();
+        let expected = concat!(
+            r#"{"source":"fills","path":"data/fills.csv","line":7,"row":5,"column":"price","#,
+            r#""source_column":"Price","reason":"not_a_number","detail":"`x`","n_bytes":5,"#,
+            r#""bytes":"a,\"x\""}"#,
+            "\n",
+            r#"{"source":"fills","path":"data/fills.csv","line":7,"row":5,"column":"price","#,
+            r#""source_column":"Price","reason":"not_a_number","detail":"`x`","n_bytes":3,"#,
+            r#""bytes_base64":"/wBh"}"#,
+            "\n",
+        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+        drop(Quarantine::create(&path).unwrap());
+        assert!(!path.exists(), "a run doesn't keep the entries of the one before");
+    }
+
+    #[test]
+    fn long_bytes_are_cut_at_a_character() {
+        let long = "é".repeat(BYTES_KEPT_MAX);
+        let long = format!("a{long}");
+        let entry = entry(long.as_bytes());
+        let line = Written::from(&entry);
+        assert_eq!(line.n_bytes, 2 * BYTES_KEPT_MAX + 1);
+        assert_eq!(line.bytes.map(str::len), Some(BYTES_KEPT_MAX - 1));
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Rows as `RowBinary`: the bytes that are sent, hashed and sent again.
+
+use types::{Column, Kind, Value, VenueTime};
+
+/// Decimals of prices, sizes and money outside.
+const SCALE: u8 = 9;
+/// What `Decimal(18, 9)` and `Decimal(38, 9)` hold, in units of 1e-9.
+const PRICE_MAX: i128 = 10i128.pow(18) - 1;
+const DECIMAL_MAX: i128 = 10i128.pow(38) - 1;
+
+/// Writes one column.
+///
+/// # Errors
+/// Where the value isn't one of the column's: says so in words. Nothing is ever cut to fit.
+pub(super) fn column(out: &mut Vec<u8>, column: &Column, value: &Value) -> Result<(), String> {
+    if column.nullable {
+        out.push(u8::from(value.is_null()));
+        if value.is_null() {
+            return Ok(());
+        }
+    }
+    match (column.kind, value) {
+        (Kind::Bool, Value::Bool(bool)) => out.push(u8::from(*bool)),
+        (Kind::Count, Value::Number(_)) => {
+            let count = number(value, 0).and_then(|raw| u64::try_from(raw).ok());
+            out.extend_from_slice(&count.ok_or_else(|| misfit(column, value))?.to_le_bytes());
+        }
+        (Kind::Price, Value::Number(_)) => {
+            let raw =
+                number(value, SCALE).filter(|raw| raw.unsigned_abs() <= PRICE_MAX.unsigned_abs());
+            let raw = raw.and_then(|raw| i64::try_from(raw).ok());
+            out.extend_from_slice(&raw.ok_or_else(|| misfit(column, value))?.to_le_bytes());
+        }
+        (Kind::Size | Kind::Money | Kind::Number, Value::Number(_)) => {
+            let raw =
+                number(value, SCALE).filter(|raw| raw.unsigned_abs() <= DECIMAL_MAX.unsigned_abs());
+            out.extend_from_slice(&raw.ok_or_else(|| misfit(column, value))?.to_le_bytes());
+        }
+        (Kind::Float, Value::Float(float)) => out.extend_from_slice(&float.get().to_le_bytes()),
+        (Kind::Time, Value::Time(time)) => out.extend_from_slice(&time.nanos().to_le_bytes()),
+        (Kind::Text | Kind::Name, Value::Text(content)) => text(out, content.as_str()),
+        (Kind::Word(words), Value::Text(content)) => {
+            let place = words.iter().position(|word| *word == content.as_str());
+            let number = place.and_then(|place| i8::try_from(place + 1).ok());
+            out.extend_from_slice(&number.ok_or_else(|| misfit(column, value))?.to_le_bytes());
+        }
+        _ => return Err(misfit(column, value)),
+    }
+    Ok(())
+}
+
+fn number(value: &Value, scale: u8) -> Option<i128> {
+    match value {
+        Value::Number(number) => number.at_scale(scale),
+        _ => None,
+    }
+}
+
+fn misfit(column: &Column, value: &Value) -> String {
+    format!("{value:?} doesn't fit column {} ({})", column.name, column.kind.name())
+}
+
+/// Writes a text: its length in groups of 7 bits, least first, then its bytes.
+pub(super) fn text(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text.len();
+    loop {
+        let group = u8::try_from(rest & 0x7f).unwrap_or(0);
+        rest >>= 7;
+        if rest == 0 {
+            out.push(group);
+            break;
+        }
+        out.push(group | 0x80);
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Bytes that a row takes, about.
+pub(super) fn row_bytes(columns: &[Column]) -> usize {
+    let bytes = |column: &Column| match column.kind {
+        Kind::Bool | Kind::Word(_) => 1,
+        Kind::Count | Kind::Price | Kind::Float | Kind::Time => 8,
+        Kind::Size | Kind::Money | Kind::Number => 16,
+        Kind::Name => 12,
+        Kind::Text => 42,
+    };
+    columns.iter().map(bytes).sum::<usize>() + 9
+}
+
+/// The partition that `toYYYYMM` gives.
+pub(super) fn month(time: VenueTime) -> u32 {
+    let timestamp = jiff::Timestamp::from_nanosecond(time.nanos().into());
+    let date = jiff::tz::Offset::UTC.to_datetime(timestamp.unwrap_or_default());
+    // Years are those of 64 bits of nanoseconds: 1677 to 2262.
+    u32::from(date.year().unsigned_abs()) * 100 + u32::from(date.month().unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use types::Decimal;
+
+    use super::*;
+
+    fn encode(kind: Kind, nullable: bool, value: &Value) -> Result<Vec<u8>, String> {
+        let mut out = Vec::new();
+        let name = Cow::Borrowed("c");
+        column(&mut out, &Column { name, kind, nullable }, value).map(|()| out)
+    }
+
+    fn decimal(text: &str) -> Value {
+        Value::Number(Decimal::parse(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn numbers_are_little_endian_and_never_cut() {
+        assert_eq!(
+            encode(Kind::Price, false, &decimal("0.5")).unwrap(),
+            500_000_000i64.to_le_bytes()
+        );
+        assert_eq!(
+            encode(Kind::Money, false, &decimal("-2")).unwrap(),
+            (-2 * 10i128.pow(9)).to_le_bytes()
+        );
+        assert_eq!(
+            encode(Kind::Count, false, &Value::from(u64::MAX)).unwrap(),
+            u64::MAX.to_le_bytes()
+        );
+        let largest = "99999999999999999999999999999.999999999";
+        assert_eq!(
+            encode(Kind::Size, false, &decimal(largest)).unwrap(),
+            DECIMAL_MAX.to_le_bytes()
+        );
+        for (kind, value) in [
+            (Kind::Price, decimal("1000000000")),
+            (Kind::Price, decimal("-1000000000")),
+            (Kind::Size, decimal("100000000000000000000000000000")),
+            (Kind::Count, decimal("-1")),
+            (Kind::Count, decimal("18446744073709551616")),
+            (Kind::Count, Value::Null),
+            (Kind::Word(&["a"]), Value::word("b")),
+            (Kind::Time, Value::word("b")),
+        ] {
+            let error = encode(kind, false, &value).unwrap_err();
+            assert!(error.contains("doesn't fit column c"), "{error}");
+        }
+    }
+
+    #[test]
+    fn nulls_have_a_flag_and_texts_a_length() {
+        assert_eq!(encode(Kind::Text, true, &Value::Null).unwrap(), [1]);
+        assert_eq!(encode(Kind::Text, true, &Value::word("ab")).unwrap(), [0, 2, b'a', b'b']);
+        let long = "x".repeat(300);
+        assert_eq!(
+            encode(Kind::Name, false, &Value::from(types::Text::from(long.as_str())))
+                .unwrap()
+                .get(..2),
+            Some(&[0xac, 2][..])
+        );
+        assert_eq!(encode(Kind::Word(&["a", "b"]), false, &Value::word("b")).unwrap(), [2]);
+    }
+
+    #[test]
+    fn months_are_utc() {
+        for (nanos, expected) in
+            [(0, 197_001), (951_782_399_999_999_999, 200_002), (4_102_444_799_999_999_999, 209_912)]
+        {
+            assert_eq!(month(VenueTime::from_nanos(nanos)), expected);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! How views look in ClickHouse: types, statements, and what differs in a table that is there.
+
+use types::{Column, Kind, Schema};
+
+use crate::sink::SinkView;
+
+/// The columns behind a view's own: which run and epoch wrote the row, and whether the key is gone.
+const VERSION_COLUMNS: [(&str, &str, &str); 2] =
+    [("_version", "UInt64", " CODEC(DoubleDelta, ZSTD(1))"), ("_deleted", "UInt8", " DEFAULT 0")];
+
+/// The engine of all tables: one row a key and version, the newest counts.
+const ENGINE: &str = "ReplacingMergeTree(_version, _deleted)";
+
+/// Blocks whose tokens a table remembers. Zero, ClickHouse's default, would forget them all.
+const TOKEN_WINDOW: u32 = 10_000;
+
+/// The table of commits of all sinks that write into a database.
+pub(super) const COMMITS: &str = "_commits";
+
+/// Returns the statements that make a view's table, and the view `<table>_v` for readers.
+pub fn ddl(view: &SinkView, database: &str) -> Vec<String> {
+    let table = table_name(&view.name);
+    let of_view = view.schema.columns.iter().map(|column| {
+        format!("{} {}{}", quoted(&column.name), type_name(column), codec(column.kind))
+    });
+    let of_version =
+        VERSION_COLUMNS.iter().map(|(name, kind, rest)| format!("{name} {kind}{rest}"));
+    let columns: Vec<String> = of_view.chain(of_version).collect();
+    let partition = partition_column(&view.schema)
+        .and_then(|index| view.schema.columns.get(index))
+        .map(|column| format!("PARTITION BY toYYYYMM({})\n", quoted(&column.name)));
+    let key: Vec<String> = view.schema.key().iter().map(|column| quoted(&column.name)).collect();
+    let has_null = view.schema.key().iter().any(|column| column.nullable);
+    let nullable_key = if has_null { ", allow_nullable_key = 1" } else { "" };
+    let (name, shown) = (qualified(database, &table), qualified(database, &format!("{table}_v")));
+    vec![
+        format!(
+            "CREATE TABLE IF NOT EXISTS {name} (\n  {}\n) ENGINE = {ENGINE}\n{}ORDER BY ({})\n\
+             SETTINGS non_replicated_deduplication_window = {TOKEN_WINDOW}{nullable_key}",
+            columns.join(",\n  "),
+            partition.unwrap_or_default(),
+            key.join(", "),
+        ),
+        format!(
+            "CREATE VIEW IF NOT EXISTS {shown} AS SELECT * EXCEPT (_version, _deleted) \
+             FROM {name} FINAL"
+        ),
+    ]
+}
+
+/// Returns the statements that make the database and the table of commits.
+pub fn database_ddl(database: &str) -> Vec<String> {
+    vec![
+        format!("CREATE DATABASE IF NOT EXISTS {}", quoted(database)),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (\n  pipeline String,\n  sink String,\n  \
+             `table` String,\n  generation UInt64,\n  first_epoch UInt64,\n  last_epoch UInt64,\n  \
+             parts UInt64,\n  rows UInt64,\n  hash String\n) ENGINE = ReplacingMergeTree\n\
+             ORDER BY (pipeline, sink, `table`, generation, first_epoch)\n\
+             SETTINGS non_replicated_deduplication_window = {TOKEN_WINDOW}",
+            qualified(database, COMMITS)
+        ),
+    ]
+}
+
+/// The columns of the table of commits, as they are inserted.
+pub(super) const COMMIT_COLUMNS: &str =
+    "pipeline, sink, `table`, generation, first_epoch, last_epoch, parts, rows, hash";
+
+/// The table of a view: a dot in its name is an underscore.
+pub(super) fn table_name(view: &str) -> String {
+    view.replace('.', "_")
+}
+
+/// A name between backticks.
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
+/// A name of a database's table.
+pub(super) fn qualified(database: &str, table: &str) -> String {
+    format!("{}.{}", quoted(database), quoted(table))
+}
+
+/// A text between quotes.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// The column by whose months a table is cut: a time of the key, so that all versions of a row
+/// stand in one partition.
+pub(super) fn partition_column(schema: &Schema) -> Option<usize> {
+    schema.key().iter().position(|column| column.kind == Kind::Time && !column.nullable)
+}
+
+/// The column's type, spelt as ClickHouse itself spells it.
+fn type_name(column: &Column) -> String {
+    let plain = match column.kind {
+        Kind::Bool => "Bool".to_string(),
+        Kind::Count => "UInt64".to_string(),
+        Kind::Price => "Decimal(18, 9)".to_string(),
+        Kind::Size | Kind::Money | Kind::Number => "Decimal(38, 9)".to_string(),
+        Kind::Float => "Float64".to_string(),
+        Kind::Time => "DateTime64(9, 'UTC')".to_string(),
+        Kind::Text => "String".to_string(),
+        Kind::Name if column.nullable => return "LowCardinality(Nullable(String))".to_string(),
+        Kind::Name => "LowCardinality(String)".to_string(),
+        Kind::Word(words) => {
+            let numbered = words.iter().zip(1..);
+            let words: Vec<String> = numbered
+                .map(|(word, number): (_, u8)| format!("{} = {number}", literal(word)))
+                .collect();
+            format!("Enum8({})", words.join(", "))
+        }
+    };
+    if column.nullable { format!("Nullable({plain})") } else { plain }
+}
+
+/// The codec that measured smallest for such columns.
+const fn codec(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Time => " CODEC(Delta, ZSTD(1))",
+        Kind::Price | Kind::Size | Kind::Money | Kind::Number | Kind::Text => " CODEC(ZSTD(3))",
+        Kind::Count | Kind::Float => " CODEC(ZSTD(1))",
+        Kind::Bool | Kind::Name | Kind::Word(_) => "",
+    }
+}
+
+/// A column of a table that is there.
+#[derive(Clone, Debug)]
+pub(super) struct FoundColumn {
+    pub(super) name: String,
+    pub(super) kind: String,
+    /// Whether rows that don't name it get a value of its own.
+    pub(super) has_default: bool,
+}
+
+/// A table that is there.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) engine: String,
+    pub(super) sorting_key: String,
+    pub(super) partition_key: String,
+    pub(super) columns: Vec<FoundColumn>,
+}
+
+/// Says in what a table that is there differs from the one that the view needs, a line each.
+pub(super) fn differences(view: &SinkView, found: &Found) -> Vec<String> {
+    let mut differences = Vec::new();
+    let mut compare = |what: &str, wanted: &str, is: &str| {
+        if plain(wanted) != plain(is) {
+            let or_none =
+                |text: &str| if text.is_empty() { "none".into() } else { text.to_string() };
+            differences.push(format!("{what} is {}, not {}", or_none(is), or_none(wanted)));
+        }
+    };
+    let names = |columns: &[Column]| {
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_ref()).collect();
+        names.join(", ")
+    };
+    // Replicated and shared engines keep the same rows; their names and arguments only grow in
+    // front of ours.
+    if !(found.engine.contains("ReplacingMergeTree(")
+        && plain(&found.engine).contains("_version,_deleted)"))
+    {
+        compare("its engine", ENGINE, &found.engine);
+    }
+    compare("its ORDER BY", &names(view.schema.key()), &found.sorting_key);
+    let time = partition_column(&view.schema).and_then(|index| view.schema.columns.get(index));
+    let partition = time.map(|column| format!("toYYYYMM({})", column.name)).unwrap_or_default();
+    compare("its PARTITION BY", &partition, &found.partition_key);
+
+    let of_version = VERSION_COLUMNS.iter().map(|(name, kind, _)| (*name, (*kind).to_string()));
+    let of_view = view.schema.columns.iter().map(|c| (c.name.as_ref(), type_name(c)));
+    let wanted: Vec<(&str, String)> = of_view.chain(of_version).collect();
+    for (name, kind) in &wanted {
+        match found.columns.iter().find(|column| column.name == *name) {
+            Some(column) => compare(&format!("column {name}"), kind, &column.kind),
+            None => compare(&format!("column {name}"), kind, ""),
+        }
+    }
+    for column in &found.columns {
+        let is_wanted = wanted.iter().any(|(name, _)| column.name == *name);
+        if !is_wanted && !column.has_default {
+            compare(&format!("column {}", column.name), "", &column.kind);
+        }
+    }
+    differences
+}
+
+/// A spelling without what may differ between servers.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && *c != '`').collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use types::relations::RelationKind;
+
+    use super::*;
+
+    fn view(name: &str, kind: RelationKind) -> SinkView {
+        SinkView { name: name.into(), kind, schema: Arc::new(kind.schema().unwrap()) }
+    }
+
+    fn found(view: &SinkView) -> Found {
+        let columns = view.schema.columns.iter().map(|c| (c.name.to_string(), type_name(c)));
+        let version = VERSION_COLUMNS.iter().map(|c| (c.0.to_string(), c.1.to_string()));
+        let columns = columns.chain(version);
+        let partition = partition_column(&view.schema);
+        let key: Vec<&str> = view.schema.key().iter().map(|c| c.name.as_ref()).collect();
+        Found {
+            engine: format!("{ENGINE} ORDER BY whatever"),
+            sorting_key: key.join(", "),
+            partition_key: partition.map(|_| "toYYYYMM(bucket)".into()).unwrap_or_default(),
+            columns: columns
+                .map(|(name, kind)| FoundColumn { name, kind, has_default: false })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_table_of_months_only_where_the_key_has_a_time() {
+        let bars = ddl(&view("bars", RelationKind::Bars), "x").join(";\n");
+        assert!(bars.contains("PARTITION BY toYYYYMM(`bucket`)"), "{bars}");
+        assert!(bars.contains("ORDER BY (`venue`, `asset`, `size`, `bucket`)"), "{bars}");
+        let errors = ddl(&view("positions.errors", RelationKind::Errors), "x").join(";\n");
+        assert!(errors.contains("`x`.`positions_errors` (") && !errors.contains("PARTITION"));
+        assert!(errors.contains("VIEW IF NOT EXISTS `x`.`positions_errors_v`"), "{errors}");
+        let positions = ddl(&view("positions", RelationKind::Positions), "x").join(";\n");
+        for part in [
+            "`market` LowCardinality(Nullable(String))",
+            "`cost` Nullable(Decimal(38, 9)) CODEC(ZSTD(3))",
+            "`avg_price` Nullable(Decimal(18, 9))",
+            "`basis` Enum8('known' = 1, 'unknown' = 2)",
+            "`updated_at` DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1))",
+            "`n_fills` UInt64",
+        ] {
+            assert!(positions.contains(part), "{part} isn't in {positions}");
+        }
+    }
+
+    #[test]
+    fn differences_are_named_one_by_one() {
+        let view = view("bars", RelationKind::Bars);
+        let mut table = found(&view);
+        assert_eq!(differences(&view, &table), [""; 0]);
+        let replicated =
+            "ReplicatedReplacingMergeTree('/x', '{replica}', _version, _deleted) ORDER BY a";
+        table.engine = replicated.into();
+        assert_eq!(differences(&view, &table), [""; 0]);
+
+        table.engine = "MergeTree ORDER BY venue".into();
+        table.sorting_key = "venue".into();
+        table.partition_key.clear();
+        table.columns.retain(|column| column.name != "vwap");
+        for (name, kind, has_default) in [("extra", "String", false), ("mine", "UInt8", true)] {
+            table.columns.push(FoundColumn { name: name.into(), kind: kind.into(), has_default });
+        }
+        table.columns.get_mut(4).unwrap().kind = "Float64".into();
+        assert_eq!(
+            differences(&view, &table),
+            [
+                "its engine is MergeTree ORDER BY venue, not ReplacingMergeTree(_version, _deleted)",
+                "its ORDER BY is venue, not venue, asset, size, bucket",
+                "its PARTITION BY is none, not toYYYYMM(bucket)",
+                "column open is Float64, not Decimal(18, 9)",
+                "column vwap is none, not Nullable(Decimal(18, 9))",
+                "column extra is String, not none",
+            ]
+        );
+    }
+}

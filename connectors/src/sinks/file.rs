@@ -1,0 +1,76 @@
+//! Files that get their name last, so that an unfinished one never looks finished.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::ConnectError;
+
+/// Bytes held before they go to the system.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// A file under a temporary name beside its own. Dropped unfinished, it is removed, and whatever
+/// bore its name stays.
+pub(crate) struct Unfinished {
+    /// Empty once the file bears its own name.
+    temporary: Option<PathBuf>,
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Unfinished {
+    /// Starts an empty file; one that an earlier run left unfinished is overwritten.
+    pub(crate) fn create(path: PathBuf) -> Result<Self, ConnectError> {
+        let mut temporary = path.clone().into_os_string();
+        temporary.push(".unfinished");
+        let temporary = PathBuf::from(temporary);
+        let file = File::create(&temporary)
+            .map_err(|error| ConnectError::file("making", &temporary, error))?;
+        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
+        Ok(Self { temporary: Some(temporary), path, file })
+    }
+
+    /// The name that it will bear.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes all that was written durable.
+    pub(crate) fn sync(&mut self) -> Result<(), ConnectError> {
+        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        synced.map_err(|error| ConnectError::file("writing", &self.path, error))
+    }
+
+    /// Gives a synced file its name, in the place of whatever bore it.
+    pub(crate) fn finish(mut self) -> Result<(), ConnectError> {
+        let Some(temporary) = &self.temporary else { return Ok(()) };
+        std::fs::rename(temporary, &self.path)
+            .map_err(|error| ConnectError::file("renaming to", &self.path, error))?;
+        self.temporary = None;
+        // The name itself is durable only once its folder is.
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| ConnectError::file("syncing folder", folder, error))
+    }
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary
+            && let Err(error) = std::fs::remove_file(temporary)
+        {
+            tracing::warn!(path = %temporary.display(), %error, "an unfinished file stays behind");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The sinks, one file or folder each, and what they share.
+
+mod entries;
+mod file;
+mod fold;
+mod held;
+pub(crate) mod jsonl;
+
+#[cfg(feature = "clickhouse")]
+mod backoff;
+#[cfg(feature = "clickhouse")]
+pub mod clickhouse;
+#[cfg(feature = "parquet")]
+pub(crate) mod parquet;
+#[cfg(feature = "parquet")]
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
+
+use crate::error::{ConnectError, resolve};
+use crate::sink::{SinkContext, SinkView};
+
+/// What a file sink writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// The rows as they stand at the end.
+    Final,
+    /// All changes, epoch by epoch.
+    Changes,
+}
+
+/// The options of the sinks that write files.
+const FILE_OPTIONS: &[OptionSpec] = &[
+    option("path", OptionKind::Path, Need::Default("out/"), "the folder that gets a file a view"),
+    option(
+        "mode",
+        OptionKind::Choice(&["final", "changes"]),
+        Need::Optional,
+        "rows as they stand at the end, or all changes; final where all sources end, else changes",
+    ),
+];
+
+/// Finds nothing wrong: the options' own kinds say it all.
+const fn no_problems(_settings: &Settings) -> Vec<Problem> {
+    Vec::new()
+}
+
+/// Reads the options of a sink that writes files and makes its folder.
+fn open_folder(context: &SinkContext) -> Result<(PathBuf, Mode), ConnectError> {
+    check_keyed(context)?;
+    let mode = match (context.settings.text("mode"), context.is_finite) {
+        (Some("final"), false) => {
+            return Err(ConnectError::broken(format!(
+                "opening sink {}: mode `final` needs sources that end",
+                context.name
+            ))
+            .hint("use `mode = \"changes\"`"));
+        }
+        (Some("changes"), _) | (None, false) => Mode::Changes,
+        (_, true) | (Some(_), false) => Mode::Final,
+    };
+    let folder = resolve(&context.base, context.settings.text("path").unwrap_or("out/"));
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| ConnectError::file("making folder", &folder, error))?;
+    Ok((folder, mode))
+}
+
+/// Refuses views whose rows aren't told apart by a key: a put or del of a key says nothing there.
+fn check_keyed(context: &SinkContext) -> Result<(), ConnectError> {
+    match context.views.iter().find(|view| !view.kind.is_keyed()) {
+        None => Ok(()),
+        Some(SinkView { name, .. }) => Err(ConnectError::broken(format!(
+            "opening sink {}: view {name} holds many rows of one key",
+            context.name
+        ))
+        .hint(format!("put a `latest` behind {name} and write that"))),
+    }
+}

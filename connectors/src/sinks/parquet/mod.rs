@@ -1,0 +1,222 @@
+//! `parquet`: a column file a view, of the rows as they stand at the end, or of all changes.
+//!
+//! Decimals are `Decimal128(38, 9)`, times nanoseconds in UTC. Changes have the columns `_epoch` and
+//! `_op` (`put`, `del`); where a key is deleted, all but its own columns are null. A file gets its
+//! name when the run has ended: its end holds where everything stands.
+
+mod columns;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use types::{Changes, Epoch, Names};
+
+use self::columns::Columns;
+use super::entries::{Entry, Format, ToEntries};
+use super::file::Unfinished;
+use super::fold::{Fold, HELD_BYTES};
+use super::held::visit_changes;
+use super::{FILE_OPTIONS, Mode, no_problems, open_folder, values};
+use crate::error::ConnectError;
+use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
+
+/// The line of this sink in the list.
+pub(crate) const KIND: SinkKind = SinkKind {
+    name: "parquet",
+    help: "writes a Parquet file a view",
+    options: FILE_OPTIONS,
+    check: no_problems,
+    open,
+};
+
+/// Rows that are turned into columns at once.
+const BATCH_ROWS: usize = 8192;
+/// Rows and bytes of a row group, which is held in memory until it is full.
+const GROUP_ROWS: usize = 512 << 10;
+const GROUP_BYTES: usize = 32 << 20;
+
+#[expect(clippy::needless_pass_by_value, reason = "the contract hands the context over")]
+fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
+    let (folder, mode) = open_folder(&context)?;
+    let names = &context.names;
+    let open = |view: &SinkView| {
+        let path = folder.join(format!("{}.parquet", view.name));
+        let rows = match mode {
+            Mode::Final => {
+                let names = Arc::clone(names);
+                Rows::Final(Fold::new(view.clone(), names, Format::Values, HELD_BYTES))
+            }
+            Mode::Changes => Rows::Changes(view.clone(), Arc::clone(names)),
+        };
+        Ok((rows, Output::create(path, view, mode)?))
+    };
+    let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
+    Ok(Box::new(ParquetSink { last: None, views }))
+}
+
+struct ParquetSink {
+    last: Option<Epoch>,
+    views: Vec<(Rows, Output)>,
+}
+
+/// Where a view's rows wait.
+enum Rows {
+    /// Until the end.
+    Final(Fold),
+    /// For nothing.
+    Changes(SinkView, Arc<Names>),
+}
+
+impl Sink for ParquetSink {
+    fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError> {
+        if self.last >= Some(changes.epoch) {
+            return Ok(());
+        }
+        for ((rows, output), view) in self.views.iter_mut().zip(&changes.views) {
+            match rows {
+                Rows::Final(fold) => fold.take(view, changes.epoch)?,
+                Rows::Changes(of, names) => output.changes(of, names, changes.epoch, view)?,
+            }
+        }
+        self.last = Some(changes.epoch);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ConnectError> {
+        // Nothing can be read before the file's end is written.
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<SinkReport, ConnectError> {
+        let mut report = SinkReport::default();
+        let mut files = Vec::new();
+        for (rows, mut output) in self.views.drain(..) {
+            let what = match rows {
+                Rows::Changes(..) => "changes",
+                Rows::Final(fold) => {
+                    let mut rows = fold.finish()?;
+                    while let Some(row) = rows.next()? {
+                        output.row(&row)?;
+                    }
+                    "rows"
+                }
+            };
+            let n_rows = output.n_rows;
+            let file = output.close()?;
+            report.lines.push(format!("{}: {n_rows} {what}", file.path().display()));
+            files.push(file);
+        }
+        // All are whole before the first is shown, so that files of two runs hardly ever mix.
+        files.into_iter().try_for_each(Unfinished::finish)?;
+        Ok(report)
+    }
+}
+
+/// A file under way.
+struct Output {
+    path: PathBuf,
+    columns: Columns,
+    writer: ArrowWriter<Unfinished>,
+    n_rows: u64,
+}
+
+impl Output {
+    fn create(path: PathBuf, view: &SinkView, mode: Mode) -> Result<Self, ConnectError> {
+        let columns = Columns::new(&view.schema, mode == Mode::Changes);
+        let file = Unfinished::create(path.clone())?;
+        let writer = properties()
+            .and_then(|properties| ArrowWriter::try_new(file, columns.schema(), Some(properties)));
+        let writer = writer.map_err(|error| {
+            ConnectError::broken(format!("making {}", path.display())).because(error)
+        })?;
+        Ok(Self { path, columns, writer, n_rows: 0 })
+    }
+
+    /// Takes an epoch's changes, sorted by their keys' texts.
+    fn changes(
+        &mut self,
+        view: &SinkView,
+        names: &Names,
+        epoch: Epoch,
+        changes: &Changes,
+    ) -> Result<(), ConnectError> {
+        let mut entries = Vec::new();
+        let take = |entry: Entry| {
+            entries.push(entry);
+            Ok(())
+        };
+        let schema = &view.schema;
+        let mut to_entries = ToEntries { schema, names, format: Format::Values, take };
+        visit_changes(changes, schema, epoch, &mut to_entries)?;
+        entries.sort_unstable_by(|a: &Entry, b| a.key.cmp(&b.key));
+        for entry in &entries {
+            self.columns_of(&entry.row)?;
+            self.columns.end_change(epoch, entry.is_deleted);
+            self.end_row()?;
+        }
+        Ok(())
+    }
+
+    /// Takes a row of a final file.
+    fn row(&mut self, row: &[u8]) -> Result<(), ConnectError> {
+        self.columns_of(row)?;
+        self.columns.end_row();
+        self.end_row()
+    }
+
+    fn columns_of(&mut self, mut row: &[u8]) -> Result<(), ConnectError> {
+        for index in 0..self.columns.len() {
+            let value = values::read(&mut row)
+                .map_err(|error| ConnectError::file("writing", &self.path, error))?;
+            self.columns.push(index, &value).map_err(|problem| {
+                ConnectError::broken(format!("writing {}: {problem}", self.path.display()))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn end_row(&mut self) -> Result<(), ConnectError> {
+        self.n_rows += 1;
+        if self.columns.n_rows() >= BATCH_ROWS { self.write_batch() } else { Ok(()) }
+    }
+
+    fn write_batch(&mut self) -> Result<(), ConnectError> {
+        let batch = self.columns.batch().map_err(ParquetError::from);
+        batch
+            .and_then(|batch| self.writer.write(&batch))
+            .map_err(|error| ConnectError::broken(writing(&self.path)).because(error))
+    }
+
+    /// Writes the file's end and makes it durable.
+    fn close(mut self) -> Result<Unfinished, ConnectError> {
+        if self.columns.n_rows() > 0 {
+            self.write_batch()?;
+        }
+        let mut file = self
+            .writer
+            .into_inner()
+            .map_err(|error| ConnectError::broken(writing(&self.path)).because(error))?;
+        file.sync()?;
+        Ok(file)
+    }
+}
+
+fn writing(path: &std::path::Path) -> String {
+    format!("writing {}", path.display())
+}
+
+fn properties() -> Result<WriterProperties, ParquetError> {
+    Ok(WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_max_row_group_bytes(Some(GROUP_BYTES))
+        // No version: a release that writes the same bytes says so by them.
+        .set_created_by("tapeline".to_string())
+        .build())
+}

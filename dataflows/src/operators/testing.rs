@@ -1,0 +1,134 @@
+//! Runs one operator over changes and gives what comes out as text.
+
+use std::sync::Arc;
+
+use differential_dataflow::consolidation::consolidate_updates;
+use differential_dataflow::input::InputSession;
+use timely::dataflow::operators::Capture;
+use timely::dataflow::operators::capture::Extract;
+use timely::dataflow::operators::generic::operator::empty;
+use types::options::{Problem, Setting, Settings};
+use types::relations::{Relation, RelationKind};
+use types::schema::{Column, Kind};
+use types::{Interner, Names, Row, Schema, Value, json};
+
+use super::Operator;
+use crate::edge::{Coll, Edge};
+use crate::plan::{Context, PlanBuilder, Prepared, RelationSpec};
+use crate::with_edge;
+
+/// A relation as a plan is told of it.
+pub(crate) fn relation(name: &str, kind: RelationKind, schema: Schema) -> RelationSpec {
+    RelationSpec { name: name.to_owned(), kind, schema: schema.shared(), has_corrections: true }
+}
+
+/// The schema of a declared relation whose first columns are the key; `name?` may be null.
+pub(crate) fn schema(columns: &[(&'static str, Kind)], n_key: usize) -> Schema {
+    let column = |(name, kind): &(&'static str, Kind)| Column {
+        name: name.trim_end_matches('?').into(),
+        kind: *kind,
+        nullable: name.ends_with('?'),
+    };
+    let time = columns.iter().position(|c| c.1 == Kind::Time);
+    Schema { columns: columns.iter().map(column).collect(), n_key, time }
+}
+
+/// A declared row; `null` is null, whole numbers are numbers, all else is text.
+pub(crate) fn row(values: &str) -> Row {
+    let value = |text: &str| match types::Decimal::parse(text.as_bytes()) {
+        _ if text == "null" => Value::Null,
+        Ok(number) => Value::Number(number),
+        Err(_) => Value::Text(text.into()),
+    };
+    Row(values.split(' ').map(value).collect())
+}
+
+/// Settings whose values all stand at the places given.
+pub(crate) fn settings<const N: usize>(
+    values: [(&'static str, Setting, std::ops::Range<usize>); N],
+) -> Settings {
+    let mut settings = Settings::new(0..1);
+    for (name, setting, place) in values {
+        settings.set(name, setting, place);
+    }
+    settings
+}
+
+/// Prepares an operator over relations.
+pub(crate) fn prepare(
+    operator: &dyn Operator,
+    relations: Vec<RelationSpec>,
+    settings: &Settings,
+) -> Result<Prepared, Vec<Problem>> {
+    let mut plan = PlanBuilder::new(relations);
+    let outputs = operator.outputs(settings, &plan).map(|outputs| schemas(&outputs));
+    let prepared = operator.prepare(settings, &mut plan);
+    if let Ok(prepared) = &prepared {
+        assert_eq!(outputs, Some(schemas(&prepared.outputs)), "both ways to the outputs");
+    }
+    prepared
+}
+
+fn schemas(outputs: &[crate::plan::Output]) -> Vec<(Arc<Schema>, &'static str, bool)> {
+    outputs.iter().map(|o| (Arc::clone(&o.schema), o.suffix, o.is_keyed)).collect()
+}
+
+/// The changes of each output, `epoch diff row`, ordered by epoch and row.
+pub(crate) fn changes<R: Relation>(
+    prepared: Prepared,
+    names: &Arc<Names>,
+    rows: Vec<(R, u64, isize)>,
+) -> Vec<Vec<String>>
+where
+    for<'s> Edge<'s>: From<Coll<'s, R>>,
+{
+    let schemas: Vec<Arc<Schema>> =
+        prepared.outputs.iter().map(|output| Arc::clone(&output.schema)).collect();
+    let kinds: Vec<RelationKind> = prepared.outputs.iter().map(|output| output.kind).collect();
+    let names = Arc::clone(names);
+    let captured = timely::execute_directly(move |worker| {
+        let mut input = InputSession::new();
+        let captured: Vec<_> = worker.dataflow::<u64, _, _>(|scope| {
+            let context = Context {
+                scope,
+                clock: empty(scope),
+                names: Arc::clone(&names),
+                view: "v",
+                reads: vec![0],
+            };
+            let edge = Edge::from(input.to_collection(scope));
+            let edges = prepared.build.build(&context, &[edge]);
+            assert_eq!(edges.iter().filter_map(Edge::kind).collect::<Vec<_>>(), kinds);
+            let texts = edges.into_iter().zip(schemas).map(|(edge, schema)| {
+                let names = Arc::clone(&names);
+                with_edge!(edge, rows => rows.map(move |row| text(&row, &schema, &names)).inner)
+            });
+            texts.map(Capture::capture).collect()
+        });
+        for (row, epoch, diff) in rows {
+            input.advance_to(epoch);
+            input.update(row, diff);
+        }
+        captured
+    });
+    captured
+        .into_iter()
+        .map(|captured| {
+            let mut changes: Vec<_> = captured.extract().into_iter().flat_map(|c| c.1).collect();
+            consolidate_updates(&mut changes);
+            changes.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+            changes.iter().map(|(row, epoch, diff)| format!("{epoch} {diff:+} {row}")).collect()
+        })
+        .collect()
+}
+
+fn text<R: Relation>(row: &R, schema: &Schema, names: &Names) -> String {
+    let mut text = Vec::new();
+    json::write_row(&mut text, row, schema, names);
+    String::from_utf8(text).unwrap()
+}
+
+/// An empty dictionary.
+pub(crate) fn no_names() -> Arc<Names> {
+    Arc::clone(Interner::new(false).names())
+}

@@ -1,0 +1,104 @@
+//! Step 10 for sinks: each has a thread and a bounded queue of its own, and gets every epoch in order.
+
+mod publisher;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use connectors::sink::{EpochChanges, SinkReport};
+use connectors::{ConnectError, Sink};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::error::Error;
+use crate::limits;
+use crate::runtime::EpochOutput;
+
+pub(crate) use publisher::{Published, Publisher, Readers};
+
+/// How long a sink waits for another epoch before it hands over what it holds back.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// What a sink's thread is told.
+enum Message {
+    /// The next epoch.
+    Epoch(EpochChanges),
+    /// All epochs were sent. A queue that ends without this was abandoned.
+    Finish,
+}
+
+/// A sink at work.
+pub struct Delivery {
+    name: String,
+    /// Its views, as indices of the plan's emitted ones.
+    views: Vec<usize>,
+    queue: Sender<Message>,
+    thread: JoinHandle<Result<SinkReport, ConnectError>>,
+}
+
+/// Starts a sink's thread.
+///
+/// # Errors
+/// If the thread can't be started.
+pub fn start(name: &str, sink: Box<dyn Sink>, views: Vec<usize>) -> Result<Delivery, Error> {
+    let (queue, epochs) = bounded(limits::SINK_EPOCHS);
+    let thread = std::thread::Builder::new()
+        .name(format!("sink {name}"))
+        .spawn(move || deliver(sink, &epochs))
+        .map_err(|source| Error::io("starting a sink", source))?;
+    Ok(Delivery { name: name.to_owned(), views, queue, thread })
+}
+
+impl Delivery {
+    /// Queues an epoch; waits while the queue is full. False if the sink has failed.
+    pub fn send(&self, output: &EpochOutput) -> bool {
+        let views = self.views.iter().filter_map(|view| output.changes.get(*view)).map(Arc::clone);
+        let changes = EpochChanges { epoch: output.epoch, views: views.collect() };
+        self.queue.send(Message::Epoch(changes)).is_ok()
+    }
+
+    /// Ends the sink after its queue; its name and what it wrote. Where the run has failed
+    /// (`is_whole` is false) what was delivered stays, and nothing gets the name of a result.
+    ///
+    /// # Errors
+    /// If the sink failed.
+    pub fn finish(self, is_whole: bool) -> Result<(String, SinkReport), Error> {
+        if is_whole {
+            // A sink that failed says so when it is joined.
+            drop(self.queue.send(Message::Finish));
+        }
+        drop(self.queue);
+        let joined = self.thread.join();
+        let result = joined.map_err(|_| Error::Worker(format!("sink `{}` panicked", self.name)))?;
+        let report = result.map_err(|source| Error::sink(&self.name, source))?;
+        Ok((self.name, report))
+    }
+}
+
+fn deliver(
+    mut sink: Box<dyn Sink>,
+    epochs: &Receiver<Message>,
+) -> Result<SinkReport, ConnectError> {
+    let mut is_flushed = true;
+    loop {
+        match epochs.recv_timeout(IDLE) {
+            Ok(Message::Epoch(changes)) => {
+                sink.write(&changes)?;
+                is_flushed = false;
+            }
+            Err(RecvTimeoutError::Timeout) if is_flushed => {}
+            Err(RecvTimeoutError::Timeout) => {
+                sink.flush()?;
+                is_flushed = true;
+            }
+            Ok(Message::Finish) => {
+                sink.flush()?;
+                return sink.finish();
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                sink.flush()?;
+                return Ok(SinkReport::default());
+            }
+        }
+    }
+}

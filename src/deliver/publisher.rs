@@ -1,0 +1,117 @@
+//! Steps 9 and 10: each epoch is published whole, to readers first, then to every sink's queue.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use connectors::sink::SinkReport;
+use types::Changes;
+
+use super::Delivery;
+use crate::error::Error;
+use crate::publish::{self, Hub};
+use crate::runtime::{EpochOutput, RuntimeOutput};
+
+/// The publishing thread.
+pub(crate) struct Publisher {
+    thread: JoinHandle<Published>,
+}
+
+/// What left the engine.
+pub(crate) struct Published {
+    /// How many epochs.
+    pub(crate) n_epochs: u64,
+    /// Rows that each emitted view holds at the end.
+    pub(crate) n_rows: Vec<u64>,
+    /// What each sink wrote.
+    pub(crate) sinks: Vec<(String, SinkReport)>,
+    deliveries: Vec<Delivery>,
+}
+
+/// The readers of a run: the hub and the views that it holds, as indices of the emitted ones.
+pub(crate) struct Readers {
+    /// Holds the views.
+    pub(crate) hub: Arc<Hub>,
+    /// Which views it holds.
+    pub(crate) views: Vec<usize>,
+}
+
+impl Publisher {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub(crate) fn start(
+        output: RuntimeOutput,
+        deliveries: Vec<Delivery>,
+        readers: Option<Readers>,
+        n_views: usize,
+    ) -> Result<Self, Error> {
+        let published =
+            Published { n_epochs: 0, n_rows: vec![0; n_views], sinks: Vec::new(), deliveries };
+        let thread = std::thread::Builder::new()
+            .name("publish".to_owned())
+            .spawn(move || publish(output, published, readers.as_ref()))
+            .map_err(|source| Error::io("starting the publisher", source))?;
+        Ok(Self { thread })
+    }
+
+    /// Waits for the last epoch and ends the sinks; `is_whole` says whether the run has gone well so
+    /// far.
+    ///
+    /// # Errors
+    /// If a sink failed.
+    pub(crate) fn finish(self, is_whole: bool) -> Result<Published, Error> {
+        let joined = self.thread.join();
+        let mut published =
+            joined.map_err(|_| Error::Worker("the publisher panicked".to_owned()))?;
+        let mut failure = None;
+        for delivery in std::mem::take(&mut published.deliveries) {
+            match delivery.finish(is_whole) {
+                Ok(report) => published.sinks.push(report),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(published), Err)
+    }
+}
+
+fn publish(
+    mut output: RuntimeOutput,
+    mut published: Published,
+    readers: Option<&Readers>,
+) -> Published {
+    while let Some(epoch) = output.next() {
+        if let Some(readers) = readers {
+            readers.publish(&epoch);
+        }
+        for (n_rows, changes) in published.n_rows.iter_mut().zip(&epoch.changes) {
+            *n_rows = n_rows.saturating_add_signed(net(changes));
+        }
+        let delivered = published.deliveries.iter().map(|delivery| delivery.send(&epoch));
+        // All of them get the epoch, whichever has failed.
+        if delivered.filter(|sent| !sent).count() > 0 {
+            // Dropping the output stops the workers and, through them, the sources.
+            return published;
+        }
+        published.n_epochs += 1;
+        output.release();
+    }
+    published
+}
+
+/// By how many rows a view grew.
+fn net(changes: &Changes) -> i64 {
+    let sum: isize = (0..changes.len()).map(|row| changes.diff(row)).sum();
+    i64::try_from(sum).unwrap_or(0)
+}
+
+impl Readers {
+    fn publish(&self, output: &EpochOutput) {
+        let changes = self.views.iter().filter_map(|view| output.changes.get(*view));
+        self.hub.publish(&publish::EpochOutput {
+            epoch: output.epoch,
+            watermark: output.watermark,
+            changes: changes.map(Arc::clone).collect(),
+        });
+    }
+}

@@ -1,0 +1,100 @@
+//! What ends a command, and with which exit code.
+
+use connectors::ConnectError;
+use connectors::error::Class;
+
+use crate::config::ConfigError;
+
+/// Why a command failed. Main prints it and what caused it once.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Wrong usage.
+    #[error("{doing}")]
+    Usage {
+        /// What was asked for.
+        doing: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// A config that can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A command that looked for something wrong and found it.
+    #[error("{found}")]
+    Findings {
+        /// What it found.
+        found: String,
+    },
+    /// Something between us and the outside.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// An operation of the system that failed.
+    #[error("{doing}")]
+    Io {
+        /// What was being done, to what.
+        doing: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A sink.
+    #[error("delivering to sink `{name}`")]
+    Sink {
+        /// Its name in the config.
+        name: String,
+        /// What went wrong.
+        source: ConnectError,
+    },
+    /// A row that can't be used, where the config says that this ends the run.
+    #[error("reading {path}, line {line}: {reason}: {detail} (`on_bad_row = \"stop\"`)")]
+    BadRow {
+        /// The file.
+        path: String,
+        /// The line.
+        line: u64,
+        /// The reason's code.
+        reason: &'static str,
+        /// What was found.
+        detail: String,
+    },
+    /// A thread of ours died.
+    #[error("{0}")]
+    Worker(String),
+    /// A stage that finds another one gone; that one says why.
+    #[error("{0}: another part of the engine has stopped")]
+    Stopped(&'static str),
+}
+
+impl Error {
+    /// Something that the system refused.
+    pub(crate) fn io(doing: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io { doing: doing.into(), source }
+    }
+
+    /// A sink that failed.
+    pub(crate) fn sink(name: &str, source: ConnectError) -> Self {
+        Self::Sink { name: name.to_owned(), source }
+    }
+
+    /// The exit code: 1 findings, 2 wrong usage or config, 3 failed while running, 4 something
+    /// outside couldn't be reached.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Findings { .. } => 1,
+            Self::Usage { .. } | Self::Config(_) => 2,
+            Self::Connect(source) | Self::Sink { source, .. } => match source.class {
+                Class::Broken => 3,
+                Class::Away => 4,
+            },
+            Self::Io { .. } | Self::BadRow { .. } | Self::Worker(_) | Self::Stopped(_) => 3,
+        }
+    }
+
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Usage { hint, .. } => hint.as_deref(),
+            Self::Connect(error) | Self::Sink { source: error, .. } => error.hint.as_deref(),
+            _ => None,
+        }
+    }
+}

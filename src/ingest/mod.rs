@@ -1,0 +1,10 @@
+//! Sources to batches: rows are merged by event time, judged, numbered and cut into epochs.
+
+mod identities;
+mod merge;
+mod sequencer;
+mod stage;
+
+pub use merge::{Merge, MergedStream};
+pub(crate) use stage::Ingest;
+pub use sequencer::{Batch, Counts, Outcome, Sequencer, SequencerOptions};

@@ -1,0 +1,276 @@
+//! The sequencer: judges rows, gives order and epoch, makes the watermark. A function of its input:
+//! no clock, no chance.
+
+use std::sync::Arc;
+
+use connectors::source::Record;
+use dataflows::Clock;
+use dataflows::inputs::Events;
+use dataflows::plan::RelationSpec;
+use types::digest::digest128;
+use types::event::Reason;
+use types::relations::{Input, InputColumn, content_digest};
+use types::{Event, Interner, Names, Op, Reject, Row, Schema, VenueTime, relations};
+
+use super::identities::{Identities, RecentRows, Standing};
+
+/// How long equal rows of a relation without identities are known for equal: an hour of event time
+/// behind the watermark.
+const REVISE_WITHIN: i64 = 3_600_000_000_000;
+
+/// Events that were admitted together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Which epoch; they start at 1 and leave none out.
+    pub epoch: u64,
+    /// How many rows were read for it, whatever became of them.
+    pub n_rows: usize,
+    /// Its events, by relation of the plan.
+    pub events: Vec<Events>,
+    /// Event time at its end.
+    pub clock: Arc<Clock>,
+}
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It enters.
+    Applied,
+    /// It says nothing new.
+    Duplicate,
+    /// It goes to quarantine.
+    Quarantined(Reject),
+}
+
+/// Rows by outcome: `received = applied + duplicate + quarantined`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows read.
+    pub received: u64,
+    /// Rows that entered.
+    pub applied: u64,
+    /// Rows that said nothing new.
+    pub duplicate: u64,
+    /// Rows in quarantine.
+    pub quarantined: u64,
+    /// Of the applied ones, those behind the watermark.
+    pub late: u64,
+}
+
+/// What a sequencer is made with.
+#[derive(Clone, Debug)]
+pub struct SequencerOptions {
+    /// Rows of an epoch.
+    pub max_events: usize,
+    /// The greatest lateness of the finite sources, in nanoseconds.
+    pub lateness_nanos: i64,
+    /// Whether the dictionary keeps the texts of ids.
+    pub keeps_id_texts: bool,
+}
+
+/// One relation's part of the sequencer.
+struct Relation {
+    spec: RelationSpec,
+    columns: Vec<InputColumn>,
+    identities: Identities,
+    recent: RecentRows,
+    events: Events,
+    greatest: VenueTime,
+}
+
+/// See the module.
+pub struct Sequencer {
+    options: SequencerOptions,
+    interner: Interner,
+    relations: Vec<Relation>,
+    counts: Counts,
+    epoch: u64,
+    n_rows: usize,
+    /// The greatest event time of all finite sources so far.
+    greatest: VenueTime,
+}
+
+impl Sequencer {
+    /// Starts before the first row.
+    pub fn new(specs: &[RelationSpec], options: SequencerOptions) -> Self {
+        let relation = |spec: &RelationSpec| Relation {
+            columns: spec.kind.input_columns(&spec.schema),
+            identities: Identities::default(),
+            recent: RecentRows::default(),
+            events: Events::empty(spec.kind),
+            greatest: VenueTime::MIN,
+            spec: spec.clone(),
+        };
+        Self {
+            interner: Interner::new(options.keeps_id_texts),
+            options,
+            relations: specs.iter().map(relation).collect(),
+            counts: Counts::default(),
+            epoch: 1,
+            n_rows: 0,
+            greatest: VenueTime::MIN,
+        }
+    }
+
+    /// The dictionary.
+    pub fn names(&self) -> &Arc<Names> {
+        self.interner.names()
+    }
+
+    /// Rows by outcome.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Removals that wait for what they remove.
+    pub fn n_pending(&self) -> u64 {
+        self.relations.iter().map(|relation| relation.identities.n_pending()).sum()
+    }
+
+    /// The greatest event time so far; `None` before the first.
+    pub fn greatest(&self) -> Option<VenueTime> {
+        Some(self.greatest).filter(|time| *time > VenueTime::MIN)
+    }
+
+    /// The event time up to which input is thought complete.
+    pub fn watermark(&self) -> VenueTime {
+        self.greatest.less(self.options.lateness_nanos)
+    }
+
+    /// Judges a row of a relation; it counts into the open epoch whatever becomes of it.
+    ///
+    /// # Panics
+    /// If the plan has no such relation.
+    pub fn admit(&mut self, relation: usize, record: &Record) -> Outcome {
+        self.n_rows += 1;
+        self.counts.received += 1;
+        let outcome = match &record.reject {
+            Some((reject, _)) => Outcome::Quarantined(reject.clone()),
+            None => self.judge(relation, record),
+        };
+        match outcome {
+            Outcome::Applied => self.counts.applied += 1,
+            Outcome::Duplicate => self.counts.duplicate += 1,
+            Outcome::Quarantined(_) => self.counts.quarantined += 1,
+        }
+        outcome
+    }
+
+    /// The epoch, if it is full.
+    pub fn cut(&mut self) -> Option<Batch> {
+        (self.n_rows >= self.options.max_events).then(|| self.close(self.watermark()))
+    }
+
+    /// The last epoch: shorter than the others, with the infinite watermark.
+    pub fn finish(&mut self) -> Batch {
+        self.close(VenueTime::END)
+    }
+
+    fn close(&mut self, watermark: VenueTime) -> Batch {
+        let take = |relation: &mut Relation| {
+            relation.recent.forget_before(watermark.less(REVISE_WITHIN));
+            let events = Events::empty(relation.spec.kind);
+            std::mem::replace(&mut relation.events, events)
+        };
+        let batch = Batch {
+            epoch: self.epoch,
+            n_rows: self.n_rows,
+            events: self.relations.iter_mut().map(take).collect(),
+            clock: Arc::new(Clock {
+                watermark,
+                greatest: self.relations.iter().map(|relation| relation.greatest).collect(),
+            }),
+        };
+        self.epoch += 1;
+        self.n_rows = 0;
+        batch
+    }
+
+    fn judge(&mut self, index: usize, record: &Record) -> Outcome {
+        let watermark = self.watermark();
+        let relation = &mut self.relations[index];
+        let judged = relation.judge(record, &mut self.interner);
+        let (standing, moves) = match judged {
+            Ok(judged) => judged,
+            Err(reject) => return Outcome::Quarantined(reject),
+        };
+        if standing == Standing::Conflict {
+            let detail = "the same identity, revision and operation came before with other content";
+            let reason = Reason::IdentityConflict;
+            let detail = detail.to_owned();
+            return Outcome::Quarantined(Reject { reason, column: None, detail });
+        }
+        if let Some(time) = moves {
+            relation.greatest = relation.greatest.max(time);
+            self.greatest = self.greatest.max(time);
+            self.counts.late += u64::from(standing == Standing::Applied && time < watermark);
+        }
+        if standing == Standing::Applied { Outcome::Applied } else { Outcome::Duplicate }
+    }
+}
+
+impl Relation {
+    /// Makes the row's event, judges it and keeps it if it enters. Gives the event time where it
+    /// moves the watermark.
+    fn judge(
+        &mut self,
+        record: &Record,
+        interner: &mut Interner,
+    ) -> Result<(Standing, Option<VenueTime>), Reject> {
+        let Self { spec, columns, identities, recent, events, .. } = self;
+        let mut judge = Judge { columns, schema: &spec.schema, identities, recent, record, interner };
+        match events {
+            Events::Fills(events) => judge.admit::<relations::Fill>(events),
+            Events::Trades(events) => judge.admit::<relations::Trade>(events),
+            Events::Quotes(events) => judge.admit::<relations::Quote>(events),
+            Events::Settlements(events) => judge.admit::<relations::Settlement>(events),
+            Events::Rows(events) => judge.admit::<Row>(events),
+        }
+    }
+}
+
+/// What judging one row needs.
+struct Judge<'a> {
+    columns: &'a [InputColumn],
+    schema: &'a Schema,
+    identities: &'a mut Identities,
+    recent: &'a mut RecentRows,
+    record: &'a Record,
+    interner: &'a mut Interner,
+}
+
+impl Judge<'_> {
+    fn admit<R: Input>(
+        &mut self,
+        events: &mut Vec<Event<R>>,
+    ) -> Result<(Standing, Option<VenueTime>), Reject> {
+        let draft = &self.record.draft;
+        let event: Event<R> = Event::read(draft, self.columns, self.schema, self.interner)?;
+        let time = event.row.event_time(self.schema).filter(|_| event.op != Op::Bust);
+        let standing = match event.row.identity(self.schema) {
+            Some(identity) => {
+                let content = if event.op == Op::Bust {
+                    0
+                } else {
+                    content_digest(event.row.clone(), draft.seq_is_mapped)
+                };
+                self.identities.judge(identity, event.op, event.revision, content)
+            }
+            None => self.meet(&event, time),
+        };
+        if standing == Standing::Applied {
+            events.push(event);
+        }
+        Ok((standing, time))
+    }
+
+    /// Rows without an identity are one where all of their content is equal.
+    fn meet<R: Input>(&mut self, event: &Event<R>, time: Option<VenueTime>) -> Standing {
+        let row = event.row.clone();
+        let row = if self.record.draft.seq_is_mapped { row } else { row.without_seq() };
+        let mut text = Vec::new();
+        types::json::write_row(&mut text, &row, self.schema, self.interner.names());
+        let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), digest128(&text));
+        if is_new { Standing::Applied } else { Standing::Duplicate }
+    }
+}

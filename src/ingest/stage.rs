@@ -1,0 +1,124 @@
+//! Steps 4 and 5: rows are judged, refused ones set aside, epochs logged and then fed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use connectors::quarantine::{Entry, Quarantine};
+use connectors::source::Record;
+
+use crate::config::plan::SourcePlan;
+use crate::engine::{Progress, RunOptions};
+use crate::error::Error;
+use crate::ingest::{Batch, Merge, MergedStream, Outcome, Sequencer};
+use crate::log::Log;
+use crate::runtime::Runtime;
+
+/// The stage between sources and workers.
+pub(crate) struct Ingest<'a, L> {
+    sources: &'a [SourcePlan],
+    log: L,
+    set_aside: SetAside,
+    runtime: Runtime,
+}
+
+/// Refused rows.
+pub(crate) struct SetAside {
+    file: Quarantine,
+    /// How many, by reason.
+    pub(crate) reasons: BTreeMap<&'static str, u64>,
+    /// Where they are, if there are any.
+    pub(crate) path: Option<PathBuf>,
+}
+
+impl<'a, L: Log> Ingest<'a, L> {
+    /// Starts before the first row.
+    pub(crate) fn new(
+        sources: &'a [SourcePlan],
+        log: L,
+        quarantine: Quarantine,
+        runtime: Runtime,
+    ) -> Self {
+        let set_aside = SetAside { file: quarantine, reasons: BTreeMap::new(), path: None };
+        Self { sources, log, set_aside, runtime }
+    }
+
+    /// Reads all rows to their end.
+    ///
+    /// # Errors
+    /// If a source can't be read, a row must not be refused, or a later stage has failed.
+    pub(crate) fn read(
+        &mut self,
+        mut merge: Merge,
+        sequencer: &mut Sequencer,
+        options: &mut RunOptions<'_>,
+    ) -> Result<(), Error> {
+        while let Some((stream, record)) = merge.next()? {
+            let Some(source) = self.sources.get(stream.source) else { continue };
+            let outcome = sequencer.admit(source.relation, record);
+            if let Outcome::Quarantined(reject) = outcome {
+                self.set_aside.take(source, stream, record, &reject)?;
+            }
+            if let Some(batch) = sequencer.cut() {
+                let progress = Progress {
+                    n_rows: sequencer.counts().received,
+                    bytes: merge.progress(),
+                    event_time: sequencer.greatest(),
+                };
+                self.feed(batch)?;
+                (options.progress)(&progress);
+            }
+        }
+        self.feed(sequencer.finish())
+    }
+
+    /// Ends the input and waits for the workers.
+    pub(crate) fn finish(self) -> (Result<SetAside, Error>, Result<(), Error>) {
+        (self.set_aside.finish(), self.runtime.finish())
+    }
+
+    fn feed(&mut self, batch: Batch) -> Result<(), Error> {
+        self.log.append(&batch)?;
+        self.runtime.feed(batch)
+    }
+}
+
+impl SetAside {
+    fn take(
+        &mut self,
+        source: &SourcePlan,
+        stream: &MergedStream,
+        record: &Record,
+        reject: &types::Reject,
+    ) -> Result<(), Error> {
+        let reason = reject.reason.code();
+        if source.stops_on_bad_row {
+            return Err(Error::BadRow {
+                path: stream.rows.path().to_owned(),
+                line: record.line,
+                reason,
+                detail: reject.detail.clone(),
+            });
+        }
+        *self.reasons.entry(reason).or_default() += 1;
+        let entry = Entry {
+            source: &source.file.name,
+            path: stream.rows.path(),
+            line: record.line,
+            row: record.row,
+            column: reject.column.as_deref(),
+            source_column: record.reject.as_ref().and_then(|(_, column)| column.as_deref()),
+            reason: reject.reason,
+            detail: &reject.detail,
+            bytes: &record.bytes,
+        };
+        self.file.write(&entry)?;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Self, Error> {
+        let n_rows: u64 = self.reasons.values().sum();
+        self.file.finish()?;
+        self.path = (n_rows > 0).then(|| self.file.path().to_owned());
+        Ok(self)
+    }
+}

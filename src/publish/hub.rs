@@ -1,0 +1,208 @@
+//! `Hub`: the views' newest rows, for all readers.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use types::{Epoch, Names, VenueTime};
+
+use super::rows::{Chunks, Rows};
+use super::table::{AnyTable, table};
+use super::{EpochOutput, Frontier, MAX_PENDING_KEYS, ViewSpec};
+
+/// The views' newest rows. One thread publishes, any number read; shared behind an `Arc`.
+pub struct Hub {
+    views: Vec<ViewSpec>,
+    retain_nanos: i64,
+    max_pending_keys: usize,
+    /// Held while an epoch is applied, and by a reader only while it takes what it has yet to be
+    /// told: rows are written as text outside.
+    state: Mutex<State>,
+    /// Grows with each change of the state, so that readers needn't ask.
+    version: watch::Sender<u64>,
+}
+
+struct State {
+    /// One for each view.
+    tables: Vec<Box<dyn AnyTable>>,
+    standing: Standing,
+    /// Rows before this have left time-indexed views. Stays where it is once sources have ended.
+    horizon: VenueTime,
+    is_ready: bool,
+    n_readers: u64,
+}
+
+/// Which epoch a reader sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The newest published epoch; zero before the first.
+    pub(crate) epoch: Epoch,
+    /// How far event time is complete.
+    pub(crate) frontier: Frontier,
+}
+
+/// A reader's place in a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The view's index.
+    pub(crate) view: usize,
+    reader: u64,
+}
+
+/// What a reader has yet to be told.
+pub(crate) enum Taken {
+    /// Nothing.
+    Nothing,
+    /// All rows: it is new, or fell behind too far.
+    Everything(Box<dyn Chunks>),
+    /// What changed.
+    Changes(Box<dyn Chunks>),
+}
+
+/// What several places have yet to be told, all at one epoch.
+pub(crate) struct Cut {
+    /// That epoch.
+    pub(crate) standing: Standing,
+    /// One for each place, in the same order.
+    pub(crate) taken: Vec<Taken>,
+}
+
+impl Hub {
+    /// Starts with no rows. Rows of time-indexed views are held for `retain_nanos` of event time
+    /// behind the watermark.
+    pub fn new(views: Vec<ViewSpec>, names: Arc<Names>, retain_nanos: i64) -> Self {
+        Self::with_max_pending_keys(views, &names, retain_nanos, MAX_PENDING_KEYS)
+    }
+
+    /// As [`Hub::new`], with another bound for the keys that a reader may be behind by.
+    pub fn with_max_pending_keys(
+        views: Vec<ViewSpec>,
+        names: &Arc<Names>,
+        retain_nanos: i64,
+        max_pending_keys: usize,
+    ) -> Self {
+        let state = State {
+            tables: views.iter().map(|spec| table(spec, names)).collect(),
+            standing: Standing { epoch: Epoch(0), frontier: Frontier::Unknown },
+            horizon: VenueTime::MIN,
+            is_ready: false,
+            n_readers: 0,
+        };
+        let state = Mutex::new(state);
+        Self { views, retain_nanos, max_pending_keys, state, version: watch::Sender::new(0) }
+    }
+
+    /// Makes an epoch visible, whole. Doesn't wait for readers.
+    ///
+    /// # Panics
+    /// If the epoch isn't above the last one (the first is above zero), or its changes aren't
+    /// those of the views.
+    pub fn publish(&self, output: &EpochOutput) {
+        let mut state = self.state();
+        let last = state.standing.epoch;
+        assert!(last < output.epoch, "epochs are published in order: {last}, then {}", output.epoch);
+        assert_eq!(output.changes.len(), state.tables.len(), "changes for each view");
+        state.standing.epoch = output.epoch;
+        match output.watermark {
+            VenueTime::END => state.standing.frontier = Frontier::End,
+            VenueTime::MIN => {}
+            watermark => {
+                state.standing.frontier = Frontier::At(watermark);
+                state.horizon = state.horizon.max(watermark.less(self.retain_nanos));
+            }
+        }
+        let horizon = state.horizon;
+        for (table, changes) in state.tables.iter_mut().zip(&output.changes) {
+            table.apply(changes, horizon);
+        }
+        drop(state);
+        self.tell();
+    }
+
+    /// Says that all sources were finite and have ended.
+    pub fn end(&self) {
+        self.state().standing.frontier = Frontier::End;
+        self.tell();
+    }
+
+    /// Says that readers now find what they came for: sources are connected.
+    pub fn set_ready(&self) {
+        self.state().is_ready = true;
+    }
+
+    /// Whether [`Hub::set_ready`] was called.
+    pub fn is_ready(&self) -> bool {
+        self.state().is_ready
+    }
+
+    /// The views, in the order of an epoch's changes.
+    pub fn views(&self) -> &[ViewSpec] {
+        &self.views
+    }
+
+    /// The index of a view.
+    pub(crate) fn view(&self, name: &str) -> Option<usize> {
+        self.views.iter().position(|view| view.name == name)
+    }
+
+    /// Wakes its holder after each change of the hub.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// What a reader sees now.
+    pub(crate) fn standing(&self) -> Standing {
+        self.state().standing
+    }
+
+    /// The number of rows of each view, at one epoch.
+    pub(crate) fn n_rows(&self) -> (Standing, Vec<usize>) {
+        let state = self.state();
+        (state.standing, state.tables.iter().map(|table| table.n_rows()).collect())
+    }
+
+    /// The rows of a view; `None` for an index that no view has.
+    pub(crate) fn rows(&self, view: usize) -> Option<(Standing, Box<dyn Rows>)> {
+        let state = self.state();
+        Some((state.standing, state.tables.get(view)?.rows()))
+    }
+
+    /// Adds a reader of a view: it gets all rows first, or only what changes from now on.
+    pub(crate) fn attach(&self, view: usize, needs_everything: bool) -> Place {
+        let mut state = self.state();
+        state.n_readers += 1;
+        let reader = state.n_readers;
+        if let Some(table) = state.tables.get_mut(view) {
+            table.attach(reader, needs_everything, self.max_pending_keys);
+        }
+        Place { view, reader }
+    }
+
+    /// Forgets a reader.
+    pub(crate) fn detach(&self, place: Place) {
+        if let Some(table) = self.state().tables.get_mut(place.view) {
+            table.detach(place.reader);
+        }
+    }
+
+    /// What some places have yet to be told, at one epoch: so views can be joined by epoch.
+    pub(crate) fn take(&self, places: impl Iterator<Item = Place>) -> Cut {
+        let mut state = self.state();
+        let standing = state.standing;
+        let taken = places
+            .map(|place| match state.tables.get_mut(place.view) {
+                Some(table) => table.take(place.reader),
+                None => Taken::Nothing,
+            })
+            .collect();
+        Cut { standing, taken }
+    }
+
+    fn tell(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while publishing ends the engine; until then readers see the epoch before.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

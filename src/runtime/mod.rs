@@ -1,0 +1,155 @@
+//! Steps 6 to 8: batches go to timely workers, consolidated changes come back, one epoch after the
+//! other, whole.
+
+mod drain;
+mod worker;
+
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, Thread};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use dataflows::Plan;
+use dataflows::inputs::{Events, Share};
+use types::{Changes, Epoch, Names, VenueTime};
+
+use self::drain::Drain;
+use self::worker::Drained;
+use crate::error::Error;
+use crate::ingest::Batch;
+use crate::limits;
+
+/// The changes of an epoch: one entry for each emitted view of the plan, consolidated.
+#[derive(Clone, Debug)]
+pub struct EpochOutput {
+    /// Which epoch.
+    pub epoch: Epoch,
+    /// Event time up to which input is thought complete.
+    pub watermark: VenueTime,
+    /// Changes by emitted view.
+    pub changes: Vec<Arc<Changes>>,
+}
+
+/// The running workers of a plan.
+pub struct Runtime {
+    plan: Arc<Plan>,
+    shares: Vec<Sender<Share>>,
+    threads: Arc<Mutex<Vec<Thread>>>,
+    permits: Receiver<()>,
+    failures: Receiver<Error>,
+    engine: Option<JoinHandle<()>>,
+}
+
+/// The other end of a runtime: what the workers made of each epoch.
+pub struct RuntimeOutput {
+    drain: Drain,
+    /// Gives a place among the epochs in flight back.
+    permits: Sender<()>,
+}
+
+/// Starts the workers of a plan.
+///
+/// # Errors
+/// If the threads can't be started.
+pub fn start(
+    plan: &Arc<Plan>,
+    names: &Arc<Names>,
+    n_workers: usize,
+) -> Result<(Runtime, RuntimeOutput), Error> {
+    let (to_workers, at_workers): (Vec<_>, Vec<_>) =
+        (0..n_workers).map(|_| bounded::<Share>(limits::EPOCHS_IN_FLIGHT)).unzip();
+    let (to_drain, at_drain) = bounded::<Drained>(limits::drained(n_workers));
+    let (fail, failures) = bounded::<Error>(limits::FAILURES);
+    let (give, permits) = bounded::<()>(limits::EPOCHS_IN_FLIGHT);
+    for _ in 0..limits::EPOCHS_IN_FLIGHT {
+        give.send(()).map_err(|_| Error::Stopped("starting the workers"))?;
+    }
+    let threads = Arc::new(Mutex::new(Vec::new()));
+    let work = worker::Work {
+        plan: Arc::clone(plan),
+        names: Arc::clone(names),
+        shares: at_workers,
+        drained: to_drain,
+        failures: fail,
+        threads: Arc::clone(&threads),
+    };
+    let engine = worker::spawn(work, n_workers)?;
+    let runtime = Runtime {
+        plan: Arc::clone(plan),
+        shares: to_workers,
+        threads,
+        permits,
+        failures,
+        engine: Some(engine),
+    };
+    let output = RuntimeOutput { drain: Drain::new(at_drain, n_workers), permits: give };
+    Ok((runtime, output))
+}
+
+impl Runtime {
+    /// Feeds a batch; waits while too many epochs are in flight.
+    ///
+    /// # Errors
+    /// If a worker failed.
+    pub fn feed(&mut self, batch: Batch) -> Result<(), Error> {
+        crossbeam_channel::select! {
+            recv(self.permits) -> permit => {
+                permit.map_err(|_| self.failure())?;
+            }
+            recv(self.failures) -> failure => {
+                return Err(failure.unwrap_or_else(|_| Error::Stopped("feeding an epoch")));
+            }
+        }
+        let Batch { epoch, events, clock, .. } = batch;
+        let n_workers = self.shares.len();
+        let mut shares: Vec<Vec<Events>> = (0..n_workers).map(|_| Vec::new()).collect();
+        for (events, spec) in events.into_iter().zip(&self.plan.relations) {
+            for (share, events) in shares.iter_mut().zip(events.cut(spec, n_workers)) {
+                share.push(events);
+            }
+        }
+        for (to_worker, events) in self.shares.iter().zip(shares) {
+            let share = Share { epoch, events, clock: Arc::clone(&clock) };
+            to_worker.send(share).map_err(|_| self.failure())?;
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// Ends the input and waits for the workers.
+    ///
+    /// # Errors
+    /// If a worker failed.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.shares.clear();
+        self.wake();
+        if let Some(engine) = self.engine.take() {
+            engine.join().map_err(|_| self.failure())?;
+        }
+        match self.failures.try_recv() {
+            Ok(failure) => Err(failure),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn wake(&self) {
+        let threads = self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        threads.iter().for_each(Thread::unpark);
+    }
+
+    fn failure(&self) -> Error {
+        self.failures.try_recv().unwrap_or_else(|_| Error::Stopped("computing an epoch"))
+    }
+}
+
+impl RuntimeOutput {
+    /// The next epoch, once all workers have completed it; `None` after the last.
+    pub fn next(&mut self) -> Option<EpochOutput> {
+        self.drain.next()
+    }
+
+    /// Says that an epoch has left the engine, so that another may enter.
+    pub fn release(&self) {
+        // Nobody waits for a place once the runtime is gone.
+        drop(self.permits.try_send(()));
+    }
+}

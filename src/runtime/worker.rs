@@ -1,0 +1,145 @@
+//! Steps 6 and 7: one worker's loop. It feeds what it is given, steps timely, drains what is
+//! complete, and sleeps when there is nothing to do.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use dataflows::inputs::{Inputs, Share};
+use dataflows::outputs::Outputs;
+use dataflows::render::{Rendered, render};
+use dataflows::Plan;
+use timely::worker::Worker;
+use types::{Changes, Names, VenueTime};
+
+use crate::error::Error;
+
+/// A worker's changes of an epoch.
+pub(super) struct Drained {
+    pub(super) worker: usize,
+    pub(super) epoch: u64,
+    pub(super) watermark: VenueTime,
+    pub(super) changes: Vec<Changes>,
+}
+
+/// What the workers are given. Each takes its own receiver by index.
+pub(super) struct Work {
+    pub(super) plan: Arc<Plan>,
+    pub(super) names: Arc<Names>,
+    pub(super) shares: Vec<Receiver<Share>>,
+    pub(super) drained: Sender<Drained>,
+    pub(super) failures: Sender<Error>,
+    /// The workers' threads, for waking them.
+    pub(super) threads: Arc<Mutex<Vec<Thread>>>,
+}
+
+/// How long a worker sleeps at most: it is woken by new work and by other workers.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// Starts the workers on threads of their own, and one that waits for them.
+pub(super) fn spawn(work: Work, n_workers: usize) -> Result<JoinHandle<()>, Error> {
+    let failures = work.failures.clone();
+    let run = move || {
+        let config = if n_workers == 1 {
+            timely::Config::thread()
+        } else {
+            timely::Config::process(n_workers)
+        };
+        let guards = timely::execute(config, move |worker| run_worker(worker, &work));
+        let joined = guards.map(timely::WorkerGuards::join);
+        let failure = match joined {
+            Ok(results) => results.into_iter().find_map(Result::err),
+            Err(error) => Some(error),
+        };
+        if let Some(failure) = failure {
+            drop(failures.try_send(Error::Worker(failure)));
+        }
+    };
+    std::thread::Builder::new()
+        .name("workers".to_owned())
+        .spawn(run)
+        .map_err(|source| Error::io("starting the workers", source))
+}
+
+/// Tells of a panic while the stack unwinds: the other workers would wait for ever.
+struct PanicTeller(Sender<Error>);
+
+impl Drop for PanicTeller {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let failure = "a worker panicked; this is a bug of Tapeline".to_owned();
+            drop(self.0.try_send(Error::Worker(failure)));
+        }
+    }
+}
+
+fn run_worker(worker: &mut Worker, work: &Work) {
+    let _teller = PanicTeller(work.failures.clone());
+    let index = worker.index();
+    {
+        let mut threads = work.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        threads.push(std::thread::current());
+    }
+    let Some(shares) = work.shares.get(index).cloned() else { return };
+    let Rendered { inputs, outputs } = render(worker, &work.plan, &work.names);
+    let mut place = Place { index, inputs: Some(inputs), outputs, open: VecDeque::new() };
+    loop {
+        let fed = place.feed(&shares);
+        worker.step();
+        let drained = place.drain(&work.drained);
+        if place.inputs.is_none() && place.open.is_empty() {
+            return;
+        }
+        if !fed && !drained {
+            worker.step_or_park(Some(LONGEST_SLEEP));
+        }
+    }
+}
+
+/// Where a worker stands.
+struct Place {
+    index: usize,
+    /// `None` once the input has ended.
+    inputs: Option<Inputs>,
+    outputs: Outputs,
+    /// Epochs that were fed and aren't complete, with their watermarks.
+    open: VecDeque<(u64, VenueTime)>,
+}
+
+impl Place {
+    /// Feeds one share if there is one; whether there was.
+    fn feed(&mut self, shares: &Receiver<Share>) -> bool {
+        let Some(inputs) = &mut self.inputs else { return false };
+        match shares.try_recv() {
+            Ok(mut share) => {
+                inputs.feed(&mut share);
+                self.open.push_back((share.epoch, share.clock.watermark));
+                true
+            }
+            Err(TryRecvError::Empty) => false,
+            Err(TryRecvError::Disconnected) => {
+                self.inputs = None;
+                true
+            }
+        }
+    }
+
+    /// Hands on what is complete; whether anything was.
+    fn drain(&mut self, drained: &Sender<Drained>) -> bool {
+        let mut any = false;
+        while let Some((epoch, watermark)) = self.open.front().copied() {
+            if !self.outputs.is_complete(epoch) {
+                break;
+            }
+            self.open.pop_front();
+            let mut changes = self.outputs.take(epoch);
+            changes.iter_mut().for_each(Changes::consolidate);
+            // Nobody reads any more once the run has failed elsewhere.
+            drop(drained.send(Drained { worker: self.index, epoch, watermark, changes }));
+            any = true;
+        }
+        any
+    }
+}

@@ -1,0 +1,95 @@
+//! The server on threads of its own: started before the first row, stopped after the last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use dataflows::Plan;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use types::Names;
+
+use super::ServeOptions;
+use crate::config::plan::ServerPlan;
+use crate::deliver::Readers;
+use crate::error::Error;
+use crate::publish::{Hub, ViewSpec};
+
+/// A server at work.
+pub(crate) struct Server {
+    address: SocketAddr,
+    hub: Arc<Hub>,
+    views: Vec<usize>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+    runtime: Runtime,
+}
+
+impl Server {
+    /// Binds the port and starts to answer.
+    ///
+    /// # Errors
+    /// If the port is taken or may not be bound.
+    pub(crate) fn start(
+        server: ServerPlan,
+        plan: &Plan,
+        names: &Arc<Names>,
+    ) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("serve")
+            .enable_all()
+            .build()
+            .map_err(|source| Error::io("starting the server's threads", source))?;
+        let doing = || format!("listening on {}", server.listen);
+        let listener = runtime
+            .block_on(TcpListener::bind(server.listen))
+            .map_err(|source| Error::io(doing(), source))?;
+        let address = listener.local_addr().map_err(|source| Error::io(doing(), source))?;
+        let emitted: Vec<_> = plan.emitted_views().collect();
+        let spec = |view: &usize| {
+            let view = emitted.get(*view)?;
+            Some(ViewSpec {
+                name: view.name.clone(),
+                kind: view.kind,
+                schema: Arc::clone(&view.schema),
+                operator: view.operator.unwrap_or("input"),
+            })
+        };
+        let specs = server.views.iter().filter_map(spec).collect();
+        let hub = Arc::new(Hub::new(specs, Arc::clone(names), server.retain_nanos));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let options = ServeOptions { origins: server.origins, ..ServeOptions::default() };
+        let shutdown = async move { drop(stopped.await) };
+        let task = runtime.spawn(super::serve(listener, Arc::clone(&hub), options, shutdown));
+        hub.set_ready();
+        Ok(Self { address, hub, views: server.views, stop, task, runtime })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the publisher needs of it.
+    pub(crate) fn readers(&self) -> Readers {
+        Readers { hub: Arc::clone(&self.hub), views: self.views.clone() }
+    }
+
+    /// Says that all sources have ended.
+    pub(crate) fn end(&self) {
+        self.hub.end();
+    }
+
+    /// Runs until `until` is done, then closes all connections.
+    ///
+    /// # Errors
+    /// If the server failed.
+    pub(crate) fn stop(self) -> Result<(), Error> {
+        drop(self.stop.send(()));
+        let joined = self.runtime.block_on(self.task);
+        let served = joined.map_err(|error| Error::Worker(format!("the server failed: {error}")))?;
+        served.map_err(|source| Error::io("serving", source))
+    }
+}
