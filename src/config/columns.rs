@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use connectors::source::{Format, From, Mapping, TimeFormat};
+use connectors::source::{Format, From, Mapping, TimeFormat, check_mapping};
+use types::Rounding;
 use types::event::Reason;
 use types::expr::Expr;
-use types::number::parse_scaled;
 use types::options::{
     Need, OptionKind, OptionSpec, Place, Problem, Settings, did_you_mean, option, within,
 };
 use types::relations::{InputColumn, InputKind};
-use types::{Rounding, VenueTime};
 
 use super::file::{Data, Item, Part};
 use super::options::settings;
@@ -84,8 +83,7 @@ pub(super) fn mapping(
     };
     check_kind(&read, column, problems);
     if problems.len() == n_problems {
-        let place = part.get("constant").map_or(item.place.clone(), |item| item.place.clone());
-        check_constant(&mapping, column, &place, problems);
+        check_reading(&mapping, column, &part, problems);
     }
     Some(mapping)
 }
@@ -117,7 +115,7 @@ fn origin(
             let text = text()?;
             if let Err(error) = Expr::parse(&text) {
                 let place = within(&read.place("expr"), &text, &error.at);
-                let mut problem = Problem::new(place, "expression", error.message);
+                let mut problem = Problem::new(place, "bad_expression", error.message);
                 problem.hint = error.hint;
                 problems.push(problem);
             }
@@ -225,59 +223,33 @@ fn check_kind(read: &Settings, column: &InputColumn, problems: &mut Vec<Problem>
     }
 }
 
-/// Tells a constant that could never be read, so that not every row goes to quarantine.
-fn check_constant(
+/// Tells what no row could ever be read by, so that not every row goes to quarantine: a constant
+/// that the column can't take, a zone that there isn't, a time format that nothing fits.
+fn check_reading(
     mapping: &Mapping,
     column: &InputColumn,
-    place: &Place,
+    part: &Part,
     problems: &mut Vec<Problem>,
 ) {
-    let From::Constant(written) = &mapping.from else { return };
-    let replaced = mapping.values.as_ref().map(|values| values.get(written));
-    let text = match replaced {
-        Some(Some(text)) => text,
-        Some(None) => {
-            let message = format!("`{written}` isn't among the `values`");
-            problems.push(Problem::new(place.clone(), "unreadable_constant", message));
-            return;
+    let keys = ["constant", "zone", "format", "pointer"];
+    let place = keys.iter().find_map(|key| part.get(key)).map(|item| item.place.clone());
+    let place = place.unwrap_or(part.place.clone());
+    let n_problems = problems.len();
+    let mut told = check_mapping(column, mapping);
+    if let From::Constant(text) = &mapping.from {
+        if mapping.values.is_none() {
+            check_word(text, column, &place, problems);
         }
-        None => written,
-    };
-    if text.is_empty() && mapping.optional {
-        return;
+        let prefix = format!("the constant `{text}`: ");
+        told = told.map(|told| told.strip_prefix(&prefix).unwrap_or(&told).to_owned());
+        if text.is_empty() && !mapping.optional {
+            told = Some("the constant is empty".to_owned());
+        }
     }
-    let wanted = match (column.kind, &mapping.time) {
-        (InputKind::Text, _) if text.is_empty() => "a text",
-        (InputKind::Text, _) => return,
-        (InputKind::Word(..), _) => return check_word(text, column, place, problems),
-        (InputKind::Nano, _) => match parse_scaled(text.as_bytes(), 9, mapping.rounding) {
-            Ok(_) => return,
-            Err(error) => {
-                let message = format!("`{text}` can't be `{}`: {error}", column.name);
-                problems.push(Problem::new(place.clone(), "unreadable_constant", message));
-                return;
-            }
-        },
-        (InputKind::Count, _) if text.parse::<u64>().is_ok() => return,
-        (InputKind::Count, _) => "a whole number from 0",
-        (InputKind::Bool, _) if matches!(text.as_str(), "true" | "false") => return,
-        (InputKind::Bool, _) => "true or false",
-        (InputKind::Time, TimeFormat::Rfc3339) => match VenueTime::parse(text) {
-            Some(time) if time.is_in_range() => return,
-            Some(_) => "a time from 1990 to 2099",
-            None => "a time like \"2026-01-01T00:00:00Z\"",
-        },
-        (InputKind::Time, TimeFormat::Unit(_)) if Some(text.as_str()) != number(text) => "a number",
-        // Read like any row's time; a format that never fits sends all rows to quarantine.
-        (InputKind::Time, TimeFormat::Unit(_) | TimeFormat::Strftime { .. }) => return,
-    };
-    let message = format!("`{text}` can't be `{}`", column.name);
-    let problem = Problem::new(place.clone(), "unreadable_constant", message);
-    problems.push(problem.hint(format!("it must be {wanted}")));
-}
-
-fn number(text: &str) -> Option<&str> {
-    parse_scaled(text.as_bytes(), 9, Rounding::HalfEven).is_ok().then_some(text)
+    if let Some(told) = told.filter(|_| problems.len() == n_problems) {
+        let message = format!("column `{}`: {told}", column.name);
+        problems.push(Problem::new(place, "unusable_mapping", message));
+    }
 }
 
 /// Tells a word that the column doesn't take.

@@ -62,6 +62,7 @@ pub(super) fn source(
     if !is_declared {
         hide_revision(known, &mut mapped);
     }
+    let delimiter = delimiter(&read, problems);
     check_quote_asset(&read, known, problems);
     Some(Source {
         relation: known.name.clone(),
@@ -81,7 +82,8 @@ pub(super) fn source(
             columns: Arc::clone(&known.columns),
             key_columns: known.key_columns.clone(),
             mapping: mapped,
-            op,
+            op: Some(op.unwrap_or_else(|| Mapping::plain(From::Constant("insert".to_owned())))),
+            delimiter,
             identity: read.list("identity").iter().map(|(column, _)| column.clone()).collect(),
             quote_asset: read.text("quote_asset").map(str::to_owned),
         }),
@@ -207,13 +209,24 @@ fn check_operations(
     }
 }
 
-/// Keeps a reader from taking `revision` from a source's column of that name.
+/// Keeps a reader from taking `revision` from a source's column of that name. (`op` is kept from it
+/// by a constant.)
 fn hide_revision(known: &Known, mapped: &mut BTreeMap<usize, Mapping>) {
     if let Some(revision) = known.column("revision") {
         let nothing = From::Constant(String::new());
         let null = Mapping { optional: true, ..Mapping::plain(nothing) };
         mapped.entry(revision).or_insert(null);
     }
+}
+
+fn delimiter(read: &Settings, problems: &mut Vec<Problem>) -> u8 {
+    let Some(text) = read.text("delimiter") else { return b',' };
+    connectors::source::delimiter(text).unwrap_or_else(|| {
+        let message = format!("`{text}` can't stand between fields");
+        let problem = Problem::new(read.place("delimiter"), "wrong_value", message);
+        problems.push(problem.hint("write one character like \";\", or \"tab\""));
+        b','
+    })
 }
 
 fn check_quote_asset(read: &Settings, known: &Known, problems: &mut Vec<Problem>) {

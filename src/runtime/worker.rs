@@ -7,10 +7,10 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use dataflows::Plan;
 use dataflows::inputs::{Inputs, Share};
 use dataflows::outputs::Outputs;
 use dataflows::render::{Rendered, render};
-use dataflows::Plan;
 use timely::worker::Worker;
 use types::{Changes, Names, VenueTime};
 
@@ -48,7 +48,7 @@ pub(super) fn spawn(work: Work, n_workers: usize) -> Result<JoinHandle<()>, Erro
             timely::Config::process(n_workers)
         };
         let guards = timely::execute(config, move |worker| run_worker(worker, &work));
-        let joined = guards.map(timely::WorkerGuards::join);
+        let joined = guards.map(|guards| guards.join());
         let failure = match joined {
             Ok(results) => results.into_iter().find_map(Result::err),
             Err(error) => Some(error),

@@ -190,14 +190,15 @@ fn expression(settings: &Settings, option: &str, columns: &[String]) -> Option<P
     let place = settings.place(option);
     if let Err(error) = Expr::parse(text) {
         let place = within(&place, text, &error.at);
-        return Some(Problem::new(place, "expression", error.message));
+        return Some(Problem::new(place, "bad_expression", error.message));
     }
     let first = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
     if columns.is_empty() || columns.iter().any(|column| column == first) {
         return None;
     }
     let message = format!("no column is named `{first}`");
-    let mut problem = Problem::new(within(&place, text, &(0..first.len())), "expression", message);
+    let mut problem =
+        Problem::new(within(&place, text, &(0..first.len())), "bad_expression", message);
     problem.hint = did_you_mean(first, columns.iter().map(String::as_str));
     Some(problem)
 }

@@ -29,7 +29,7 @@ use crate::operators::Operator;
 use crate::plan::{Output, PlanBuilder, Prepared};
 
 /// The operator.
-pub(crate) struct MarkToMarket;
+pub(super) struct MarkToMarket;
 
 const OPTIONS: &[OptionSpec] = &[
     option("positions", OptionKind::Input, Need::Required, "a view of op `avg_cost`"),
