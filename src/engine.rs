@@ -155,7 +155,7 @@ fn open_sources(sources: &[SourcePlan], plan: &Plan) -> Result<Merge, Error> {
             .map(|relation| relation.kind.input_columns(&relation.schema))
             .unwrap_or_default();
         let time_column = columns.iter().position(|column| column.name == "event_time");
-        for rows in connectors::files::open(&source.file)? {
+        for rows in connectors::source::open(&source.file)? {
             let name = source.file.name.clone();
             streams.push(MergedStream { rows, source: index, name, time_column });
         }

@@ -56,6 +56,9 @@ pub enum Error {
         /// What was found.
         detail: String,
     },
+    /// Following a view of another engine.
+    #[error(transparent)]
+    Subscribe(#[from] crate::cli::subscribe::SubscribeError),
     /// A thread of ours died.
     #[error("{0}")]
     Worker(String),
@@ -85,6 +88,7 @@ impl Error {
                 Class::Broken => 3,
                 Class::Away => 4,
             },
+            Self::Subscribe(error) => error.exit_code(),
             Self::Io { .. } | Self::BadRow { .. } | Self::Worker(_) | Self::Stopped(_) => 3,
         }
     }

@@ -56,6 +56,11 @@ impl Quarantine {
         }
     }
 
+    /// Where the file is, once it has an entry.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Adds an entry.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! The command line: a verb each. Data on stdout, words on stderr; a closed pipe is no error.
 
 pub mod list;
+mod run;
+pub(crate) mod subscribe;
+mod summary;
 pub mod validate;
 
 use std::ffi::OsString;
@@ -19,6 +22,7 @@ use crate::error::Error;
     version,
     arg_required_else_help = true,
     after_help = "Examples:\n  \
+        tapeline run configs/demo.toml           run a config until its files end\n  \
         tapeline validate configs/demo.toml      find every mistake in a config\n  \
         tapeline list operators                  see what a view can be\n\n\
         Exit codes: 0 fine, 1 findings, 2 wrong usage or config, 3 failed while running, \
@@ -31,8 +35,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Run(run::Args),
     Validate(validate::Args),
     List(list::Args),
+    Subscribe(subscribe::SubscribeArgs),
 }
 
 /// How data is written.
@@ -49,6 +55,8 @@ pub enum Format {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let outcome = match Cli::try_parse_from(arguments) {
         Ok(cli) => match cli.verb {
+            Verb::Run(arguments) => run::run(&arguments),
+            Verb::Subscribe(arguments) => subscribe::run(&arguments).map_err(Error::from),
             Verb::Validate(arguments) => validate::run(&arguments),
             Verb::List(arguments) => list::run(arguments),
         },
@@ -84,6 +92,11 @@ pub(crate) fn put(text: &str) -> Result<(), Error> {
 /// Writes words to stderr; nobody can be told where that fails.
 pub(crate) fn say(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+/// Whether words go to a terminal.
+pub(crate) fn is_terminal() -> bool {
+    io::stderr().is_terminal()
 }
 
 /// Whether words may be coloured.

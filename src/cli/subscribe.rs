@@ -35,7 +35,7 @@ pub(crate) struct SubscribeArgs {
 
 /// Why a subscription couldn't be followed.
 #[derive(Debug, Error)]
-pub(crate) enum SubscribeError {
+pub enum SubscribeError {
     /// The address can't be one.
     #[error("reading the address `{0}`: expected host:port or ws://host:port")]
     Address(String),
@@ -121,12 +121,10 @@ async fn follow(args: &SubscribeArgs, out: &mut impl Write) -> Result<(), Subscr
     let url = address(&args.url)?;
     let mut socket = connect(&url).await?;
     let hello = r#"{"op":"hello","id":1,"client":"tapeline subscribe"}"#.to_owned();
-    let subscribe = serde_json::json!({ "op": "subscribe", "id": 2, "sub": "1", "view": args.view });
-    let lost = |reason: String| SubscribeError::Lost {
-        url: url.clone(),
-        view: args.view.clone(),
-        reason,
-    };
+    let subscribe =
+        serde_json::json!({ "op": "subscribe", "id": 2, "sub": "1", "view": args.view });
+    let lost =
+        |reason: String| SubscribeError::Lost { url: url.clone(), view: args.view.clone(), reason };
     for message in [hello, subscribe.to_string()] {
         let sent = socket.send(Message::text(message)).await;
         sent.map_err(|error| lost(error.to_string()))?;
@@ -206,7 +204,7 @@ impl From<io::Error> for Wrong {
 }
 
 /// A message with its fields as they were written, so that rows keep their order and spelling.
-struct Fields<'a>(BTreeMap<&'a str, &'a RawValue>);
+struct Fields<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Fields<'a> {
     fn raw(&self, field: &'static str) -> Result<&'a str, Wrong> {
@@ -261,4 +259,57 @@ fn print_lines(
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_completed() {
+        for url in ["h:1", "ws://h:1", "http://h:1/", "ws://h:1/v1/ws"] {
+            assert_eq!(address(url).unwrap(), "ws://h:1/v1/ws", "{url}");
+        }
+        assert_eq!(address("h:1/behind/a/proxy").unwrap(), "ws://h:1/behind/a/proxy");
+        for url in ["", "wss://h:1", "ftp://h", "ws:///v1/ws"] {
+            assert!(matches!(address(url), Err(SubscribeError::Address(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn lines_keep_the_rows_as_they_came() {
+        let args = |once, until_end| SubscribeArgs {
+            url: String::new(),
+            view: "v".to_owned(),
+            once,
+            until_end,
+        };
+        let told = |args: &SubscribeArgs, text: &str| {
+            let mut out = Vec::new();
+            let is_over = print(args, text, &mut out).unwrap_or_else(|_| panic!("{text}"));
+            (String::from_utf8(out).unwrap(), is_over)
+        };
+        let lines = told(
+            &args(true, true),
+            r#"{"op":"delta","epoch":"7","put":[{"z":"1.0","a":null}],"del":[{"z":"2"}],"last":true}"#,
+        );
+        let put = r#"{"epoch":"7","op":"put","row":{"z":"1.0","a":null}}"#;
+        let del = r#"{"epoch":"7","op":"del","key":{"z":"2"}}"#;
+        assert_eq!(lines, (format!("{put}\n{del}\n"), false));
+        for (last, once, is_over) in
+            [(true, true, true), (false, true, false), (true, false, false)]
+        {
+            let text = format!(r#"{{"op":"snap","epoch":"7","rows":[],"last":{last}}}"#);
+            assert_eq!(told(&args(once, false), &text), (String::new(), is_over));
+        }
+        for (frontier, until_end, is_over) in
+            [("\"end\"", true, true), ("null", true, false), ("\"end\"", false, false)]
+        {
+            let text = format!(r#"{{"op":"progress","event_time_frontier":{frontier}}}"#);
+            assert_eq!(told(&args(false, until_end), &text), (String::new(), is_over));
+        }
+        let reset = told(&args(false, false), r#"{"op":"reset","gen":2}"#);
+        assert_eq!(reset, ("{\"op\":\"reset\"}\n".to_owned(), false));
+        assert!(matches!(
+            print(&args(false, false), r#"{"op":"error","message":"no"}"#, &mut Vec::new()),
+            Err(Wrong::Refused(message)) if message == "no"
+        ));
+    }
+}

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::limits;
 use crate::runtime::EpochOutput;
 
-pub(crate) use publisher::{Published, Publisher, Readers};
+pub(crate) use publisher::{Publisher, Readers};
 
 /// How long a sink waits for another epoch before it hands over what it holds back.
 const IDLE: Duration = Duration::from_millis(200);

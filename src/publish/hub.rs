@@ -69,17 +69,7 @@ pub(crate) struct Cut {
 impl Hub {
     /// Starts with no rows. Rows of time-indexed views are held for `retain_nanos` of event time
     /// behind the watermark.
-    pub fn new(views: Vec<ViewSpec>, names: Arc<Names>, retain_nanos: i64) -> Self {
-        Self::with_max_pending_keys(views, &names, retain_nanos, MAX_PENDING_KEYS)
-    }
-
-    /// As [`Hub::new`], with another bound for the keys that a reader may be behind by.
-    pub fn with_max_pending_keys(
-        views: Vec<ViewSpec>,
-        names: &Arc<Names>,
-        retain_nanos: i64,
-        max_pending_keys: usize,
-    ) -> Self {
+    pub fn new(views: Vec<ViewSpec>, names: &Arc<Names>, retain_nanos: i64) -> Self {
         let state = State {
             tables: views.iter().map(|spec| table(spec, names)).collect(),
             standing: Standing { epoch: Epoch(0), frontier: Frontier::Unknown },
@@ -87,8 +77,19 @@ impl Hub {
             is_ready: false,
             n_readers: 0,
         };
-        let state = Mutex::new(state);
-        Self { views, retain_nanos, max_pending_keys, state, version: watch::Sender::new(0) }
+        Self {
+            views,
+            retain_nanos,
+            max_pending_keys: MAX_PENDING_KEYS,
+            state: Mutex::new(state),
+            version: watch::Sender::new(0),
+        }
+    }
+
+    /// Lets readers be behind by another number of keys than [`MAX_PENDING_KEYS`].
+    #[must_use]
+    pub fn with_max_pending_keys(self, max_pending_keys: usize) -> Self {
+        Self { max_pending_keys, ..self }
     }
 
     /// Makes an epoch visible, whole. Doesn't wait for readers.
@@ -99,7 +100,11 @@ impl Hub {
     pub fn publish(&self, output: &EpochOutput) {
         let mut state = self.state();
         let last = state.standing.epoch;
-        assert!(last < output.epoch, "epochs are published in order: {last}, then {}", output.epoch);
+        assert!(
+            last < output.epoch,
+            "epochs are published in order: {last}, then {}",
+            output.epoch
+        );
         assert_eq!(output.changes.len(), state.tables.len(), "changes for each view");
         state.standing.epoch = output.epoch;
         match output.watermark {

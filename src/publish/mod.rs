@@ -63,4 +63,6 @@ pub(crate) enum Frontier {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

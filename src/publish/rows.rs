@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::vec;
 
 use imbl::OrdMap;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use types::relations::Relation;
 use types::{Names, Schema, json};
 
@@ -87,21 +89,18 @@ impl<R: Relation> Rows for Snapshot<R> {
 }
 
 /// Hex of the key's text, so that a URL takes it as it is.
-fn write_place<K: serde::Serialize>(key: &K) -> String {
+fn write_place<K: Serialize>(key: &K) -> String {
     let text = serde_json::to_vec(key).expect("keys are numbers and texts");
-    text.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+    text.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-fn read_place<K: serde::de::DeserializeOwned>(place: &str) -> Result<K, BadCursor> {
-    let nibbles: Option<Vec<u8>> = place
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let bytes: Vec<u8> = nibbles
-        .ok_or(BadCursor)?
-        .chunks(2)
-        .map(|pair| pair.iter().fold(0, |byte, nibble| byte << 4 | nibble))
-        .collect();
+fn read_place<K: DeserializeOwned>(place: &str) -> Result<K, BadCursor> {
+    let digit = |c: char| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let nibbles: Option<Vec<u8>> = place.chars().map(digit).collect();
+    let nibbles = nibbles.ok_or(BadCursor)?;
+    let join = |pair: &[u8]| pair.iter().fold(0, |byte, nibble| byte << 4 | nibble);
+    let bytes: Vec<u8> = nibbles.chunks(2).map(join).collect();
     serde_json::from_slice(&bytes).map_err(|_| BadCursor)
 }
 

@@ -87,9 +87,31 @@ impl Server {
     /// # Errors
     /// If the server failed.
     pub(crate) fn stop(self) -> Result<(), Error> {
-        drop(self.stop.send(()));
+        // A server that has ended already needn't be told.
+        self.stop.send(()).unwrap_or_default();
         let joined = self.runtime.block_on(self.task);
         let served = joined.map_err(|error| Error::Worker(format!("the server failed: {error}")))?;
         served.map_err(|source| Error::io("serving", source))
     }
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub(crate) fn wait_for_stop() {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
+    runtime.block_on(async {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+        let terminated = async {
+            match &mut terminate {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            () = terminated => {}
+        }
+    });
 }

@@ -37,21 +37,25 @@ impl Object {
     }
 
     /// Adds a field whose JSON is there already.
-    pub(super) fn raw(mut self, name: &str, json: &[u8]) -> Self {
-        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
-        self.0.extend_from_slice(Value::from(name).to_string().as_bytes());
-        self.0.push(b':');
+    fn raw(mut self, name: &str, json: &[u8]) -> Self {
+        self.start(name);
         self.0.extend_from_slice(json);
         self
     }
 
     /// Adds a list whose items are there already, with commas between them.
-    pub(super) fn list(self, name: &str, items: &[u8]) -> Self {
-        let mut json = Vec::with_capacity(items.len() + 2);
-        json.push(b'[');
-        json.extend_from_slice(items);
-        json.push(b']');
-        self.raw(name, &json)
+    pub(super) fn list(mut self, name: &str, items: &[u8]) -> Self {
+        self.start(name);
+        self.0.push(b'[');
+        self.0.extend_from_slice(items);
+        self.0.push(b']');
+        self
+    }
+
+    fn start(&mut self, name: &str) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        self.0.extend_from_slice(Value::from(name).to_string().as_bytes());
+        self.0.push(b':');
     }
 
     /// The bytes.

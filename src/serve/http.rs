@@ -126,7 +126,8 @@ struct PageRequest {
 
 impl PageRequest {
     fn read(parameters: Parameters, prefix: &str) -> Result<Self, Problem> {
-        let Query(parameters) = parameters.map_err(|rejection| bad_request(rejection.body_text()))?;
+        let Query(parameters) =
+            parameters.map_err(|rejection| bad_request(rejection.body_text()))?;
         let mut asked = Self { limit: DEFAULT_LIMIT, after: None };
         for (name, value) in parameters {
             match name.as_str() {
@@ -202,4 +203,3 @@ async fn not_allowed() -> Problem {
     let detail = "only GET is answered here";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
-

@@ -139,7 +139,8 @@ pub async fn serve(
         shutdown.await;
         tell.send_replace(true);
     };
-    let serving = async { axum::serve(listener, http::router(server)).with_graceful_shutdown(stop).await };
+    let serving =
+        async { axum::serve(listener, http::router(server)).with_graceful_shutdown(stop).await };
     // A client that never ends its request must not keep the process.
     let overdue = async {
         if told.wait_for(|goes_away| *goes_away).await.is_err() {
@@ -158,3 +159,6 @@ pub async fn serve(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

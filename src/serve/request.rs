@@ -78,7 +78,8 @@ pub(super) fn read(text: &str) -> Result<Asked, Malformed> {
     let request = match op.as_str() {
         "hello" => Ok(Request::Hello),
         _ if id.is_none() => {
-            let message = format!("`id` must be a text of at most {MAX_NAME_BYTES} bytes or a whole number");
+            let message =
+                format!("`id` must be a text of at most {MAX_NAME_BYTES} bytes or a whole number");
             Err(Refusal::of("bad_request", "id", message))
         }
         "subscribe" => subscribe(&fields),

@@ -63,7 +63,9 @@ impl End {
             Self::GoingAway => (close_code::AWAY, "the server goes away"),
             Self::Silent => (close_code::AWAY, "no answer to pings"),
             Self::TooLarge => (close_code::SIZE, "a frame may have 1 MiB"),
-            Self::Malformed => (4400, "a frame must be a text with one JSON object that has an `op`"),
+            Self::Malformed => {
+                (4400, "a frame must be a text with one JSON object that has an `op`")
+            }
             Self::Unauthorised => (4401, "the first message must be hello"),
             Self::NoHello => (4408, "no hello in time"),
             Self::SlowConsumer => (4413, "nothing could be written for too long"),

@@ -3,3 +3,7 @@
 
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod subscribe;
+#[cfg(test)]
+mod websocket;

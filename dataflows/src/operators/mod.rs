@@ -1,7 +1,7 @@
 //! The operators: the list, and what each must say of itself.
 
 mod avg_cost;
-mod epochs;
+pub(crate) mod epochs;
 mod expressions;
 mod filter;
 mod history;

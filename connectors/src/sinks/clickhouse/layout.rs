@@ -259,7 +259,9 @@ mod tests {
         for (name, kind, has_default) in [("extra", "String", false), ("mine", "UInt8", true)] {
             table.columns.push(FoundColumn { name: name.into(), kind: kind.into(), has_default });
         }
-        table.columns.get_mut(4).unwrap().kind = "Float64".into();
+        for column in table.columns.iter_mut().filter(|column| column.name == "open") {
+            column.kind = "Float64".into();
+        }
         assert_eq!(
             differences(&view, &table),
             [

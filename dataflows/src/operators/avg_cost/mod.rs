@@ -20,7 +20,7 @@ use crate::operators::Operator;
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared};
 
 /// The operator.
-pub struct AvgCost;
+pub(super) struct AvgCost;
 
 const OPTIONS: &[OptionSpec] = &[
     option("input", OptionKind::Input, Need::Required, "fills, or a filter over them"),

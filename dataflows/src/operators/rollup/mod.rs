@@ -31,7 +31,7 @@ use crate::operators::ticks::{Print, prints};
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared};
 
 /// The operator.
-pub struct Rollup;
+pub(super) struct Rollup;
 
 const OPTIONS: &[OptionSpec] = &[
     option("input", OptionKind::Input, Need::Required, "trades or fills, or a filter over them"),

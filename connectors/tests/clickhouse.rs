@@ -1,0 +1,338 @@
+//! The sink `clickhouse` against a real server: what stands there equals the final files.
+#![cfg(feature = "clickhouse")]
+#![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use connectors::error::{Class, ConnectError};
+use connectors::sink::{EpochChanges, SINKS, Sink, SinkContext, SinkView};
+use connectors::sinks::clickhouse::ddl;
+use support::history::{Dice, History, history, views};
+use support::{Server, start};
+use types::options::{Setting, Settings};
+use types::{Kind, Names, Span};
+
+/// A folder and, if there can be one, a server on it.
+fn server() -> Option<(tempfile::TempDir, Server)> {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(&folder.path().join("data"), 0)?;
+    Some((folder, server))
+}
+
+fn settings(pairs: &[(&'static str, &str)]) -> Settings {
+    let mut settings = Settings::new(0..0);
+    for (name, text) in pairs {
+        let setting = match *name {
+            "give_up" => Setting::Duration(Span::parse(text).unwrap()),
+            "max_rows" | "max_bytes" => Setting::Count(text.parse().unwrap()),
+            "create" => Setting::Bool(*text == "true"),
+            _ => Setting::Text((*text).into()),
+        };
+        settings.set(name, setting, 0..0);
+    }
+    settings
+}
+
+fn context(names: &Arc<Names>, base: &Path, settings: Settings) -> SinkContext {
+    let view = |(name, kind, schema): (&str, _, _)| SinkView { name: name.into(), kind, schema };
+    SinkContext {
+        name: "house".into(),
+        pipeline: "test".into(),
+        settings,
+        base: base.into(),
+        views: views().into_iter().map(view).collect(),
+        names: Arc::clone(names),
+        is_finite: true,
+    }
+}
+
+fn open(kind: &str, context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
+    (SINKS.iter().find(|sink| sink.name == kind).unwrap().open)(context)
+}
+
+/// Opens the sink in the database `own` of a server.
+fn open_house(
+    server: &Server,
+    names: &Arc<Names>,
+    more: &[(&'static str, &str)],
+) -> Result<Box<dyn Sink>, ConnectError> {
+    let url = server.url();
+    let mut pairs = vec![("url", url.as_str()), ("database", "own"), ("give_up", "30s")];
+    pairs.extend_from_slice(more);
+    open("clickhouse", context(names, &PathBuf::new(), settings(&pairs)))
+}
+
+fn changes(history: &History) -> impl Iterator<Item = EpochChanges> {
+    history.epochs.iter().map(|(epoch, views)| EpochChanges { epoch: *epoch, views: views.clone() })
+}
+
+/// The lines of the final files, as the sink `jsonl` writes them.
+fn final_lines(history: &History, folder: &Path) -> Vec<Vec<String>> {
+    let mut sink = open("jsonl", context(&history.names, folder, settings(&[]))).unwrap();
+    changes(history).for_each(|changes| sink.write(&changes).unwrap());
+    sink.finish().unwrap();
+    let read = |view: &str| {
+        let text = std::fs::read_to_string(folder.join(format!("out/{view}.jsonl"))).unwrap();
+        text.lines().map(str::to_string).collect()
+    };
+    views().iter().map(|view| read(view.0)).collect()
+}
+
+/// The rows of a view as ClickHouse shows them, spelt as in the final files: by ClickHouse itself
+/// where its spelling is ours, else by expression.
+fn house_lines(server: &Server, view: &SinkView) -> Vec<String> {
+    let text = |column: &types::Column| {
+        let name = format!("`{}`", column.name);
+        let json = match column.kind {
+            Kind::Bool => format!("toString({name})"),
+            Kind::Float => format!("toJSONString({name})"),
+            Kind::Time => {
+                format!("concat('\"', replaceOne(toString({name}), ' ', 'T'), 'Z\"')")
+            }
+            Kind::Text | Kind::Name | Kind::Word(_) => {
+                format!("toJSONString(CAST({name} AS Nullable(String)))")
+            }
+            _ => format!("concat('\"', toString({name}), '\"')"),
+        };
+        format!("concat('\"{}\":', ifNull({json}, 'null'))", column.name)
+    };
+    let columns: Vec<String> = view.schema.columns.iter().map(text).collect();
+    let table = view.name.replace('.', "_");
+    let sql = format!(
+        "SELECT concat('{{', arrayStringConcat([{}], ','), '}}') AS line FROM own.{table}_v FORMAT TSVRaw",
+        columns.join(", ")
+    );
+    // A text may hold a line's end, but only escaped: JSON's lines stay lines.
+    let mut lines: Vec<String> = server.query(&sql).lines().map(str::to_string).collect();
+    lines.sort_by_key(|line| key_text(line, view));
+    lines
+}
+
+/// The key's text, by which final files are sorted.
+fn key_text(line: &str, view: &SinkView) -> String {
+    let row: serde_json::Value =
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let columns = view.schema.key().iter();
+    let columns: Vec<String> =
+        columns.map(|c| format!("\"{}\":{}", c.name, row[c.name.as_ref()])).collect();
+    format!("{{{}}}", columns.join(","))
+}
+
+fn assert_equals_files(server: &Server, history: &History, what: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = final_lines(history, folder.path());
+    let context = context(&history.names, folder.path(), settings(&[]));
+    for (view, expected) in context.views.iter().zip(expected) {
+        let found: Vec<serde_json::Value> = json(&house_lines(server, view));
+        let expected = json(&expected);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, expected, "{what}: {}", view.name);
+        }
+        assert_eq!(found.len(), expected.len(), "{what}: {}", view.name);
+    }
+}
+
+/// Texts are escaped in more than one way, so lines are compared as what they mean.
+fn json(lines: &[String]) -> Vec<serde_json::Value> {
+    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn what_stands_there_equals_the_final_files_however_batches_are_cut() {
+    let Some((_folder, server)) = server() else { return };
+    for seed in 0..12 {
+        let history = history(seed, 12, 30);
+        let max_rows = ["1", "7", "40", "100000"][usize::try_from(seed % 4).unwrap()];
+        let max_bytes = if seed % 3 == 0 { "500" } else { "16777216" };
+        let more = [("max_rows", max_rows), ("max_bytes", max_bytes), ("on_existing", "replace")];
+        let mut sink = open_house(&server, &history.names, &more).unwrap();
+        let mut dice = Dice(seed);
+        for changes in changes(&history) {
+            sink.write(&changes).unwrap();
+            sink.write(&changes).unwrap();
+            if dice.below(4) == 0 {
+                sink.flush().unwrap();
+            }
+        }
+        sink.finish().unwrap();
+        assert_equals_files(&server, &history, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn the_same_batch_counts_once_and_replace_counts_again() {
+    let Some((_folder, server)) = server() else { return };
+    let history = history(5, 6, 30);
+    let run = |more: &[(&'static str, &str)]| {
+        let mut sink = open_house(&server, &history.names, more)?;
+        changes(&history).try_for_each(|changes| sink.write(&changes))?;
+        sink.finish()
+    };
+    let stored = || server.query("SELECT count() FROM own.positions");
+    // Merges may drop old versions at any time, so that counts are of parts of one insert each.
+    let first = [("on_existing", "replace")];
+    // A second sink, opened before the tables hold rows, sends the very same inserts.
+    let mut twin = open_house(&server, &history.names, &[]).unwrap();
+    run(&[]).unwrap();
+    let n_rows = stored();
+    changes(&history).for_each(|changes| twin.write(&changes).unwrap());
+    twin.finish().unwrap();
+    assert_eq!(stored(), n_rows, "the token drops what was sent before");
+    assert_equals_files(&server, &history, "sent twice");
+    assert_eq!(server.query("SELECT count() FROM own._commits FINAL"), "3\n");
+
+    let error = run(&[]).unwrap_err();
+    assert_eq!(error.class, Class::Broken);
+    assert_eq!(error.to_string(), "opening sink house: table own.positions holds rows");
+    assert!(error.hint.unwrap().contains("on_existing = \"replace\""));
+
+    server.query(
+        "INSERT INTO own.bars_all (venue, asset, size, bucket) VALUES ('old', 'x', '1m', now())",
+    );
+    run(&first).unwrap();
+    assert_eq!(stored(), n_rows, "emptied tables take the same tokens again");
+    assert_equals_files(&server, &history, "replaced");
+    assert_eq!(server.query("SELECT count() FROM own._commits FINAL"), "3\n");
+}
+
+#[test]
+fn replace_empties_only_before_the_first_commit() {
+    let Some((_folder, server)) = server() else { return };
+    let full = history(5, 6, 30);
+    let mut sink = open_house(&server, &full.names, &[]).unwrap();
+    changes(&full).for_each(|changes| sink.write(&changes).unwrap());
+    sink.finish().unwrap();
+    let replace = [("on_existing", "replace")];
+    drop(open_house(&server, &full.names, &replace).unwrap());
+    assert_equals_files(&server, &full, "opened and given up");
+    open_house(&server, &full.names, &replace).unwrap().finish().unwrap();
+    for table in ["positions", "bars_all", "declared", "_commits"] {
+        assert_eq!(server.query(&format!("SELECT count() FROM own.{table}")), "0\n", "{table}");
+    }
+}
+
+#[test]
+fn a_partition_gets_an_insert_of_its_own() {
+    let Some((_folder, server)) = server() else { return };
+    let history = history(3, 8, 30);
+    let mut sink = open_house(&server, &history.names, &[]).unwrap();
+    server.query("SYSTEM STOP MERGES");
+    changes(&history).for_each(|changes| sink.write(&changes).unwrap());
+    let report = sink.finish().unwrap();
+    let months = "SELECT uniqExact(toYYYYMM(bucket)) FROM own.bars_all";
+    let n_months: u32 = server.query(months).trim().parse().unwrap();
+    assert!(n_months > 1);
+    let inserts = format!("in {n_months} inserts");
+    assert!(report.lines[1].ends_with(&inserts), "{report:?}");
+    let parts = "SELECT count(), uniqExact(partition) FROM system.parts \
+                 WHERE database = 'own' AND table = 'bars_all' AND active";
+    assert_eq!(server.query(parts), format!("{n_months}\t{n_months}\n"));
+    let commit = "SELECT pipeline, sink, generation, first_epoch, last_epoch, parts, length(hash) \
+                  FROM own._commits WHERE table = 'bars_all'";
+    let expected = format!("test\thouse\t1\t1\t15\t{n_months}\t32\n");
+    assert_eq!(server.query(commit), expected);
+    let versions = "SELECT min(_version) > 1099511627776, max(_version) = 1099511627776 + 15 \
+                    FROM own.positions";
+    assert_eq!(server.query(versions), "1\t1\n");
+}
+
+#[test]
+fn other_layouts_are_told_line_by_line() {
+    let Some((_folder, server)) = server() else { return };
+    let names = Arc::default();
+    let open_without_create = || open_house(&server, &names, &[("create", "false")]).err().unwrap();
+    let error = open_without_create();
+    assert_eq!(error.class, Class::Broken);
+    assert!(error.to_string().contains("\n  table own.bars_all isn't there"), "{error}");
+    let statements = context(&names, Path::new(""), settings(&[])).views;
+    let statements = statements.iter().flat_map(|view| ddl(view, "own"));
+    server.query("CREATE DATABASE own");
+    statements.for_each(|sql| drop(server.query(&sql)));
+    server.query("DROP TABLE own.bars_all");
+    server.query("CREATE TABLE own.bars_all (venue String) ENGINE = MergeTree ORDER BY venue");
+    server.query("ALTER TABLE own.positions ADD COLUMN mine UInt8 DEFAULT 7");
+    server.query("ALTER TABLE own.positions ADD COLUMN extra UInt8");
+    let error = open_without_create();
+    let lines = error.to_string();
+    assert!(!lines.contains("mine") && !lines.contains("declared"), "{lines}");
+    for line in [
+        "table own.positions: column extra is UInt8, not none",
+        "table own.bars_all: its ORDER BY is venue, not venue, asset, size, bucket",
+        "table own.bars_all: its PARTITION BY is none, not toYYYYMM(bucket)",
+        "table own.bars_all: column venue is String, not LowCardinality(String)",
+    ] {
+        assert!(lines.contains(line), "{line} isn't in {lines}");
+    }
+}
+
+#[test]
+fn a_server_that_is_away_is_given_up() {
+    // Nothing listens on port 1, so that this needs no server.
+    let settings = settings(&[("url", "http://127.0.0.1:1"), ("give_up", "1s")]);
+    let error =
+        open("clickhouse", context(&Arc::default(), Path::new(""), settings)).err().unwrap();
+    assert_eq!(error.class, Class::Away);
+    let expected =
+        "making the tables of database tapeline at http://127.0.0.1:1, given up after 1s";
+    assert_eq!(error.to_string(), expected);
+
+    let Some((_folder, mut server)) = server() else { return };
+    let history = history(1, 2, 10);
+    let mut sink = open_house(&server, &history.names, &[("give_up", "1s")]).unwrap();
+    changes(&history).for_each(|changes| sink.write(&changes).unwrap());
+    server.kill();
+    let error = sink.finish().unwrap_err();
+    assert_eq!(error.class, Class::Away);
+    assert!(error.to_string().starts_with("writing epochs 1 to 3 of view "), "{error}");
+}
+
+#[test]
+fn a_table_dropped_under_way_counts_as_refusing() {
+    let Some((_folder, server)) = server() else { return };
+    let history = history(1, 3, 10);
+    let mut sink = open_house(&server, &history.names, &[("give_up", "1s")]).unwrap();
+    changes(&history).for_each(|changes| sink.write(&changes).unwrap());
+    server.query("DROP TABLE own.positions");
+    let error = sink.finish().unwrap_err();
+    assert_eq!(error.class, Class::Away, "{error}");
+    assert!(error.source.unwrap().to_string().contains("Code: 60"), "the server's words are kept");
+}
+
+#[test]
+fn kill_9_loses_and_doubles_nothing() {
+    let Some((folder, first)) = server() else { return };
+    let history = history(11, 30, 60);
+    let data = folder.path().join("data");
+    let port = first.port;
+    let mut sink =
+        open_house(&first, &history.names, &[("max_rows", "50"), ("give_up", "60s")]).unwrap();
+    let is_done = AtomicBool::new(false);
+    let server = std::thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            let (mut server, mut n_kills) = (first, 0);
+            while !is_done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(150 + 97 * (n_kills % 5)));
+                server.kill();
+                n_kills += 1;
+                server = start(&data, port).unwrap();
+            }
+            (server, n_kills)
+        });
+        for changes in changes(&history) {
+            sink.write(&changes).unwrap();
+        }
+        sink.finish().unwrap();
+        is_done.store(true, Ordering::Relaxed);
+        killer.join().unwrap()
+    });
+    let (server, n_kills) = server;
+    assert!(n_kills > 1, "the server was killed while rows were under way");
+    assert_equals_files(&server, &history, "killed");
+    let doubled = "SELECT count() - uniqExact(tuple(*)) FROM own.positions";
+    assert_eq!(server.query(doubled), "0\n");
+}

@@ -1,0 +1,205 @@
+//! Frames against a plain map, over random epochs, requests and reads. No socket.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use super::feed::Feed;
+use super::frames::Object;
+use super::{MAX_SUBS, ServeOptions, Server};
+use crate::publish::Hub;
+use crate::publish::testing::{Chance, Twin};
+
+fn feed(hub: &Arc<Hub>, frame_bytes: usize) -> Feed {
+    let (_, goes_away) = watch::channel(false);
+    Feed::new(Arc::new(Server {
+        hub: Arc::clone(hub),
+        options: ServeOptions { frame_bytes, ..ServeOptions::default() },
+        seats: Arc::new(Semaphore::new(1)),
+        goes_away,
+        n_sessions: AtomicU64::new(0),
+    }))
+}
+
+/// What a client knows of a subscription.
+#[derive(Default)]
+struct Client {
+    rows: BTreeMap<String, String>,
+    generation: u64,
+    seq: u64,
+    epoch: u64,
+    is_whole: bool,
+    n_resets: usize,
+}
+
+impl Client {
+    /// Takes a frame in, as the protocol says; gives whether the rows are those of an epoch.
+    fn hear(&mut self, frame: &Value) -> bool {
+        let op = frame["op"].as_str().unwrap();
+        let generation = frame["gen"].as_u64().unwrap();
+        if op == "reset" {
+            assert_eq!(generation, self.generation + 1);
+            *self = Self {
+                generation,
+                n_resets: self.n_resets + 1,
+                epoch: self.epoch,
+                ..Self::default()
+            };
+            return false;
+        }
+        let (seq, epoch) = (frame["seq"].as_u64().unwrap(), text(&frame["epoch"]).parse().unwrap());
+        assert_eq!((generation, seq), (self.generation.max(1), self.seq + 1), "{frame}");
+        assert!(epoch >= self.epoch, "{frame}");
+        (self.generation, self.seq, self.epoch) = (generation, seq, epoch);
+        let list = |name: &str| frame[name].as_array().into_iter().flatten();
+        for row in list("rows").chain(list("put")) {
+            self.rows.insert(text(&row["k"]), text(&row["n"]));
+        }
+        for key in list("del") {
+            assert!(self.rows.remove(&text(&key["k"])).is_some(), "{frame}");
+        }
+        assert!(op == "snap" || self.is_whole, "{frame}");
+        self.is_whole |= op == "snap" && frame["last"] == true;
+        op == "progress" || frame["last"] == true
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn parse(frame: Object) -> Value {
+    let text = frame.into_text();
+    assert!(text.as_str().starts_with("{\"op\":"), "{text}");
+    serde_json::from_str(text.as_str()).unwrap()
+}
+
+#[test]
+fn what_clients_fold_is_what_the_hub_held_at_that_epoch() {
+    for seed in 0..100 {
+        let mut chance = Chance(seed);
+        let max_keys = [8, 1_000][usize::try_from(chance.below(2)).unwrap()];
+        let mut twin = Twin::new(&["a", "b"], max_keys);
+        // The rows of each view at each epoch.
+        let mut history = vec![[BTreeMap::new(), BTreeMap::new()]];
+        let mut feed = feed(&twin.hub, 150);
+        let mut clients: BTreeMap<String, (usize, Client)> = BTreeMap::new();
+        let (mut n_whole, mut cut_epoch) = (0, 0);
+        for step in 0..300 {
+            let now = Instant::now();
+            match chance.below(12) {
+                0 if clients.len() < 4 => {
+                    let (name, view) = (format!("s{step}"), usize::try_from(step % 2).unwrap());
+                    let view_name = ["a", "b"][view];
+                    feed.subscribe(Object::op("ok"), (name.clone(), view_name, true), now).unwrap();
+                    clients.insert(name, (view, Client::default()));
+                }
+                1 if clients.len() == 4 => {
+                    let (name, _) = clients.pop_first().unwrap();
+                    feed.unsubscribe(&name).unwrap();
+                }
+                2..=4 => {
+                    twin.publish_random(&mut chance, 25, 5);
+                    history.push([twin.shown(0), twin.shown(1)]);
+                }
+                _ => {
+                    feed.plan(true, now);
+                    let Some(frame) = feed.next_frame(now).map(parse) else { continue };
+                    let (view, client) = clients.get_mut(frame["sub"].as_str().unwrap()).unwrap();
+                    if client.hear(&frame) {
+                        n_whole += 1;
+                        let held = &history[usize::try_from(client.epoch).unwrap()][*view];
+                        assert_eq!(client.rows, *held, "seed {seed}, step {step}");
+                        assert!(client.epoch >= cut_epoch, "one order of epochs for all");
+                        cut_epoch = client.epoch;
+                    }
+                }
+            }
+        }
+        assert!(n_whole > 10, "seed {seed}: {n_whole}");
+        let n_resets: usize = clients.values().map(|(_, client)| client.n_resets).sum();
+        assert!(max_keys < 100 || n_resets == 0, "seed {seed}: reset though within the bound");
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_merged_deltas_and_a_hopeless_one_starts_again() {
+    for (max_keys, ops) in [(1_000, "snap delta"), (8, "snap reset snap")] {
+        let (mut chance, mut twin) = (Chance(7), Twin::new(&["a"], max_keys));
+        let mut feed = feed(&twin.hub, 1 << 20);
+        let now = Instant::now();
+        feed.subscribe(Object::op("ok"), ("s".to_owned(), "a", true), now).unwrap();
+        let (mut client, mut told) = (Client::default(), Vec::new());
+        let mut read = |feed: &mut Feed, client: &mut Client| {
+            feed.plan(true, now);
+            while let Some(frame) = feed.next_frame(now).map(parse) {
+                told.push(text(&frame["op"]));
+                client.hear(&frame);
+            }
+        };
+        read(&mut feed, &mut client);
+        for _ in 0..100 {
+            twin.publish_random(&mut chance, 25, 5);
+        }
+        read(&mut feed, &mut client);
+        assert_eq!(told.join(" "), ops);
+        assert_eq!((client.rows, client.epoch), (twin.shown(0), 100));
+    }
+}
+
+#[test]
+fn silence_is_broken_by_progress_and_the_end_is_told_at_once() {
+    let mut twin = Twin::new(&["a"], 10);
+    let mut feed = feed(&twin.hub, 1 << 20);
+    let start = Instant::now();
+    let heartbeat = ServeOptions::default().heartbeat;
+    feed.subscribe(Object::op("ok"), ("s".to_owned(), "a", true), start).unwrap();
+    let told = |feed: &mut Feed, has_changed, now| {
+        feed.plan(has_changed, now);
+        let mut told = Vec::new();
+        while let Some(frame) = feed.next_frame(now).map(parse) {
+            let frontier = frame.get("event_time_frontier").map(Value::to_string);
+            told.push(text(&frame["op"]) + &frontier.unwrap_or_default());
+        }
+        told.join(" ")
+    };
+    assert_eq!(told(&mut feed, false, start), "snap");
+    assert_eq!(told(&mut feed, false, start), "");
+    assert_eq!(told(&mut feed, false, start + heartbeat), "progressnull");
+    assert_eq!(feed.due_at(), Some(start + 2 * heartbeat));
+    // An epoch without changes is no news.
+    twin.publish_random(&mut Chance(0), 1, 0);
+    assert_eq!(told(&mut feed, true, start + heartbeat), "");
+    twin.hub.end();
+    assert_eq!(told(&mut feed, true, start + heartbeat), "progress\"end\"");
+    assert_eq!(told(&mut feed, true, start + heartbeat), "");
+    feed.subscribe(Object::op("ok"), ("late".to_owned(), "a", true), start + heartbeat).unwrap();
+    assert_eq!(told(&mut feed, false, start + heartbeat), "snap progress\"end\"");
+}
+
+#[test]
+fn wrong_subscriptions_are_refused() {
+    let twin = Twin::new(&["positions", "pnl"], 10);
+    let mut feed = feed(&twin.hub, 1 << 20);
+    let now = Instant::now();
+    let mut ask = |name: String, view: &str| {
+        feed.subscribe(Object::op("ok"), (name, view, true), now)
+            .map(parse)
+            .map_err(|r| (r.code, r.message))
+    };
+    let unknown = ask("s".to_owned(), "postions").unwrap_err();
+    assert_eq!(unknown.0, "unknown_view");
+    assert!(unknown.1.contains("did you mean `positions`?"), "{}", unknown.1);
+    for n in 0..MAX_SUBS {
+        let ok = ask(format!("s{n}"), "pnl").unwrap();
+        assert_eq!((&ok["gen"], &ok["key"]), (&json!(1), &json!(["k"])));
+        assert_eq!(ok["schema"][1], json!({ "name": "n", "type": "count", "nullable": false }));
+    }
+    assert_eq!(ask("s3".to_owned(), "pnl").unwrap_err().0, "dup_sub");
+    assert_eq!(ask("more".to_owned(), "pnl").unwrap_err().0, "too_many_subs");
+    assert_eq!(feed.unsubscribe("more").unwrap_err().code, "unknown_sub");
+}
