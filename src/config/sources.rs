@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use connectors::SourceKind;
-use connectors::source::{FileSource, From, Mapping, Order, delimiter};
+use connectors::source::{FileSource, From, Mapping, Order};
 use types::options::{OptionSpec, Problem, Settings, did_you_mean};
 use types::relations::RelationKind;
 
@@ -64,11 +64,6 @@ pub(super) fn source(
     }
     let delimiter = delimiter(&read, problems);
     check_quote_asset(&read, known, problems);
-    if let Some(text) = read.text("delimiter").filter(|text| delimiter(text).is_none()) {
-        let message = format!("`{text}` can't stand between two fields");
-        let hint = "one ASCII character like `,` or `;`, or `tab`";
-        problems.push(Problem::new(read.place("delimiter"), "wrong_value", message).hint(hint));
-    }
     Some(Source {
         relation: known.name.clone(),
         lateness_nanos: read.nanos("lateness").unwrap_or(0),
@@ -77,7 +72,6 @@ pub(super) fn source(
         file: kind.zip(read.text("path")).map(|(kind, path)| FileSource {
             name: part.name.clone(),
             format: kind.format,
-            delimiter: read.text("delimiter").and_then(delimiter).unwrap_or(b','),
             base: base.to_owned(),
             path: path.to_owned(),
             order: match read.text("order") {
