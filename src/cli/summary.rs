@@ -43,9 +43,9 @@ fn text(done: &Summary) -> String {
     }
     let millis = done.elapsed.as_millis().max(1);
     let rate = u128::from(counts.received) * 1000 / millis;
-    let memory = done.peak_memory.map_or_else(String::new, |bytes| {
-        format!(", {} MB at most", bytes / 1_000_000)
-    });
+    let memory = done
+        .peak_memory
+        .map_or_else(String::new, |bytes| format!(", {} MB at most", bytes / 1_000_000));
     line(format!(
         "  took     {}.{:03} s, {rate} events/s, {} epochs{memory}",
         millis / 1000,

@@ -56,7 +56,11 @@ impl Identities {
         }
         match known.best {
             Some((r, o, c)) if (r, o) == (revision, op) => {
-                if c == content { Standing::Duplicate } else { Standing::Conflict }
+                if c == content {
+                    Standing::Duplicate
+                } else {
+                    Standing::Conflict
+                }
             }
             Some((r, o, _)) if (r, o) > (revision, op) => Standing::Duplicate,
             before => {
@@ -126,10 +130,22 @@ mod tests {
         use Standing::{Applied, Conflict, Duplicate};
         let good = types::event::FOR_GOOD;
         for (events, standings, n_pending) in [
-            (vec![(Insert, 0, 1), (Insert, 0, 1), (Insert, 0, 2)], vec![Applied, Duplicate, Conflict], 0),
-            (vec![(Correct, 2, 1), (Insert, 1, 9), (Insert, 2, 9)], vec![Applied, Duplicate, Duplicate], 0),
+            (
+                vec![(Insert, 0, 1), (Insert, 0, 1), (Insert, 0, 2)],
+                vec![Applied, Duplicate, Conflict],
+                0,
+            ),
+            (
+                vec![(Correct, 2, 1), (Insert, 1, 9), (Insert, 2, 9)],
+                vec![Applied, Duplicate, Duplicate],
+                0,
+            ),
             (vec![(Insert, 1, 1), (Correct, 1, 2)], vec![Applied, Applied], 0),
-            (vec![(Bust, good, 0), (Insert, 0, 1), (Bust, good, 0)], vec![Applied, Applied, Duplicate], 0),
+            (
+                vec![(Bust, good, 0), (Insert, 0, 1), (Bust, good, 0)],
+                vec![Applied, Applied, Duplicate],
+                0,
+            ),
             (vec![(Bust, 3, 0), (Bust, 2, 0)], vec![Applied, Duplicate], 1),
             (vec![(Bust, 2, 0), (Bust, 3, 0)], vec![Applied, Applied], 1),
         ] {

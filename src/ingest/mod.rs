@@ -6,5 +6,5 @@ mod sequencer;
 mod stage;
 
 pub use merge::{Merge, MergedStream};
-pub(crate) use stage::Ingest;
 pub use sequencer::{Batch, Counts, Outcome, Sequencer, SequencerOptions};
+pub(crate) use stage::Ingest;

@@ -218,7 +218,8 @@ impl Relation {
         interner: &mut Interner,
     ) -> Result<(Standing, Option<VenueTime>), Reject> {
         let Self { spec, columns, identities, recent, events, .. } = self;
-        let mut judge = Judge { columns, schema: &spec.schema, identities, recent, record, interner };
+        let mut judge =
+            Judge { columns, schema: &spec.schema, identities, recent, record, interner };
         match events {
             Events::Fills(events) => judge.admit::<relations::Fill>(events),
             Events::Trades(events) => judge.admit::<relations::Trade>(events),

@@ -7,10 +7,10 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use dataflows::Plan;
 use dataflows::inputs::{Inputs, Share};
 use dataflows::outputs::Outputs;
 use dataflows::render::{Rendered, render};
-use dataflows::Plan;
 use timely::worker::Worker;
 use types::{Changes, Names, VenueTime};
 

@@ -58,7 +58,7 @@ impl Server {
             })
         };
         let specs = server.views.iter().filter_map(spec).collect();
-        let hub = Arc::new(Hub::new(specs, Arc::clone(names), server.retain_nanos));
+        let hub = Arc::new(Hub::new(specs, names, server.retain_nanos));
         let (stop, stopped) = oneshot::channel::<()>();
         let options = ServeOptions { origins: server.origins, ..ServeOptions::default() };
         let shutdown = async move { drop(stopped.await) };
@@ -90,7 +90,8 @@ impl Server {
         // A server that has ended already needn't be told.
         self.stop.send(()).unwrap_or_default();
         let joined = self.runtime.block_on(self.task);
-        let served = joined.map_err(|error| Error::Worker(format!("the server failed: {error}")))?;
+        let served =
+            joined.map_err(|error| Error::Worker(format!("the server failed: {error}")))?;
         served.map_err(|source| Error::io("serving", source))
     }
 }

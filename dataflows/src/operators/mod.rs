@@ -5,6 +5,7 @@ pub(crate) mod epochs;
 mod expressions;
 mod filter;
 mod history;
+mod mark_to_market;
 mod rollup;
 mod select;
 #[cfg(test)]
@@ -42,5 +43,10 @@ pub trait Operator: Sync {
 }
 
 /// All operators that views can name.
-pub static OPERATORS: &[&dyn Operator] =
-    &[&avg_cost::AvgCost, &filter::Filter, &rollup::Rollup, &select::Select];
+pub static OPERATORS: &[&dyn Operator] = &[
+    &avg_cost::AvgCost,
+    &filter::Filter,
+    &mark_to_market::MarkToMarket,
+    &rollup::Rollup,
+    &select::Select,
+];

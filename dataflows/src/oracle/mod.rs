@@ -2,6 +2,7 @@
 //! of the view. Tests compare them with what the dataflow adds up to; nothing else calls them, and
 //! they share no code with the operators.
 
+pub mod marks;
 mod rollup;
 
 pub use rollup::rollup;

@@ -342,3 +342,64 @@ pub(crate) fn without_conflicts<R: Clone, K: Ord>(
     let mut seen = std::collections::BTreeSet::new();
     events.into_iter().filter(|e| seen.insert((key(&e.row), e.revision, e.op))).collect()
 }
+
+pub(crate) fn quote(seed: &Seed, interner: &mut Interner) -> Event<Quote> {
+    let (a, w, id, second, p, s, _, _) = *seed;
+    let row = Quote {
+        asset: asset(interner, a),
+        market: None,
+        bid: (s != 1).then(|| price(i128::from(p) * 100_000_001)),
+        bid_size: (s > 4).then(|| size(i128::from(w) * 1_000_000_000)),
+        ask: (s != 2).then(|| price(i128::from(p) * 100_000_000 + i128::from(id) * 1_000_001)),
+        ask_size: None,
+        event_time: at(second / 7 * 7),
+        seq: u64::from(id % 2),
+    };
+    Event { op: Op::Insert, revision: 0, row }
+}
+
+pub(crate) fn settlement(seed: &Seed, interner: &mut Interner) -> Event<Settlement> {
+    let (a, _, _, second, p, _, code, revision) = *seed;
+    let revision = u64::from(revision);
+    let row = Settlement {
+        asset: asset(interner, a),
+        payout: price(i128::from(p % 2) * 1_000_000_000),
+        event_time: at(second),
+        revision,
+    };
+    Event { op: op(code), revision, row }
+}
+
+/// The events of one relation.
+pub(crate) fn only<T>(events: &[Any], pick: impl Fn(&Any) -> Option<T>) -> Vec<T> {
+    events.iter().filter_map(pick).collect()
+}
+
+pub(crate) fn fills_of(events: &[Any]) -> Vec<Event<Fill>> {
+    only(events, |e| if let Any::Fill(e) = e { Some(e.clone()) } else { None })
+}
+
+pub(crate) fn trades_of(events: &[Any]) -> Vec<Event<Trade>> {
+    only(events, |e| if let Any::Trade(e) = e { Some(e.clone()) } else { None })
+}
+
+pub(crate) fn quotes_of(events: &[Any]) -> Vec<Event<Quote>> {
+    only(events, |e| if let Any::Quote(e) = e { Some(e.clone()) } else { None })
+}
+
+pub(crate) fn settlements_of(events: &[Any]) -> Vec<Event<Settlement>> {
+    only(events, |e| if let Any::Settlement(e) = e { Some(e.clone()) } else { None })
+}
+
+/// The rows of changes that add up to one each.
+#[macro_export]
+macro_rules! rows {
+    ($variant:ident, $changes:expr) => {
+        match $changes {
+            types::Changes::$variant(rows) => {
+                rows.into_iter().map(|(row, _)| row).collect::<Vec<_>>()
+            }
+            other => panic!("other rows: {other:?}"),
+        }
+    };
+}
