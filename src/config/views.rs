@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::PlanBuilder;
 use dataflows::operators::Operator;
-use dataflows::plan::Port;
+use dataflows::plan::{Output, Port};
 use types::options::{OptionKind, OptionSpec, Place, Problem, Setting, Settings, did_you_mean};
 use types::relations::RelationKind;
 
@@ -70,9 +70,12 @@ pub(super) fn alerts(
     let mut alerts = Vec::new();
     for part in parts {
         check_label(&part.name, &part.place, problems);
+        let name = format!("{ALERTS}.{}", part.name);
         let Some(operator) = operator else {
             let message = "this program was built without alerts";
             problems.push(Problem::new(part.place.clone(), "unknown_section", message));
+            let settings = Settings::new(part.place.clone());
+            alerts.push(Written { name, operator: None, settings, reads: Vec::new() });
             continue;
         };
         let what = format!("alert `{}`", part.name);
@@ -80,7 +83,6 @@ pub(super) fn alerts(
         // The rule's name is part of the key of what it finds.
         settings.set("rule", Setting::Text(part.name.clone()), part.place.clone());
         let reads = reads(operator, &settings);
-        let name = format!("{ALERTS}.{}", part.name);
         alerts.push(Written { name, operator: Some(operator), settings, reads });
     }
     alerts
@@ -135,7 +137,8 @@ pub(super) fn prepare_alerts(
         return;
     }
     if ports.is_empty() {
-        builder.add_broken(ALERTS, "alert", None);
+        let outputs = vec![Output::built_in("", RelationKind::Alerts)];
+        builder.add_broken(ALERTS, "alert", Some(outputs));
     } else {
         builder.add(ALERTS, "alert", dataflows::operators::union::alerts(ports));
     }
