@@ -24,6 +24,8 @@ pub(super) struct Written {
     /// Its operator; `None` where there is no such operator.
     operator: Option<&'static dyn Operator>,
     settings: Settings,
+    /// Whether its options themselves are right.
+    is_whole: bool,
     /// The relations and views that it reads, each with its place.
     pub(super) reads: Vec<(String, Place)>,
 }
@@ -54,9 +56,11 @@ pub(super) fn views(
             // Which options it has isn't known, so each passes.
             None => extras.extend(part.entries.iter().map(|entry| entry.key.as_str())),
         }
+        let n_problems = problems.len();
         let settings = settings(part, &what, &tables, &extras, problems);
+        let is_whole = problems.len() == n_problems;
         let reads = operator.map(|operator| reads(operator, &settings)).unwrap_or_default();
-        views.push(Written { name: part.name.clone(), operator, settings, reads });
+        views.push(Written { name: part.name.clone(), operator, settings, is_whole, reads });
     }
     views
 }
@@ -75,15 +79,18 @@ pub(super) fn alerts(
             let message = "this program was built without alerts";
             problems.push(Problem::new(part.place.clone(), "unknown_section", message));
             let settings = Settings::new(part.place.clone());
-            alerts.push(Written { name, operator: None, settings, reads: Vec::new() });
+            let reads = Vec::new();
+            alerts.push(Written { name, operator: None, settings, is_whole: false, reads });
             continue;
         };
         let what = format!("alert `{}`", part.name);
+        let n_problems = problems.len();
         let mut settings = settings(part, &what, &[operator.options()], &[], problems);
+        let is_whole = problems.len() == n_problems;
         // The rule's name is part of the key of what it finds.
         settings.set("rule", Setting::Text(part.name.clone()), part.place.clone());
         let reads = reads(operator, &settings);
-        alerts.push(Written { name, operator: Some(operator), settings, reads });
+        alerts.push(Written { name, operator: Some(operator), settings, is_whole, reads });
     }
     alerts
 }
@@ -151,12 +158,25 @@ fn prepare_one(view: &Written, builder: &mut PlanBuilder, problems: &mut Vec<Pro
     };
     match operator.prepare(&view.settings, builder) {
         Ok(prepared) => builder.add(&view.name, operator.name(), prepared),
-        Err(found) => {
+        Err(mut found) => {
+            found.retain(|problem| !is_consequence(problem, view, builder));
             problems.extend(found);
             let outputs = operator.outputs(&view.settings, builder);
             builder.add_broken(&view.name, operator.name(), outputs);
         }
     }
+}
+
+/// Whether a problem is only what another one leads to: told of the whole part, since an option of it
+/// is missing or wrong, or of an input that has problems itself and so can't give what is asked of it.
+fn is_consequence(problem: &Problem, view: &Written, builder: &PlanBuilder) -> bool {
+    let is_broken = |name: &str| {
+        let port = builder.view(name).map(|input| input.port);
+        matches!(port, Some(Port::Node { node: usize::MAX, .. }))
+    };
+    let blames_input = |(name, place): &(String, Place)| *place == problem.place && is_broken(name);
+    (!view.is_whole && problem.place == view.settings.place)
+        || (problem.code == "wrong_input" && view.reads.iter().any(blames_input))
 }
 
 /// Where a walk over what views read has come to.
