@@ -1,6 +1,6 @@
 //! The config: TOML in, [`EnginePlan`] or all problems out. [`load`] is the only way in.
 //!
-//! Two steps: [`file`] is the config as written, each value with its place; [`check`] makes of it
+//! Two steps: [`mod@file`] is the config as written, each value with its place; [`check`] makes of it
 //! the config as used ([`plan`]), in which no name is left to look up. Options are read by the tables
 //! of the parts themselves ([`sections`], operators, sources, sinks), so that a new one is checked,
 //! explained and listed as soon as it is in its list.

@@ -27,7 +27,7 @@ use crate::route::mix;
 use crate::with_edge;
 
 /// The operator.
-pub(crate) struct Latest;
+pub(super) struct Latest;
 
 const OPTIONS: &[OptionSpec] = &[
     option("input", OptionKind::Input, Need::Required, "what is read: rows with a time"),

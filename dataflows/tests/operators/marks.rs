@@ -43,7 +43,7 @@ fn options() -> impl Strategy<Value = Options> {
     })
 }
 
-fn events() -> impl Strategy<Value = Vec<Any>> {
+pub(crate) fn events() -> impl Strategy<Value = Vec<Any>> {
     let seeds = (harness::seeds(30), harness::seeds(25), harness::seeds(12), harness::seeds(4));
     seeds.prop_map(|(fills, quotes, trades, settlements)| {
         let mut interner = harness::interner();
@@ -65,7 +65,7 @@ fn events() -> impl Strategy<Value = Vec<Any>> {
 }
 
 /// The positions of the fills before a time: `avg_cost` run over them alone.
-fn positions(fills: &[Fill], before: VenueTime, names: &Arc<Names>) -> Vec<Position> {
+pub(crate) fn positions(fills: &[Fill], before: VenueTime, names: &Arc<Names>) -> Vec<Position> {
     let event = |row: &Fill| Any::Fill(Event { op: Op::Insert, revision: 0, row: row.clone() });
     let fills = fills.iter().filter(|fill| fill.event_time < before).map(event).collect();
     let plan = harness::plan(&[("p", "avg_cost", &[("input", "fills")])], &["p"]);
