@@ -159,24 +159,13 @@ fn prepare_one(view: &Written, builder: &mut PlanBuilder, problems: &mut Vec<Pro
     match operator.prepare(&view.settings, builder) {
         Ok(prepared) => builder.add(&view.name, operator.name(), prepared),
         Err(mut found) => {
-            found.retain(|problem| !is_consequence(problem, view, builder));
+            // What is told of the whole part only repeats that an option is missing or wrong.
+            found.retain(|problem| view.is_whole || problem.place != view.settings.place);
             problems.extend(found);
             let outputs = operator.outputs(&view.settings, builder);
             builder.add_broken(&view.name, operator.name(), outputs);
         }
     }
-}
-
-/// Whether a problem is only what another one leads to: told of the whole part, since an option of it
-/// is missing or wrong, or of an input that has problems itself and so can't give what is asked of it.
-fn is_consequence(problem: &Problem, view: &Written, builder: &PlanBuilder) -> bool {
-    let is_broken = |name: &str| {
-        let port = builder.view(name).map(|input| input.port);
-        matches!(port, Some(Port::Node { node: usize::MAX, .. }))
-    };
-    let blames_input = |(name, place): &(String, Place)| *place == problem.place && is_broken(name);
-    (!view.is_whole && problem.place == view.settings.place)
-        || (problem.code == "wrong_input" && view.reads.iter().any(blames_input))
 }
 
 /// Where a walk over what views read has come to.
