@@ -74,7 +74,7 @@ impl Registry {
 
 /// The operator behind `[alerts.NAME]`.
 fn alert_operator() -> Option<&'static dyn Operator> {
-    None
+    Some(dataflows::operators::alert::ALERT)
 }
 
 /// What a config is loaded for.
