@@ -46,6 +46,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use connectors::{SINKS, SOURCES, SinkKind, SourceKind};
+use dataflows::operators::alert::ALERT;
 use dataflows::operators::{OPERATORS, Operator};
 use types::options::Problem;
 
@@ -68,13 +69,8 @@ pub struct Registry {
 impl Registry {
     /// What is compiled in.
     pub fn compiled() -> Self {
-        Self { sources: SOURCES, operators: OPERATORS, sinks: SINKS, alert: alert_operator() }
+        Self { sources: SOURCES, operators: OPERATORS, sinks: SINKS, alert: Some(ALERT) }
     }
-}
-
-/// The operator behind `[alerts.NAME]`.
-fn alert_operator() -> Option<&'static dyn Operator> {
-    None
 }
 
 /// What a config is loaded for.
