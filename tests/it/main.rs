@@ -4,10 +4,16 @@
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod exact;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod shared_data;
+#[cfg(test)]
 mod subscribe;
 #[cfg(test)]
 mod websocket;
+#[cfg(test)]
+mod work;
