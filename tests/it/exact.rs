@@ -11,11 +11,14 @@ pub(crate) fn nano(units: i128) -> Exact {
     Exact::new(units.into(), 1_000_000_000.into())
 }
 
-/// Reads a decimal text.
+/// Reads a decimal text; it may have an exponent.
 pub(crate) fn parse(text: &str) -> Exact {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let (number, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits: BigInt = format!("{whole}{fraction}").parse().unwrap();
-    Exact::new(digits, BigInt::from(10).pow(fraction.len().try_into().unwrap()))
+    let places = i32::try_from(fraction.len()).unwrap();
+    Exact::from(digits)
+        * Exact::from(BigInt::from(10)).pow(exponent.parse::<i32>().unwrap() - places)
 }
 
 /// A number rounded half-even to some decimals.
@@ -57,4 +60,5 @@ fn numbers_are_rounded_half_even_and_written_short() {
         assert_eq!(text(&number), written);
         assert_eq!(parse(written), rounded(&number, 9));
     }
+    assert_eq!((parse("-1.5E-05"), parse("2e3")), (ratio(-15, 1_000_000), ratio(2000, 1)));
 }

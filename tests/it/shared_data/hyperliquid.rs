@@ -24,7 +24,7 @@ venue = { constant = "hyperliquid" }
 wallet = "Account"
 asset = "Coin"
 id = "Id"
-seq = "Seq"
+seq = "Order"
 kind = "Kind"
 side = { column = "Side", values = { BUY = "buy", SELL = "sell" } }
 price = { column = "Execution Price", optional = true }
@@ -94,6 +94,9 @@ impl Told {
     }
 }
 
+/// What is put in, by the index of the fill before which it is.
+type Transfers = BTreeMap<usize, Vec<Transfer>>;
+
 /// Something put in before a fill: quantity with its sign, and what it costs.
 struct Transfer {
     moved: Exact,
@@ -105,8 +108,8 @@ fn closings_agree_where_the_basis_is_known() {
     let Some(data) = data("hyperliquid-fills") else { return };
     let fills = fills(&data);
     let ran = run(&fills, &BTreeMap::new());
-    let n = n_agreeing(&fills, &ran, &BTreeMap::new());
-    assert_eq!((n.agree, n.known, n.unknown), (4189, 4189, 505));
+    let n = n_agreeing(&fills, &ran, &BTreeMap::new(), &BTreeSet::new());
+    assert_eq!((n.agree, n.known, n.unknown), (4189, 4189, 509));
     let missing: BTreeSet<&str> = gaps(&fills).into_iter().map(|i| fills[i].seq.as_str()).collect();
     assert_eq!(ran.breaks.iter().map(String::as_str).collect::<BTreeSet<_>>(), missing);
     assert_eq!(missing.len(), 4);
@@ -116,9 +119,12 @@ fn closings_agree_where_the_basis_is_known() {
 fn with_a_transfer_at_each_break_all_closings_agree() {
     let Some(data) = data("hyperliquid-fills") else { return };
     let fills = fills(&data);
-    let transfers = transfers(&fills);
+    let (transfers, solved) = transfers(&fills);
     let ran = run(&fills, &transfers);
-    let n = n_agreeing(&fills, &ran, &transfers);
+    // The four that the costs were solved from agree too, but prove nothing.
+    assert_eq!(solved.len(), 4);
+    assert_eq!(n_agreeing(&fills, &ran, &transfers, &BTreeSet::new()).agree, 4698);
+    let n = n_agreeing(&fills, &ran, &transfers, &solved);
     assert_eq!((n.agree, n.known, n.unknown), (4694, 4694, 0));
     assert_eq!((transfers.len(), ran.breaks.len()), (4, 0));
 }
@@ -142,12 +148,13 @@ fn gaps(fills: &[Told]) -> Vec<usize> {
 
 /// What is put in before the fill at each gap, so that the next P&L that the exchange states comes
 /// out: gap by gap, since each changes what the ledger holds at the next.
-fn transfers(fills: &[Told]) -> BTreeMap<usize, Vec<Transfer>> {
-    let mut transfers = BTreeMap::new();
+fn transfers(fills: &[Told]) -> (Transfers, BTreeSet<usize>) {
+    let (mut transfers, mut solved) = (Transfers::new(), BTreeSet::new());
     for gap in gaps(fills) {
-        let (qty, cost) = held_before(fills, gap, &run(fills, &transfers), &transfers);
+        let (qty, cost) = held_before(fills, gap, &run(&fills[..gap], &transfers), &transfers);
         let start = &fills[gap].start;
-        let wanted = cost_at(fills, gap);
+        let (wanted, from) = cost_at(fills, gap);
+        solved.insert(from);
         let put_in = if (&qty * start).is_negative() {
             // A transfer that crosses zero leaves the basis unknown, so it stops there first.
             vec![transfer(-qty, None), transfer(start.clone(), Some(wanted))]
@@ -156,7 +163,7 @@ fn transfers(fills: &[Told]) -> BTreeMap<usize, Vec<Transfer>> {
         };
         transfers.insert(gap, put_in);
     }
-    transfers
+    (transfers, solved)
 }
 
 /// Moves quantity and cost by this much.
@@ -167,30 +174,25 @@ fn transfer(moved: Exact, cost: Option<Exact>) -> Transfer {
 }
 
 /// What the position of the fill at `gap` must have cost before it: the next closing tells its
-/// average price, and what was added on the way is known.
-fn cost_at(fills: &[Told], gap: usize) -> Exact {
+/// average price, and what was added on the way is known. Gives that closing's index as well.
+fn cost_at(fills: &[Told], gap: usize) -> (Exact, usize) {
     let first = &fills[gap];
-    let same = |fill: &&Told| fill.account == first.account && fill.coin == first.coin;
+    let same = |fill: &Told| fill.account == first.account && fill.coin == first.coin;
     let mut added = Exact::zero();
-    for fill in fills[gap..].iter().filter(same) {
+    for (index, fill) in fills.iter().enumerate().skip(gap).filter(|(_, fill)| same(fill)) {
         let closed = fill.closed();
         if closed.is_zero() {
             added += &fill.price * &fill.moved;
             continue;
         }
         let entry = &fill.price - &fill.closed_pnl / closed * fill.start.signum();
-        return entry * &fill.start - added;
+        return (entry * &fill.start - added, index);
     }
     panic!("nothing is closed after fill {}", first.seq);
 }
 
 /// The quantity and cost that the ledger holds before the fill at `gap`.
-fn held_before(
-    fills: &[Told],
-    gap: usize,
-    ran: &Ran,
-    transfers: &BTreeMap<usize, Vec<Transfer>>,
-) -> (Exact, Exact) {
+fn held_before(fills: &[Told], gap: usize, ran: &Ran, transfers: &Transfers) -> (Exact, Exact) {
     let key = (fills[gap].account.clone(), fills[gap].coin.clone());
     let same = |i: &usize| fills[*i].account == key.0 && fills[*i].coin == key.1;
     let n_fills = (0..gap).filter(same).count();
@@ -219,33 +221,31 @@ struct Ran {
 }
 
 /// Runs the engine over the fills and what is put in before them, one row an epoch.
-fn run(fills: &[Told], transfers: &BTreeMap<usize, Vec<Transfer>>) -> Ran {
-    let mut csv = "Account,Coin,Id,Seq,Kind,Side,Execution Price,Size Tokens,Notional,Fee,\
+fn run(fills: &[Told], transfers: &Transfers) -> Ran {
+    let mut csv = "Account,Coin,Id,Order,Kind,Side,Execution Price,Size Tokens,Notional,Fee,\
                    Start Position,Timestamp IST\n"
         .to_owned();
-    let mut put =
-        |fill: &Told, id: &str, (kind, moved, price): (&str, &Exact, &str), rest: &str| {
-            let side = if moved.is_positive() { "BUY" } else { "SELL" };
-            let size = text(&moved.abs());
-            let Told { account, coin, seq, time, .. } = fill;
-            writeln!(csv, "{account},{coin},{id},{seq},{kind},{side},{price},{size},{rest},{time}")
-                .unwrap();
-        };
+    let mut put = |fill: &Told, id: &str, order: usize, rest: &str| {
+        let Told { account, coin, time, .. } = fill;
+        writeln!(csv, "{account},{coin},{id},{order},{rest},{time}").unwrap();
+    };
+    let moves = |moved: &Exact| {
+        let side = if moved.is_positive() { "BUY" } else { "SELL" };
+        (side, text(&moved.abs()))
+    };
     for (index, fill) in fills.iter().enumerate() {
-        let mut held = fill.start.clone();
-        for transfer in transfers.get(&index).into_iter().flatten() {
-            held -= &transfer.moved;
-        }
-        for (n, transfer) in transfers.get(&index).into_iter().flatten().enumerate() {
-            // A number orders before the fill's own id at the same time and `seq`, if it is less.
-            let id = n.to_string();
+        let put_in = transfers.get(&index).map_or(&[][..], Vec::as_slice);
+        let mut held = fill.start.clone() - put_in.iter().map(|t| &t.moved).sum::<Exact>();
+        for (n, transfer) in put_in.iter().enumerate() {
+            let (side, size) = moves(&transfer.moved);
             let notional = transfer.notional.as_ref().map(text).unwrap_or_default();
-            let rest = format!("{notional},,{}", text(&held));
-            put(fill, &id, ("transfer", &transfer.moved, ""), &rest);
+            let rest = format!("transfer,{side},,{size},{notional},,{}", text(&held));
+            put(fill, &format!("{}/{n}", fill.seq), index * 4 + n, &rest);
             held += &transfer.moved;
         }
-        let rest = format!(",{},{}", fill.fee, text(&fill.start));
-        put(fill, &fill.seq, ("trade", &fill.moved, &text(&fill.price)), &rest);
+        let ((side, size), price) = (moves(&fill.moved), text(&fill.price));
+        let rest = format!("trade,{side},{price},{size},,{},{}", fill.fee, text(&fill.start));
+        put(fill, &fill.seq, index * 4 + 3, &rest);
     }
     let work = Work::new();
     std::fs::write(work.path().join("fills.csv"), csv).unwrap();
@@ -276,8 +276,13 @@ struct Closings {
     unknown: u64,
 }
 
-/// Compares what each closing realised with what the exchange says.
-fn n_agreeing(fills: &[Told], ran: &Ran, transfers: &BTreeMap<usize, Vec<Transfer>>) -> Closings {
+/// Compares what each closing realised with what the exchange says, but for some.
+fn n_agreeing(
+    fills: &[Told],
+    ran: &Ran,
+    transfers: &Transfers,
+    left_out: &BTreeSet<usize>,
+) -> Closings {
     let ticks = ticks(fills);
     let mut closings = Closings::default();
     let mut next: BTreeMap<(&str, &str), usize> = BTreeMap::new();
@@ -290,7 +295,7 @@ fn n_agreeing(fills: &[Told], ran: &Ran, transfers: &BTreeMap<usize, Vec<Transfe
         *place += 1;
         assert_eq!(after.qty, fill.end(), "fill {}", fill.seq);
         let closed = fill.closed();
-        if closed.is_zero() {
+        if closed.is_zero() || left_out.contains(&index) {
             continue;
         }
         let before_realized = before.map_or_else(Exact::zero, |before| before.realized.clone());
