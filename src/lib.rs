@@ -17,3 +17,4 @@ pub mod log;
 pub mod publish;
 pub mod runtime;
 pub mod serve;
+pub mod simulate;

@@ -209,6 +209,11 @@ def read(folder, view):
         return [json.loads(line) for line in file]
 
 
+def number(text):
+    """A number or flag as the engine writes it; `None` for null."""
+    return None if text is None else Fraction(text)
+
+
 def differences(expected, rows, key):
     """How many keys differ, and the first of them. `expected` maps keys to named numbers."""
     got, wrong = {key(row): row for row in rows}, []
@@ -216,7 +221,7 @@ def differences(expected, rows, key):
         row, want = got.get(k), expected.get(k)
         if row is None or want is None:
             wrong.append(k)
-        elif any(row[name] is None or Fraction(row[name]) != value for name, value in want.items()):
+        elif any(number(row.get(name)) != value for name, value in want.items()):
             wrong.append(k)
     return len(wrong) + len(rows) - len(got), wrong[:1]
 
@@ -229,13 +234,15 @@ def expected(data):
     for fill in fills:
         add_fill(positions, fill)
     minute = 60 * SECOND
+    end = step_after(fills[-1]["event_time"], minute)
     steps = [(b, {key: position.cost for key, position in state.items()})
-             for b, state in states(fills, minute, step_after(fills[-1]["event_time"], minute), add_fill)]
+             for b, state in states(fills, minute, end, add_fill)]
     pnl_rows, uneven = pnl(fills, quotes)
     bar_rows = bars(trades)
     return dict(
         positions={key: dict(
             qty=p.qty, cost=rounded(p.cost, 9), realized_pnl=rounded(p.realized, 9),
+            avg_price=rounded(p.cost / p.qty, 9) if p.qty else None,
             n_fills=p.n_fills, unmatched_size=0, fees=0) for key, p in positions.items()},
         pnl=pnl_rows,
         bars=bar_rows,
@@ -249,7 +256,8 @@ def alert_rows(rows):
     entity = lambda text: tuple(json.loads(text)) if text.startswith("[") else (text,)
     time_of = lambda text: None if text is None else nanos(text)
     return {(row["rule"], entity(row["entity"]), nanos(row["time"]), row["id"]):
-            (row["severity"], time_of(row["resolved_at"])) for row in rows}
+            (row["severity"], time_of(row["resolved_at"])) for row in rows
+            if (row["state"] == "firing") == (row["resolved_at"] is None)}
 
 
 def main():
@@ -289,4 +297,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as error:
+        print(error)
+        sys.exit(1)
