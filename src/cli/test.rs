@@ -46,13 +46,17 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
             })?;
         }
     }
-    put(&match arguments.format {
+    let summary = match arguments.format {
         Format::Text => format!("{n_tests} tests: {} ok, {n_failed} failed\n", n_tests - n_failed),
         Format::Json => {
             let summary = serde_json::json!({ "tests": n_tests, "failed": n_failed });
             format!("{summary}\n")
         }
-    })?;
+    };
+    // Where no config could be read there is nothing to sum up.
+    if broken.len() < arguments.configs.len() {
+        put(&summary)?;
+    }
     // All but the last are told here, the last by whoever called.
     if let Some(last) = broken.pop() {
         for error in broken {

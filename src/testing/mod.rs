@@ -142,7 +142,7 @@ impl Bench {
         if !lines.is_empty() {
             let (path, line) = self.spot(&expect.place);
             let (n, found) = (expect.rows.len(), rows.len());
-            let head = format!("{}: {n} rows expected at {path}:{line}, {found} found", view.name);
+            let head = format!("{}: {found} rows, expected {n} at {path}:{line}", view.name);
             lines.insert(0, head);
         }
         lines
