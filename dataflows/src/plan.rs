@@ -168,6 +168,9 @@ enum Entry {
     Broken,
 }
 
+/// Stands for the node of a view that has problems; no plan with such a view is ever finished.
+const BROKEN: usize = usize::MAX;
+
 /// Grows a plan view by view, in dependency order.
 #[derive(Default)]
 pub struct PlanBuilder {
@@ -245,6 +248,10 @@ impl PlanBuilder {
     /// The rows of a view as of each step of a grid; `None` where its operator can't give them.
     pub fn steps_of(&mut self, view: &View, step: Span) -> Option<Port> {
         let Port::Node { node, output: 0 } = view.port else { return None };
+        if node == BROKEN {
+            // Its steps are as broken as itself, and whoever reads them isn't to blame.
+            return Some(view.port);
+        }
         let output = self.nodes.get_mut(node)?.build.demand_steps(step)?;
         Some(Port::Node { node, output })
     }
@@ -277,7 +284,7 @@ impl PlanBuilder {
             self.entries.insert(name.to_owned(), Entry::Broken);
             return;
         };
-        let node = usize::MAX;
+        let node = BROKEN;
         for (output, spec) in outputs.into_iter().enumerate() {
             self.add_view(View {
                 name: full_name(name, spec.suffix),

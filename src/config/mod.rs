@@ -1,6 +1,6 @@
 //! The config: TOML in, [`EnginePlan`] or all problems out. [`load`] is the only way in.
 //!
-//! Two steps: [`file`] is the config as written, each value with its place; [`check`] makes of it
+//! Two steps: [`mod@file`] is the config as written, each value with its place; [`check`] makes of it
 //! the config as used ([`plan`]), in which no name is left to look up. Options are read by the tables
 //! of the parts themselves ([`sections`], operators, sources, sinks), so that a new one is checked,
 //! explained and listed as soon as it is in its list.
@@ -46,6 +46,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use connectors::{SINKS, SOURCES, SinkKind, SourceKind};
+use dataflows::operators::alert::ALERT;
 use dataflows::operators::{OPERATORS, Operator};
 use types::options::Problem;
 
@@ -68,13 +69,8 @@ pub struct Registry {
 impl Registry {
     /// What is compiled in.
     pub fn compiled() -> Self {
-        Self { sources: SOURCES, operators: OPERATORS, sinks: SINKS, alert: alert_operator() }
+        Self { sources: SOURCES, operators: OPERATORS, sinks: SINKS, alert: Some(ALERT) }
     }
-}
-
-/// The operator behind `[alerts.NAME]`.
-fn alert_operator() -> Option<&'static dyn Operator> {
-    None
 }
 
 /// What a config is loaded for.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::PlanBuilder;
 use dataflows::operators::Operator;
-use dataflows::plan::Port;
+use dataflows::plan::{Output, Port};
 use types::options::{OptionKind, OptionSpec, Place, Problem, Setting, Settings, did_you_mean};
 use types::relations::RelationKind;
 
@@ -24,6 +24,8 @@ pub(super) struct Written {
     /// Its operator; `None` where there is no such operator.
     operator: Option<&'static dyn Operator>,
     settings: Settings,
+    /// Whether its options themselves are right.
+    is_whole: bool,
     /// The relations and views that it reads, each with its place.
     pub(super) reads: Vec<(String, Place)>,
 }
@@ -54,9 +56,11 @@ pub(super) fn views(
             // Which options it has isn't known, so each passes.
             None => extras.extend(part.entries.iter().map(|entry| entry.key.as_str())),
         }
+        let n_problems = problems.len();
         let settings = settings(part, &what, &tables, &extras, problems);
+        let is_whole = problems.len() == n_problems;
         let reads = operator.map(|operator| reads(operator, &settings)).unwrap_or_default();
-        views.push(Written { name: part.name.clone(), operator, settings, reads });
+        views.push(Written { name: part.name.clone(), operator, settings, is_whole, reads });
     }
     views
 }
@@ -70,18 +74,23 @@ pub(super) fn alerts(
     let mut alerts = Vec::new();
     for part in parts {
         check_label(&part.name, &part.place, problems);
+        let name = format!("{ALERTS}.{}", part.name);
         let Some(operator) = operator else {
             let message = "this program was built without alerts";
             problems.push(Problem::new(part.place.clone(), "unknown_section", message));
+            let settings = Settings::new(part.place.clone());
+            let reads = Vec::new();
+            alerts.push(Written { name, operator: None, settings, is_whole: false, reads });
             continue;
         };
         let what = format!("alert `{}`", part.name);
+        let n_problems = problems.len();
         let mut settings = settings(part, &what, &[operator.options()], &[], problems);
+        let is_whole = problems.len() == n_problems;
         // The rule's name is part of the key of what it finds.
         settings.set("rule", Setting::Text(part.name.clone()), part.place.clone());
         let reads = reads(operator, &settings);
-        let name = format!("{ALERTS}.{}", part.name);
-        alerts.push(Written { name, operator: Some(operator), settings, reads });
+        alerts.push(Written { name, operator: Some(operator), settings, is_whole, reads });
     }
     alerts
 }
@@ -135,7 +144,8 @@ pub(super) fn prepare_alerts(
         return;
     }
     if ports.is_empty() {
-        builder.add_broken(ALERTS, "alert", None);
+        let outputs = vec![Output::built_in("", RelationKind::Alerts)];
+        builder.add_broken(ALERTS, "alert", Some(outputs));
     } else {
         builder.add(ALERTS, "alert", dataflows::operators::union::alerts(ports));
     }
@@ -148,7 +158,9 @@ fn prepare_one(view: &Written, builder: &mut PlanBuilder, problems: &mut Vec<Pro
     };
     match operator.prepare(&view.settings, builder) {
         Ok(prepared) => builder.add(&view.name, operator.name(), prepared),
-        Err(found) => {
+        Err(mut found) => {
+            // What is told of the whole part only repeats that an option is missing or wrong.
+            found.retain(|problem| view.is_whole || problem.place != view.settings.place);
             problems.extend(found);
             let outputs = operator.outputs(&view.settings, builder);
             builder.add_broken(&view.name, operator.name(), outputs);

@@ -163,6 +163,8 @@ fn old_rows_leave_at_the_epoch_whose_watermark_passed_them() {
     let at = VenueTime::from_nanos;
     let all = vec![(row(1, 1, 50), 1), (row(2, 1, 60), 1), (row(3, 1, 300), 1)];
     assert_eq!(publish(VenueTime::MIN, all), "k1 k2 k3");
+    // A row replaced at its own time keeps its age.
+    assert_eq!(publish(VenueTime::MIN, vec![(row(1, 1, 50), -1), (row(1, 2, 50), 1)]), "k1 k2 k3");
     // Exactly `retain` behind: still there.
     assert_eq!(publish(at(150), vec![]), "k1 k2 k3");
     // A row that moves is judged by its new time.

@@ -2,6 +2,11 @@
 //! `/v1/views/{view}`, `/health/live` and `/health/ready`. Formats and limits only; what is read
 //! is the [`Hub`]'s.
 //!
+//! Close codes of the WebSocket: 1001 the server goes away, or the client left pings unanswered;
+//! 1009 a frame above 1 MiB; 4400 a frame that isn't a text with one JSON object that has an `op`;
+//! 4401 a first message other than hello; 4408 no hello in time; 4413 a client that takes nothing
+//! for too long; 4429 too many connections. All else is an `error` that closes nothing.
+//!
 //! Reading order: [`websocket`] (the upgrade, and how a connection ends), `connection` (one
 //! client's loop), `feed` (which frame comes next), `request` (what clients may say), `frames` (what
 //! they are told), `http`.

@@ -7,12 +7,13 @@ use std::sync::atomic::AtomicU64;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use types::{Changes, Epoch, VenueTime};
 
 use super::feed::Feed;
 use super::frames::Object;
 use super::{MAX_SUBS, ServeOptions, Server};
-use crate::publish::Hub;
-use crate::publish::testing::{Chance, Twin};
+use crate::publish::testing::{Chance, Twin, row};
+use crate::publish::{EpochOutput, Hub};
 
 fn feed(hub: &Arc<Hub>, frame_bytes: usize) -> Feed {
     let (_, goes_away) = watch::channel(false);
@@ -149,6 +150,37 @@ fn a_slow_reader_gets_merged_deltas_and_a_hopeless_one_starts_again() {
         assert_eq!(told.join(" "), ops);
         assert_eq!((client.rows, client.epoch), (twin.shown(0), 100));
     }
+}
+
+#[test]
+fn changes_in_pieces_end_with_a_last_one_though_it_be_empty() {
+    let twin = Twin::new(&["a"], 10);
+    let mut feed = feed(&twin.hub, 1);
+    let now = Instant::now();
+    feed.subscribe(Object::op("ok"), ("s".to_owned(), "a", true), now).unwrap();
+    feed.plan(false, now);
+    assert_eq!(parse(feed.next_frame(now).unwrap())["last"], true);
+    // Of two keys that came, in this order, the second goes before anybody looks.
+    let publish = |epoch, rows| {
+        let changes = vec![Arc::new(Changes::Rows(rows))];
+        let (epoch, watermark) = (Epoch(epoch), VenueTime::MIN);
+        twin.hub.publish(&EpochOutput { epoch, watermark, changes });
+    };
+    publish(1, vec![(row(1, 1, 0), 1), (row(2, 1, 0), 1)]);
+    publish(2, vec![(row(2, 1, 0), -1)]);
+    feed.plan(true, now);
+    for (put, last) in [(json!([{ "k": "k1", "n": "1" }]), false), (json!([]), true)] {
+        let frame = parse(feed.next_frame(now).unwrap());
+        assert_eq!(
+            (&frame["put"], &frame["del"], &frame["last"]),
+            (&put, &json!([]), &json!(last))
+        );
+    }
+    // One that came and went alone is no news at all.
+    publish(3, vec![(row(2, 1, 0), 1)]);
+    publish(4, vec![(row(2, 1, 0), -1)]);
+    feed.plan(true, now);
+    assert!(feed.next_frame(now).is_none() && feed.is_idle());
 }
 
 #[test]

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod server;
+#[cfg(test)]
 mod subscribe;
 #[cfg(test)]
 mod websocket;

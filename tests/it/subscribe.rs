@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tapeline::serve::ServeOptions;
 
-use crate::websocket::Rig;
+use crate::server::Rig;
 
 fn subscribe(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tapeline"));

@@ -1,226 +1,20 @@
 //! The server over real sockets: frames, errors, close codes, pages.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
-use tapeline::publish::{EpochOutput, Hub, MAX_PENDING_KEYS, ViewSpec};
-use tapeline::serve::{MAX_FRAME_BYTES, PROTOCOL, ServeOptions, serve};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tapeline::publish::EpochOutput;
+use tapeline::serve::{MAX_FRAME_BYTES, Now, PROTOCOL, ServeOptions};
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
-use types::relations::RelationKind;
-use types::{Changes, Column, Epoch, Kind, Names, Row, Schema, Value, VenueTime};
+use types::time::ReceiveTime;
+use types::{Changes, Epoch, VenueTime};
 
-/// A server with the views `rows` and `others`, of a key `k` and a text `v`.
-pub(crate) struct Rig {
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) at: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    serving: JoinHandle<std::io::Result<()>>,
-    epoch: u64,
-    /// What `rows` holds.
-    rows: BTreeMap<u64, String>,
-}
-
-fn row(key: u64, text: &str) -> Row {
-    Row(Arc::from([Value::Text(format!("k{key}").into()), Value::Text(text.into())]))
-}
-
-impl Rig {
-    pub(crate) async fn start(options: ServeOptions) -> Self {
-        Self::start_with(options, MAX_PENDING_KEYS).await
-    }
-
-    async fn start_with(options: ServeOptions, max_pending_keys: usize) -> Self {
-        let column = |name| Column { name: Cow::Borrowed(name), kind: Kind::Text, nullable: false };
-        let schema = Schema { columns: vec![column("k"), column("v")], n_key: 1, time: None };
-        let schema = schema.shared();
-        let views = ["rows", "others"].map(|name| ViewSpec {
-            name: name.to_owned(),
-            kind: RelationKind::Rows,
-            schema: Arc::clone(&schema),
-            operator: "filter",
-        });
-        let names = Arc::new(Names::default());
-        let hub = Hub::new(views.to_vec(), &names, 0).with_max_pending_keys(max_pending_keys);
-        let hub = Arc::new(hub);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let shutdown = async { drop(stopped.await) };
-        let serving = tokio::spawn(serve(listener, Arc::clone(&hub), options, shutdown));
-        Self { hub, at, stop: Some(stop), serving, epoch: 0, rows: BTreeMap::new() }
-    }
-
-    /// Publishes an epoch that puts these rows into `rows`; an empty text removes.
-    pub(crate) fn publish(&mut self, rows: impl IntoIterator<Item = (u64, String)>) {
-        self.epoch += 1;
-        let mut changed = Vec::new();
-        for (key, text) in rows {
-            changed.extend(self.rows.remove(&key).map(|old| (row(key, &old), -1)));
-            if !text.is_empty() {
-                changed.push((row(key, &text), 1));
-                self.rows.insert(key, text);
-            }
-        }
-        types::changes::consolidate(&mut changed);
-        let changes = [Changes::Rows(changed), Changes::empty(RelationKind::Rows)];
-        self.hub.publish(&EpochOutput {
-            epoch: Epoch(self.epoch),
-            watermark: VenueTime::from_nanos(1_700_000_000_000_000_000),
-            changes: changes.map(Arc::new).to_vec(),
-        });
-    }
-
-    /// What a client must hold.
-    fn shown(&self) -> BTreeMap<String, String> {
-        self.rows.iter().map(|(key, text)| (format!("k{key}"), text.clone())).collect()
-    }
-
-    async fn upgrade(&self, headers: &[(&'static str, &str)]) -> Result<Client, Error> {
-        // Small buffers, so that a client that doesn't read is felt soon.
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(16 << 10).unwrap();
-        let stream = socket.connect(self.at).await.unwrap();
-        let mut request = format!("ws://{}/v1/ws", self.at).into_client_request().unwrap();
-        for (name, value) in headers {
-            request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
-        }
-        let (socket, response) = client_async(request, stream).await?;
-        assert_eq!(response.headers()["sec-websocket-protocol"], PROTOCOL);
-        Ok(Client { socket, rows: BTreeMap::new(), seq: 0, epoch: 0, is_whole: true, n_resets: 0 })
-    }
-
-    /// A client that has said nothing yet.
-    async fn connect(&self) -> Client {
-        self.upgrade(&[("sec-websocket-protocol", PROTOCOL)]).await.unwrap()
-    }
-
-    /// A client that was welcomed.
-    async fn client(&self) -> Client {
-        let mut client = self.connect().await;
-        client.say(json!({ "op": "hello", "id": "h" })).await;
-        assert_eq!(client.hear().await["op"], "welcome");
-        client
-    }
-
-    /// An answer over HTTP: status, type and body.
-    async fn get(&self, path: &str) -> (u16, String, Json) {
-        let mut stream = TcpStream::connect(self.at).await.unwrap();
-        let host = self.at;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let kind = head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap();
-        (status, kind.to_owned(), serde_json::from_str(body).unwrap())
-    }
-
-    pub(crate) async fn stop(mut self) {
-        drop(self.stop.take());
-        timeout(Duration::from_secs(20), self.serving).await.unwrap().unwrap().unwrap();
-    }
-}
-
-/// A client that folds what it hears of one subscription.
-struct Client {
-    socket: WebSocketStream<TcpStream>,
-    rows: BTreeMap<String, String>,
-    seq: u64,
-    epoch: u64,
-    /// Whether `rows` are those of `epoch`, whole.
-    is_whole: bool,
-    n_resets: u64,
-}
-
-impl Client {
-    async fn say(&mut self, message: Json) {
-        self.socket.send(Message::text(message.to_string())).await.unwrap();
-    }
-
-    /// The next message.
-    async fn hear(&mut self) -> Json {
-        loop {
-            let next = timeout(Duration::from_secs(20), self.socket.next()).await;
-            match next.expect("a message in time").expect("a message").unwrap() {
-                Message::Text(text) => {
-                    assert!(text.len() <= MAX_FRAME_BYTES);
-                    return serde_json::from_str(text.as_str()).unwrap();
-                }
-                Message::Close(frame) => panic!("closed: {frame:?}"),
-                _ => {}
-            }
-        }
-    }
-
-    /// The code with which the server closes, whatever comes before.
-    async fn close_code(&mut self) -> u16 {
-        loop {
-            let next = timeout(Duration::from_secs(20), self.socket.next()).await;
-            match next.expect("a close in time") {
-                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
-                Some(Ok(_)) => {}
-                other => panic!("no close frame but {other:?}"),
-            }
-        }
-    }
-
-    async fn subscribe(&mut self, view: &str) {
-        self.say(json!({ "op": "subscribe", "id": 1, "sub": "s", "view": view })).await;
-        let ok = self.hear().await;
-        assert_eq!((&ok["op"], &ok["id"], &ok["key"]), (&json!("ok"), &json!(1), &json!(["k"])));
-    }
-
-    /// Folds one frame; gives its op.
-    async fn fold(&mut self) -> String {
-        let frame = self.hear().await;
-        let op = frame["op"].as_str().unwrap().to_owned();
-        if op == "reset" {
-            (self.seq, self.n_resets) = (0, self.n_resets + 1);
-            self.rows.clear();
-            return op;
-        }
-        assert_eq!(frame["seq"], self.seq + 1, "{op} of {}", frame["gen"]);
-        assert_eq!(frame["gen"], self.n_resets + 1);
-        self.seq += 1;
-        let epoch = frame["epoch"].as_str().unwrap().parse().unwrap();
-        assert!(epoch >= self.epoch);
-        self.epoch = epoch;
-        self.is_whole = frame["last"] != false;
-        let text = |row: &Json, name: &str| row[name].as_str().unwrap().to_owned();
-        for list in ["rows", "put"] {
-            for row in frame[list].as_array().into_iter().flatten() {
-                self.rows.insert(text(row, "k"), text(row, "v"));
-            }
-        }
-        for key in frame["del"].as_array().into_iter().flatten() {
-            self.rows.remove(&text(key, "k"));
-        }
-        op
-    }
-
-    /// Folds until the server says that all up to an epoch was sent.
-    async fn fold_to_progress(&mut self, epoch: u64) -> Vec<String> {
-        let mut ops = Vec::new();
-        while ops.last().is_none_or(|op| op != "progress") || self.epoch < epoch {
-            ops.push(self.fold().await);
-        }
-        ops
-    }
-}
+use crate::server::{Rig, row};
 
 fn quick() -> ServeOptions {
     ServeOptions { heartbeat: Duration::from_millis(50), ..ServeOptions::default() }
@@ -415,6 +209,37 @@ async fn requests_are_answered() {
 }
 
 #[tokio::test]
+async fn no_frame_is_larger_than_allowed() {
+    let mut rig = Rig::start(quick()).await;
+    // The small row leaves room for none of the large ones, each of which fits alone.
+    let large = |key: u64| (key, "x".repeat(MAX_FRAME_BYTES - 2_000));
+    rig.publish([(1, "x".repeat(5_000)), large(2), large(3)]);
+    let mut client = rig.client().await;
+    client.subscribe("rows").await;
+    let mut n_frames = 0;
+    while n_frames == 0 || !client.is_whole {
+        // `hear` looks at the size.
+        n_frames += usize::from(client.fold().await == "snap");
+    }
+    assert_eq!(n_frames, 3);
+    rig.publish([(1, "y".repeat(5_000)), (2, String::new()), large(4), large(5)]);
+    client.fold_to_progress(2).await;
+    assert!(client.rows == rig.shown());
+
+    rig.publish([(6, "x".repeat(MAX_FRAME_BYTES))]);
+    let error = loop {
+        let told = client.hear().await;
+        if told["op"] == "error" {
+            break told;
+        }
+    };
+    assert_eq!((&error["sub"], &error["code"]), (&json!("s"), &json!("row_too_large")));
+    client.say(json!({ "op": "list", "id": 1, "what": "subs" })).await;
+    assert_eq!(client.hear().await["subs"], json!([]));
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn without_a_snapshot_only_changes_come() {
     let mut rig = Rig::start(quick()).await;
     rig.publish([(1, "a".to_owned())]);
@@ -427,6 +252,24 @@ async fn without_a_snapshot_only_changes_come() {
     let ops = client.fold_to_progress(2).await;
     assert_eq!(ops.iter().find(|op| *op != "progress").map(String::as_str), Some("delta"));
     assert_eq!(client.rows, BTreeMap::from([("k2".to_owned(), "b".to_owned())]));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn progress_says_how_far_behind_event_time_is() {
+    let now: Now = Arc::new(|| ReceiveTime(1_700_000_000_000_000_000 + 2_500_999_999));
+    let mut rig = Rig::start(ServeOptions { now: Some(now), ..quick() }).await;
+    let mut client = rig.client().await;
+    client.subscribe("rows").await;
+    let mut lag_of = async |epoch: &str| loop {
+        let told = client.hear().await;
+        if told["op"] == "progress" && told["epoch"] == epoch {
+            return (told["event_time_frontier"].clone(), told["lag_ms"].clone());
+        }
+    };
+    assert_eq!(lag_of("0").await, (Json::Null, Json::Null));
+    rig.publish([]);
+    assert_eq!(lag_of("1").await, (json!("2023-11-14T22:13:20.000000000Z"), json!(2_500)));
     rig.stop().await;
 }
 

@@ -81,3 +81,12 @@ fn check_keyed(context: &SinkContext) -> Result<(), ConnectError> {
         .hint(format!("put a `latest` behind {name} and write that"))),
     }
 }
+
+/// Says that a value isn't one of its column's.
+#[cfg(any(feature = "parquet", feature = "clickhouse"))]
+fn misfit(column: &types::Column, value: &types::Value) -> String {
+    let mut text = Vec::new();
+    types::json::write_value(&mut text, value);
+    let text = String::from_utf8_lossy(&text);
+    format!("{text} doesn't fit column {} ({})", column.name, column.kind.name())
+}

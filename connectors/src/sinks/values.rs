@@ -50,7 +50,7 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
 /// Reads the next value; null at the end, so that a deletion's missing columns are null.
 ///
 /// # Errors
-/// Where the bytes weren't written by [`write`]: the temporary file is damaged.
+/// Where the bytes weren't written by [`write()`]: the temporary file is damaged.
 pub(crate) fn read(bytes: &mut &[u8]) -> io::Result<Value> {
     let Some((tag, rest)) = bytes.split_first() else { return Ok(Value::Null) };
     *bytes = rest;

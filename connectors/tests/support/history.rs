@@ -85,7 +85,7 @@ pub(crate) fn history(seed: u64, n_epochs: u64, n_keys: u64) -> History {
         let n_touched = dice.below(n_keys + 1);
         for _ in 0..n_touched {
             let key = dice.below(n_keys);
-            let index = usize::try_from(key).unwrap();
+            let index = usize::try_from(key).expect("histories are small");
             let (sym, asset) = (syms[index], assets[index % assets.len()]);
             match dice.below(9) {
                 0..3 => positions.put(position(&mut dice, sym, asset)),
@@ -128,13 +128,13 @@ impl<R: Relation> View<R> {
     }
 
     fn delete(&mut self, dice: &mut Dice) {
-        let n_rows = u64::try_from(self.rows.len()).unwrap();
+        let n_rows = u64::try_from(self.rows.len()).expect("histories are small");
         if n_rows == 0 {
             return;
         }
-        let index = usize::try_from(dice.below(n_rows)).unwrap();
-        let key = self.rows.keys().nth(index).unwrap().clone();
-        self.changes.push((self.rows.remove(&key).unwrap(), -1));
+        let index = usize::try_from(dice.below(n_rows)).expect("histories are small");
+        let key = self.rows.keys().nth(index).expect("histories are small").clone();
+        self.changes.push((self.rows.remove(&key).expect("histories are small"), -1));
     }
 
     fn epoch(&mut self) -> Vec<(R, isize)> {
@@ -148,7 +148,10 @@ impl<R: Relation> View<R> {
             let (mut key, mut text) = (Vec::new(), Vec::new());
             json::write_key(&mut key, row, &self.schema, names);
             json::write_row(&mut text, row, &self.schema, names);
-            (String::from_utf8(key).unwrap(), String::from_utf8(text).unwrap())
+            (
+                String::from_utf8(key).expect("histories are small"),
+                String::from_utf8(text).expect("histories are small"),
+            )
         };
         self.rows.values().map(text).collect()
     }
@@ -160,22 +163,23 @@ fn position(dice: &mut Dice, wallet: Sym, asset: AssetId) -> Position {
         wallet,
         asset,
         market: (dice.below(2) == 0).then_some(wallet),
-        qty: Size::from_nano(dice.signed(1 << 60)).unwrap(),
-        cost: Money::from_nano(dice.signed(1 << 30)).unwrap(),
+        qty: Size::from_nano(dice.signed(1 << 60)).expect("histories are small"),
+        cost: Money::from_nano(dice.signed(1 << 30)).expect("histories are small"),
         realized_pnl: Money::from_raw(dice.signed(1 << 60)),
-        fees: Money::from_nano(dice.signed(1 << 40)).unwrap(),
+        fees: Money::from_nano(dice.signed(1 << 40)).expect("histories are small"),
         funding: Money::ZERO,
         n_fills: dice.below(u64::MAX),
-        unmatched_size: Size::from_nano(Size::MAX_RAW - i128::from(dice.below(3))).unwrap(),
+        unmatched_size: Size::from_nano(Size::MAX_RAW - i128::from(dice.below(3)))
+            .expect("histories are small"),
         basis: if knows { Basis::Known } else { Basis::Unknown },
-        unknown_closed: Money::from_nano(dice.signed(9)).unwrap(),
+        unknown_closed: Money::from_nano(dice.signed(9)).expect("histories are small"),
         updated_at: time(dice),
     }
 }
 
 fn bar(dice: &mut Dice, key: u64, asset: AssetId) -> Bar {
-    let minute = i64::try_from(key % 3 * 40_000 + key / 3).unwrap();
-    let mut price = || Price::from_nano(dice.signed(1 << 50)).unwrap();
+    let minute = i64::try_from(key % 3 * 40_000 + key / 3).expect("histories are small");
+    let mut price = || Price::from_nano(dice.signed(1 << 50)).expect("histories are small");
     let (open, high, low, close) = (price(), price(), price(), price());
     Bar {
         asset,
@@ -186,8 +190,9 @@ fn bar(dice: &mut Dice, key: u64, asset: AssetId) -> Bar {
         high,
         low,
         close,
-        volume: Size::from_nano(i128::from(dice.below(3)) * 1_000_000_000).unwrap(),
-        notional: Money::from_nano(dice.signed(1 << 40)).unwrap(),
+        volume: Size::from_nano(i128::from(dice.below(3)) * 1_000_000_000)
+            .expect("histories are small"),
+        notional: Money::from_nano(dice.signed(1 << 40)).expect("histories are small"),
         n_trades: dice.below(1000),
         is_final: dice.below(2) == 0,
     }
@@ -198,13 +203,16 @@ fn row(dice: &mut Dice, key: u64) -> Row {
         if dice.below(3) == 0 { Value::Null } else { value }
     }
     let at = VenueTime::from_nanos(
-        1_700_000_000_000_000_000 + i64::try_from(key % 3 * 20).unwrap() * 86_400_000_000_000,
+        1_700_000_000_000_000_000
+            + i64::try_from(key % 3 * 20).expect("histories are small") * 86_400_000_000_000,
     );
-    let float = Float::new(f64::from(u32::try_from(dice.below(1 << 30)).unwrap()) / 7.0).unwrap();
+    // Never whole: there ClickHouse leaves `.0` out.
+    let sevenths = u32::try_from(dice.below(1 << 27) * 7 + 1).expect("histories are small");
+    let float = Float::new(f64::from(sevenths) / 7.0).expect("histories are small");
     let values = [
         Value::Float(float),
         Value::Bool(dice.below(2) == 0),
-        Value::word(WORDS[usize::try_from(dice.below(2)).unwrap()]),
+        Value::word(WORDS[usize::try_from(dice.below(2)).expect("histories are small")]),
         Value::Number(Decimal::new(dice.signed(1 << 62), 9)),
         Value::from(dice.below(u64::MAX)),
         Value::Text(Text::from("gr\u{fc}n")),
@@ -217,5 +225,8 @@ fn row(dice: &mut Dice, key: u64) -> Row {
 }
 
 fn time(dice: &mut Dice) -> VenueTime {
-    VenueTime::from_nanos(1_600_000_000_000_000_000 + i64::try_from(dice.below(1 << 60)).unwrap())
+    VenueTime::from_nanos(
+        1_600_000_000_000_000_000
+            + i64::try_from(dice.below(1 << 60)).expect("histories are small"),
+    )
 }

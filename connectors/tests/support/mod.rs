@@ -1,5 +1,6 @@
 //! What the tests against a real ClickHouse share.
 
+#[expect(dead_code, reason = "the tests of file sinks use more of it")]
 pub(crate) mod history;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,6 +19,7 @@ pub(crate) struct Server {
 
 /// Starts a server on a folder; port 0 lets the system choose. `None` where the environment doesn't
 /// name the library and the launcher: said on stderr, and a failure in CI.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
 pub(crate) fn start(data: &Path, port: u16) -> Option<Server> {
     let variable = |name| std::env::var(name).ok();
     let (Some(lib), Some(launcher)) =

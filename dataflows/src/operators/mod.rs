@@ -1,11 +1,14 @@
 //! The operators: the list, and what each must say of itself.
 
+pub mod alert;
 mod avg_cost;
 pub(crate) mod epochs;
 mod expressions;
 mod filter;
 mod history;
+mod latest;
 mod mark_to_market;
+mod ordered;
 mod rollup;
 mod select;
 #[cfg(test)]
@@ -46,6 +49,7 @@ pub trait Operator: Sync {
 pub static OPERATORS: &[&dyn Operator] = &[
     &avg_cost::AvgCost,
     &filter::Filter,
+    &latest::Latest,
     &mark_to_market::MarkToMarket,
     &rollup::Rollup,
     &select::Select,

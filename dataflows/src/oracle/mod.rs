@@ -2,9 +2,12 @@
 //! of the view. Tests compare them with what the dataflow adds up to; nothing else calls them, and
 //! they share no code with the operators.
 
+pub mod alert;
+mod latest;
 pub mod marks;
 mod rollup;
 
+pub use latest::latest;
 pub use rollup::rollup;
 
 use types::json::write_row;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use dataflows::inputs::{Events, Share};
+use dataflows::operators::alert::ALERT;
 use dataflows::operators::{OPERATORS, Operator};
 use dataflows::plan::RelationSpec;
 use dataflows::render::render;
@@ -42,6 +43,10 @@ pub(crate) fn interner() -> Interner {
     }
     for asset in ["B", "A", "C"] {
         interner.asset("x", asset);
+    }
+    // Ids that are text order by their digest, and twins read that from the text.
+    for id in 0..10 {
+        interner.event_id(&format!("t{id}"));
     }
     interner
 }
@@ -120,7 +125,8 @@ pub(crate) fn prepare(
     builder: &mut PlanBuilder,
     (name, op, pairs): ViewSpec<'_>,
 ) -> Result<(), Vec<Problem>> {
-    let operator = OPERATORS.iter().find(|o| o.name() == op).unwrap();
+    let operators = OPERATORS.iter().chain([&ALERT]);
+    let operator = operators.into_iter().find(|o| o.name() == op).unwrap();
     let prepared = operator.prepare(&settings(*operator, pairs), builder)?;
     builder.add(name, operator.name(), prepared);
     Ok(())

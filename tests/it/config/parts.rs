@@ -1,5 +1,7 @@
 //! Operators, sources and sinks that have options and do nothing.
 
+use std::sync::Arc;
+
 use connectors::error::ConnectError;
 use connectors::source::Format;
 use connectors::{Sink, SinkKind, SourceKind};
@@ -144,7 +146,7 @@ impl Operator for Fake {
             return Some(self.gives.iter().map(give).collect());
         }
         let input = plan.view(settings.text("input")?)?;
-        let (kind, schema, is_keyed) = (input.kind, input.schema.clone(), input.is_keyed);
+        let (kind, schema, is_keyed) = (input.kind, Arc::clone(&input.schema), input.is_keyed);
         Some(vec![Output { suffix: "", kind, schema, is_keyed }])
     }
 

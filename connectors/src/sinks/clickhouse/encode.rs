@@ -2,6 +2,8 @@
 
 use types::{Column, Kind, Value, VenueTime};
 
+use crate::sinks::misfit;
+
 /// Decimals of prices, sizes and money outside.
 const SCALE: u8 = 9;
 /// What `Decimal(18, 9)` and `Decimal(38, 9)` hold, in units of 1e-9.
@@ -54,10 +56,6 @@ fn number(value: &Value, scale: u8) -> Option<i128> {
         Value::Number(number) => number.at_scale(scale),
         _ => None,
     }
-}
-
-fn misfit(column: &Column, value: &Value) -> String {
-    format!("{value:?} doesn't fit column {} ({})", column.name, column.kind.name())
 }
 
 /// Writes a text: its length in groups of 7 bits, least first, then its bytes.

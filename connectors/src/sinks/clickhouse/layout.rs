@@ -56,8 +56,7 @@ pub fn database_ddl(database: &str) -> Vec<String> {
             "CREATE TABLE IF NOT EXISTS {} (\n  pipeline String,\n  sink String,\n  \
              `table` String,\n  generation UInt64,\n  first_epoch UInt64,\n  last_epoch UInt64,\n  \
              parts UInt64,\n  rows UInt64,\n  hash String\n) ENGINE = ReplacingMergeTree\n\
-             ORDER BY (pipeline, sink, `table`, generation, first_epoch)\n\
-             SETTINGS non_replicated_deduplication_window = {TOKEN_WINDOW}",
+             ORDER BY (pipeline, sink, `table`, generation, first_epoch)",
             qualified(database, COMMITS)
         ),
     ]

@@ -10,6 +10,8 @@ mod batch;
 mod encode;
 mod layout;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -253,20 +255,14 @@ impl ClickHouse {
         for index in 0..self.tables.len() {
             self.commit_table(index, range, &mut commits)?;
         }
-        let token = format!(
-            "{}/{}/{COMMITS}/{}-{}/0/{:032x}",
-            self.pipeline,
-            self.name,
-            range.0,
-            range.1,
-            digest128(&commits)
-        );
         let sql = format!(
             "INSERT INTO {} ({COMMIT_COLUMNS}) FORMAT RowBinary",
             qualified(&self.database, COMMITS)
         );
         let doing = format!("committing epochs {} to {}", range.0, range.1);
-        self.server.insert(&doing, &Insert { sql, token, bytes: commits.into() })
+        // Twice the same is once: the table's key says so. A token would only stand in the way of a
+        // later run whose commits are equal.
+        self.server.insert(&doing, &Insert { sql, token: None, bytes: commits.into() })
     }
 
     /// Sends what is held for one table, and adds its row for the table of commits.
@@ -292,7 +288,8 @@ impl ClickHouse {
                 "{}/{}/{}/{first}-{last}/{n_parts}/{:032x}",
                 self.pipeline, self.name, table.name, part.digest
             );
-            self.server.insert(&doing, &Insert { sql: sql.clone(), token, bytes: part.bytes })?;
+            let (sql, token) = (sql.clone(), Some(token));
+            self.server.insert(&doing, &Insert { sql, token, bytes: part.bytes })?;
             digests.extend_from_slice(&part.digest.to_le_bytes());
             n_rows += u64::try_from(part.n_rows).unwrap_or(u64::MAX);
             n_parts += 1;
@@ -392,14 +389,27 @@ impl ClickHouse {
     /// Refuses tables that hold rows.
     fn check_empty(&self) -> Result<(), ConnectError> {
         for table in &self.tables {
-            let name = format!("{}.{}", self.database, table.name);
-            let sql = format!("SELECT '1' FROM {} LIMIT 1", qualified(&self.database, &table.name));
-            let doing = format!("looking for rows in table {name}");
-            if !self.server.rows(Stage::Opening, &doing, &sql)?.is_empty() {
-                let doing = format!("opening sink {}: table {name} holds rows", self.name);
+            let shown = format!("{}.{}", self.database, table.name);
+            let name = qualified(&self.database, &table.name);
+            let doing = format!("looking for rows in table {shown}");
+            let has_rows = format!("SELECT '1' FROM {name} LIMIT 1");
+            if !self.server.rows(Stage::Opening, &doing, &has_rows)?.is_empty() {
+                let doing = format!("opening sink {}: table {shown} holds rows", self.name);
                 return Err(ConnectError::broken(doing).hint(
-                    "`on_existing = \"replace\"` empties the sink's tables; or name a new `database`",
+                    "`on_existing = \"replace\"` empties the sink's tables; \
+                     or name a new `database`",
                 ));
+            }
+            // Deleted rows leave their tokens behind, which would silently hold back equal inserts.
+            // Emptying the table forgets them.
+            let had_rows = format!(
+                "SELECT '1' FROM system.parts WHERE active AND database = {} AND table = {} LIMIT 1",
+                literal(&self.database),
+                literal(&table.name)
+            );
+            if !self.server.rows(Stage::Opening, &doing, &had_rows)?.is_empty() {
+                let doing = format!("forgetting the tokens of table {shown}");
+                self.server.execute(Stage::Opening, &doing, &format!("TRUNCATE TABLE {name}"))?;
             }
         }
         Ok(())

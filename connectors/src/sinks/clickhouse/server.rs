@@ -24,7 +24,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 /// Step in which the time of an attempt is counted: nothing here reads a clock.
 const TICK: Duration = Duration::from_millis(250);
 /// Bytes sent, and compressed, at once.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// Says what an error means now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub(super) enum Stage {
 pub(super) struct Insert {
     /// `INSERT INTO ... FORMAT RowBinary`.
     pub(super) sql: String,
-    /// Names the content.
-    pub(super) token: String,
+    /// Names the content, so that it is dropped where it was inserted before; `None`: it never is.
+    pub(super) token: Option<String>,
     /// The rows.
     pub(super) bytes: Bytes,
 }
@@ -110,8 +110,11 @@ impl Server {
                 .insert_formatted_with(insert.sql.as_str())
                 // Asynchronous inserts, the default of newer servers, may regroup what a token names.
                 .with_setting("async_insert", "0")
-                .with_setting("wait_end_of_query", "1")
-                .with_setting("insert_deduplication_token", insert.token.as_str());
+                .with_setting("wait_end_of_query", "1");
+            request = match &insert.token {
+                Some(token) => request.with_setting("insert_deduplication_token", token),
+                None => request.with_setting("insert_deduplicate", "0"),
+            };
             let mut rest = insert.bytes.clone();
             while !rest.is_empty() {
                 request.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;

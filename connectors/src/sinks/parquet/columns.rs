@@ -10,9 +10,12 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use types::{Column, Epoch, Kind, Value};
 
+use crate::sinks::misfit;
+
 /// All decimals are `Decimal128(38, 9)`.
 const PRECISION: u8 = 38;
 const SCALE: u8 = 9;
+const DECIMALS: i8 = 9;
 /// What that holds, in units of 1e-9.
 const DECIMAL_MAX: i128 = 10i128.pow(38) - 1;
 
@@ -76,9 +79,7 @@ impl Columns {
         else {
             return Err(format!("there is no column {index}"));
         };
-        builder.push(value).ok_or_else(|| {
-            format!("{value:?} doesn't fit column {} ({})", column.name, column.kind.name())
-        })
+        builder.push(value).ok_or_else(|| misfit(column, value))
     }
 
     /// Ends a row.
@@ -160,7 +161,7 @@ impl Builder {
             Self::Bool(builder) => Arc::new(builder.finish()),
             Self::Count(builder) => Arc::new(builder.finish()),
             Self::Decimal(builder) => {
-                Arc::new(builder.finish().with_precision_and_scale(PRECISION, 9)?)
+                Arc::new(builder.finish().with_precision_and_scale(PRECISION, DECIMALS)?)
             }
             Self::Float(builder) => Arc::new(builder.finish()),
             Self::Time(builder) => Arc::new(builder.finish().with_timezone("UTC")),
@@ -173,7 +174,9 @@ fn data_type(kind: Kind) -> DataType {
     match kind {
         Kind::Bool => DataType::Boolean,
         Kind::Count => DataType::UInt64,
-        Kind::Price | Kind::Size | Kind::Money | Kind::Number => DataType::Decimal128(PRECISION, 9),
+        Kind::Price | Kind::Size | Kind::Money | Kind::Number => {
+            DataType::Decimal128(PRECISION, DECIMALS)
+        }
         Kind::Float => DataType::Float64,
         Kind::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
         Kind::Text | Kind::Name | Kind::Word(_) => DataType::Utf8,

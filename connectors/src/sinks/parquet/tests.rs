@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Float64Type, TimestampNanosecondType, UInt64Type};
@@ -19,7 +20,7 @@ use crate::sinks::tests::{context, history, open, views, write};
 fn read(folder: &Path, view: &str) -> (SchemaRef, Vec<RecordBatch>) {
     let file = File::open(folder.join(format!("out/{view}.parquet"))).unwrap();
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    let schema = builder.schema().clone();
+    let schema = Arc::clone(builder.schema());
     (schema, builder.build().unwrap().map(Result::unwrap).collect())
 }
 

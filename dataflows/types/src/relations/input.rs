@@ -79,7 +79,7 @@ pub trait Input: Relation {
     /// Whether its rows can be corrected and removed. Quotes can't.
     const HAS_CORRECTIONS: bool;
 
-    /// Makes the row of a draft whose cells follow `columns` of [`input_columns`]. Of a bust only
+    /// Makes the row of a draft whose cells follow `columns` of the relation's input. Of a bust only
     /// identity and key are read.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The built-in relations and views, one file each: struct, key, schema, accessor.
 //!
-//! To add one: a file here with [`relation!`], a line in [`for_relations!`], and, if it is fed from
+//! To add one: a file here with [`relation!`], a line in `for_relations!`, and, if it is fed from
 //! outside, an [`Input`] with its columns.
 
 mod alerts;

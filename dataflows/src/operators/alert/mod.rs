@@ -1,0 +1,213 @@
+//! `alert`: where a rule's condition becomes true.
+//!
+//! A row is one firing. Per entity the rule sees rows in event order: of views with a time all of
+//! them, bars once they are final; of positions the rows as of each step of `every` before which they
+//! changed, with the step as their time. It fires at a row where `when` is true, was not true at the
+//! entity's row before, and at least `cooldown` has passed since its last firing; it resolves at the
+//! next row where `when` isn't true. Null isn't true, and a number that doesn't fit counts as null. A
+//! condition that becomes true inside the cooldown is passed over for good: it fires again only after
+//! a row where it isn't true. Two firings with the same time and id are one, as the later says.
+//!
+//! All rows are kept, because a late or removed one re-evaluates what comes after it: an alert whose
+//! cause is gone is taken back.
+
+mod rule;
+
+use std::sync::Arc;
+
+use types::expr::Compiled;
+use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
+use types::relations::{RelationKind, Severity};
+use types::{Schema, Span, Text};
+
+use self::rule::Rule;
+use crate::edge::Edge;
+use crate::operators::Operator;
+use crate::operators::expressions::condition;
+use crate::operators::latest::{columns, no_time};
+use crate::operators::ordered::Order;
+use crate::plan::{Build, Context, Output, PlanBuilder, Port, Prepared, View};
+use crate::with_edge;
+
+/// The operator behind `[alerts.NAME]`; views can't name it. Beside its options it reads the text
+/// `rule`, the rule's name.
+pub static ALERT: &dyn Operator = &Alerts;
+
+struct Alerts;
+
+const OPTIONS: &[OptionSpec] = &[
+    option("view", OptionKind::Input, Need::Required, "what the rule watches"),
+    option("when", OptionKind::Expression, Need::Required, "the condition that fires the rule"),
+    option(
+        "severity",
+        OptionKind::Choice(Severity::WORDS),
+        Need::Default("medium"),
+        "how much it matters",
+    ),
+    option(
+        "cooldown",
+        OptionKind::DurationOrZero,
+        Need::Default("0s"),
+        "event time that must pass between two firings of an entity",
+    ),
+    option(
+        "every",
+        OptionKind::Duration,
+        Need::Optional,
+        "for positions, which have no time of their own: the steps at which they are looked at",
+    ),
+    option(
+        "entity",
+        OptionKind::Columns,
+        Need::Optional,
+        "whom an alert is about; the view's key without time and id where not given",
+    ),
+];
+
+impl Operator for Alerts {
+    fn name(&self) -> &'static str {
+        "alert"
+    }
+
+    fn help(&self) -> &'static str {
+        "the rows at which a condition becomes true"
+    }
+
+    fn options(&self) -> &'static [OptionSpec] {
+        OPTIONS
+    }
+
+    fn outputs(&self, _settings: &Settings, _plan: &PlanBuilder) -> Option<Vec<Output>> {
+        Some(vec![Output::built_in("", RelationKind::Alerts)])
+    }
+
+    fn prepare(
+        &self,
+        settings: &Settings,
+        plan: &mut PlanBuilder,
+    ) -> Result<Prepared, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let view = plan.input(settings, "view", &mut problems).cloned();
+        let place = settings.place("when");
+        let text = settings.text("when").unwrap_or_default();
+        let when = condition(text, &place, view.as_ref(), &mut problems);
+        let Some(view) = view else { return Err(problems) };
+        let port = port(&view, settings, plan, &mut problems);
+        let entity = entity(&view, settings, &mut problems);
+        let (Some(port), Some(when), true) = (port, when, problems.is_empty()) else {
+            return Err(problems);
+        };
+        let severity = settings.text("severity").and_then(Severity::from_word);
+        let build = Watch {
+            name: Text::from(settings.text("rule").unwrap_or("alert")),
+            severity: severity.unwrap_or(Severity::Medium),
+            cooldown: settings.nanos("cooldown").unwrap_or_default(),
+            text: text.to_owned(),
+            when,
+            entity,
+            schema: Arc::clone(&view.schema),
+        };
+        let outputs = self.outputs(settings, plan).unwrap_or_default();
+        Ok(Prepared { inputs: vec![port], outputs, build: Box::new(build) })
+    }
+}
+
+/// Where the rule's rows come from: the view itself, or its steps.
+fn port(
+    view: &View,
+    settings: &Settings,
+    plan: &mut PlanBuilder,
+    problems: &mut Vec<Problem>,
+) -> Option<Port> {
+    let every: Option<Span> = settings.duration("every");
+    if view.kind != RelationKind::Positions {
+        if every.is_some() {
+            let message = format!("`every` is for positions, but `{}` has times", view.name);
+            let problem = Problem::new(settings.place("every"), "wrong_option", message);
+            problems.push(problem.hint("leave it out: the rule sees each row"));
+        }
+        if view.schema.time.is_none() {
+            problems.push(no_time(view, settings, "view"));
+        }
+        return Some(view.port);
+    }
+    let Some(every) = every else {
+        let message = "a rule over positions needs `every`: they have no time of their own";
+        let problem = Problem::new(settings.place("view"), "missing_option", message);
+        problems.push(problem.hint("add `every = \"5m\"`"));
+        return None;
+    };
+    let port = plan.steps_of(view, every);
+    if port.is_none() {
+        let message = format!("`{}` isn't a view of op `avg_cost`", view.name);
+        problems.push(Problem::new(settings.place("view"), "wrong_input", message));
+    }
+    port
+}
+
+/// The columns that say whom an alert is about.
+fn entity(view: &View, settings: &Settings, problems: &mut Vec<Problem>) -> Vec<usize> {
+    if settings.has("entity") {
+        return columns(settings, "entity", view, problems);
+    }
+    let schema = &view.schema;
+    let is_entity = |index: &usize| {
+        Some(*index) != schema.time && schema.columns.get(*index).is_some_and(|c| c.name != "id")
+    };
+    (0..schema.n_key).filter(is_entity).collect()
+}
+
+/// The operator with its options settled.
+struct Watch {
+    name: Text,
+    severity: Severity,
+    /// Nanoseconds.
+    cooldown: i64,
+    /// The condition as written.
+    text: String,
+    when: Compiled,
+    entity: Vec<usize>,
+    schema: Arc<Schema>,
+}
+
+impl Build for Watch {
+    fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
+        let [input] = inputs else { unreachable!("a rule reads one view") };
+        let rule = Rule {
+            name: self.name.clone(),
+            severity: self.severity,
+            cooldown: self.cooldown,
+            text: self.text.clone(),
+            when: self.when.clone(),
+            entity: self.entity.clone(),
+            id: self.schema.index("id"),
+            order: Order::new(&self.schema, &context.names),
+        };
+        let name = format!("alert {}", context.view);
+        let alerts = match input.clone() {
+            Edge::Steps(steps) => {
+                let seen = rule.clone();
+                let rows = steps.map(move |row| seen.see(row.position, row.step));
+                rule.alerts(rows, &name)
+            }
+            Edge::Bars(bars) => {
+                let seen = rule.clone();
+                let rows = bars.flat_map(move |bar| {
+                    let bar = Some(bar).filter(|bar| bar.is_final)?;
+                    let time = seen.order.time(&bar)?;
+                    Some(seen.see(bar, time))
+                });
+                rule.alerts(rows, &name)
+            }
+            other => with_edge!(other, rows => {
+                let seen = rule.clone();
+                let rows = rows.flat_map(move |row| {
+                    let time = seen.order.time(&row)?;
+                    Some(seen.see(row, time))
+                });
+                rule.alerts(rows, &name)
+            }),
+        };
+        vec![Edge::Alerts(alerts)]
+    }
+}

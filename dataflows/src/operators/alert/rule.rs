@@ -1,0 +1,243 @@
+//! One rule over the rows of its entities.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+
+use differential_dataflow::AsCollection;
+use rustc_hash::{FxHashMap, FxHasher};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::Exchange;
+use types::changes::consolidate;
+use types::expr::Compiled;
+use types::json::write_value;
+use types::relations::{Alert, AlertState, Relation, Severity};
+use types::{Text, Value, VenueTime};
+
+use crate::edge::Coll;
+use crate::operators::epochs::per_epoch;
+use crate::operators::ordered::{HasId, Order, Ordered, Place, first_at};
+use crate::route::mix;
+
+/// A rule and all that it needs to look at rows.
+#[derive(Clone)]
+pub(super) struct Rule {
+    pub(super) name: Text,
+    pub(super) severity: Severity,
+    /// Nanoseconds.
+    pub(super) cooldown: i64,
+    /// The condition as written.
+    pub(super) text: String,
+    pub(super) when: Compiled,
+    /// The columns that say whom an alert is about.
+    pub(super) entity: Vec<usize>,
+    /// The column of a row's id.
+    pub(super) id: Option<usize>,
+    pub(super) order: Order,
+}
+
+/// A row on its way to the worker of its entity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) struct Seen<R> {
+    entity: Text,
+    time: VenueTime,
+    row: R,
+}
+
+impl Rule {
+    /// A row that counts as of a time.
+    pub(super) fn see<R: Relation>(&self, row: R, time: VenueTime) -> Seen<R> {
+        let value = |index: &usize| plain(&row.column(*index, &self.order.names));
+        let mut texts = self.entity.iter().map(value);
+        let entity = match (texts.next(), self.entity.len()) {
+            (Some(text), 1) => text,
+            (first, _) => {
+                let texts: Vec<Text> = first.into_iter().chain(texts).collect();
+                let mut array = Vec::from(b"[");
+                for (index, text) in texts.into_iter().enumerate() {
+                    if index > 0 {
+                        array.push(b',');
+                    }
+                    write_value(&mut array, &Value::Text(text));
+                }
+                array.push(b']');
+                Text::from(String::from_utf8_lossy(&array).into_owned())
+            }
+        };
+        Seen { entity, time, row }
+    }
+
+    /// The alerts of some rows.
+    pub(super) fn alerts<'s, R: HasId>(
+        self,
+        rows: Coll<'s, Seen<R>>,
+        name: &str,
+    ) -> Coll<'s, Alert> {
+        let routed = rows.inner.exchange(|(seen, _, _): &(Seen<R>, u64, isize)| {
+            let mut hasher = FxHasher::default();
+            seen.entity.hash(&mut hasher);
+            mix(hasher.finish())
+        });
+        let mut entities: FxHashMap<Text, Entity<R>> = FxHashMap::default();
+        let alerts = per_epoch(routed, name, move |epoch, inputs, out| {
+            let mut rows: Vec<(Seen<R>, isize)> =
+                inputs.drain(..).map(|(row, _, diff)| (row, diff)).collect();
+            if rows.iter().any(|(_, diff)| *diff < 0) {
+                consolidate(&mut rows);
+            }
+            let mut touched: BTreeMap<Text, VenueTime> = BTreeMap::new();
+            for (seen, diff) in rows {
+                let first = touched.entry(seen.entity.clone()).or_insert(seen.time);
+                *first = seen.time.min(*first);
+                let place = self.order.place(&seen.row, seen.time);
+                let entity = entities.entry(seen.entity).or_insert_with(Entity::new);
+                for _ in 0..diff.unsigned_abs() {
+                    entity.change(&self.order, &place, &seen.row, diff > 0);
+                }
+            }
+            for (name, first) in touched {
+                let Some(entity) = entities.get_mut(&name) else { continue };
+                let (old, new) = entity.refold(&self, first);
+                for (place, firing) in &old {
+                    if new.get(place) != Some(firing) {
+                        out.push((self.alert(&name, place, firing), epoch, -1));
+                    }
+                }
+                for (place, firing) in &new {
+                    if old.get(place) != Some(firing) {
+                        out.push((self.alert(&name, place, firing), epoch, 1));
+                    }
+                }
+                if entity.rows.is_empty() {
+                    entities.remove(&name);
+                }
+            }
+        });
+        alerts.as_collection()
+    }
+
+    /// Whether the condition is true of a row; an overflow is null.
+    fn is_true<R: Relation>(&self, row: &R) -> bool {
+        self.when.is_true(&|index| row.column(index, &self.order.names)).unwrap_or(false)
+    }
+
+    fn id<R: Relation>(&self, row: &R) -> Text {
+        self.id.map_or(Text::Word(""), |id| plain(&row.column(id, &self.order.names)))
+    }
+
+    /// What held, with the values of the columns that it is about.
+    fn message<R: Relation>(&self, row: &R) -> Text {
+        let value = |index: usize| {
+            let name = self.order.schema.columns.get(index).map_or("", |c| c.name.as_ref());
+            format!("{name} = {}", plain(&row.column(index, &self.order.names)))
+        };
+        let values: Vec<String> = self.when.columns().into_iter().map(value).collect();
+        let values =
+            if values.is_empty() { String::new() } else { format!(" ({})", values.join(", ")) };
+        Text::from(format!("{}: {}{values}", self.name, self.text))
+    }
+
+    fn alert(&self, entity: &Text, (time, id): &FiringKey, firing: &Firing) -> Alert {
+        Alert {
+            rule: self.name.clone(),
+            entity: entity.clone(),
+            time: *time,
+            id: id.clone(),
+            severity: self.severity,
+            state: match firing.resolved_at {
+                Some(_) => AlertState::Resolved,
+                None => AlertState::Firing,
+            },
+            resolved_at: firing.resolved_at,
+            message: firing.message.clone(),
+        }
+    }
+}
+
+/// A value as people read it: texts bare, all else as in JSON without quotes.
+fn plain(value: &Value) -> Text {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Number(number) => Text::from(number.to_string()),
+        Value::Time(time) => Text::from(time.to_string()),
+        Value::Null | Value::Bool(_) | Value::Float(_) => {
+            let mut text = Vec::new();
+            write_value(&mut text, value);
+            Text::from(String::from_utf8_lossy(&text).into_owned())
+        }
+    }
+}
+
+/// What tells firings of an entity apart: time and id of the row.
+type FiringKey = (VenueTime, Text);
+
+/// One firing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Firing {
+    resolved_at: Option<VenueTime>,
+    message: Text,
+}
+
+/// What is kept of an entity.
+struct Entity<R> {
+    rows: Ordered<R>,
+    firings: BTreeMap<FiringKey, Firing>,
+}
+
+impl<R: HasId> Entity<R> {
+    const fn new() -> Self {
+        Self { rows: Ordered::new(), firings: BTreeMap::new() }
+    }
+
+    fn change(&mut self, order: &Order, place: &Place, row: &R, is_new: bool) {
+        if is_new {
+            self.rows.insert(order, place.clone(), row.clone());
+        } else {
+            self.rows.remove(place, row);
+        }
+    }
+
+    /// Evaluates the rule anew from a time on; gives the firings that may differ, old and new.
+    fn refold(
+        &mut self,
+        rule: &Rule,
+        first: VenueTime,
+    ) -> (BTreeMap<FiringKey, Firing>, BTreeMap<FiringKey, Firing>) {
+        let start = (first, Text::Word(""));
+        let mut old = self.firings.split_off(&start);
+        let mut new = BTreeMap::new();
+        let mut last_fired = self.firings.last_key_value().map(|((time, _), _)| *time);
+        // At most one firing is open at a time, and it is among the last: the next one fires only
+        // after it is resolved.
+        let is_open = |firing: &Firing| firing.resolved_at.is_none_or(|time| time >= first);
+        let last = self.firings.iter().rev().take_while(|(key, _)| Some(key.0) == last_fired);
+        let mut open =
+            last.filter(|(_, firing)| is_open(firing)).map(|(key, _)| key.clone()).next();
+        if let Some((key, firing)) = open.as_ref().and_then(|key| self.firings.remove_entry(key)) {
+            let message = firing.message.clone();
+            old.insert(key.clone(), firing);
+            new.insert(key, Firing { resolved_at: None, message });
+        }
+        let start = first_at(first);
+        let mut was_true = self.rows.before(&start).is_some_and(|row| rule.is_true(row));
+        for (time, row) in self.rows.from(&start) {
+            let is_true = rule.is_true(row);
+            if is_true && !was_true {
+                let has_cooled = last_fired
+                    .is_none_or(|last| time.nanos().saturating_sub(last.nanos()) >= rule.cooldown);
+                if has_cooled {
+                    let key = (time, rule.id(row));
+                    new.insert(
+                        key.clone(),
+                        Firing { resolved_at: None, message: rule.message(row) },
+                    );
+                    (open, last_fired) = (Some(key), Some(time));
+                }
+            } else if !is_true && let Some(firing) = open.take().and_then(|key| new.get_mut(&key)) {
+                firing.resolved_at = Some(time);
+            }
+            was_true = is_true;
+        }
+        self.firings.extend(new.iter().map(|(key, firing)| (key.clone(), firing.clone())));
+        (old, new)
+    }
+}
