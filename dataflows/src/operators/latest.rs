@@ -4,7 +4,8 @@
 //! they come first in the rows; without, it is the input's key, and the rows stay what they are: so
 //! quotes, which follow one another, become a view that readers and sinks can hold. Rows that can be
 //! taken back are all kept, because a removal shows the row before; of quotes only the last is. A
-//! row whose time is null is never the last. Nothing is forgotten.
+//! row whose time is null is never the last, and one with a null among the columns of `by` has no
+//! key. Nothing is forgotten.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -16,7 +17,7 @@ use timely::dataflow::operators::Exchange;
 use types::changes::consolidate;
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, did_you_mean, option};
 use types::relations::{Relation, RelationKind};
-use types::{Names, Row, Schema, Value};
+use types::{Column, Names, Row, Schema, Value};
 
 use crate::edge::{Coll, Edge};
 use crate::operators::Operator;
@@ -131,8 +132,11 @@ fn output(input: &View, by: &[usize]) -> Output {
         return Output { suffix: "", kind: input.kind, schema, is_keyed: true };
     }
     let places = places(by, &input.schema);
+    let mut columns: Vec<Column> =
+        places.iter().map(|index| input.schema.columns[*index].clone()).collect();
+    columns.iter_mut().take(by.len()).for_each(|column| column.nullable = false);
     let schema = Schema {
-        columns: places.iter().map(|index| input.schema.columns[*index].clone()).collect(),
+        columns,
         n_key: by.len(),
         time: places.iter().position(|index| Some(*index) == input.schema.time),
     };
@@ -160,14 +164,20 @@ impl Build for Last {
             }
             Some(by) => {
                 let (keyed, names) = (by.clone(), Arc::clone(&context.names));
-                let last = self.last(context, rows, order, move |row| -> Box<[Value]> {
-                    keyed.iter().map(|index| row.column(*index, &names)).collect()
-                });
+                let key = move |row: &_| key_of(row, &keyed, &names);
+                let has_key = key.clone();
+                let rows = rows.filter(move |row| !has_key(row).contains(&Value::Null));
+                let last = self.last(context, rows, order, key);
                 let (places, names) = (places(by, &schema), Arc::clone(&context.names));
                 vec![Edge::Rows(last.map(move |row| moved(&row, &places, &names)))]
             }
         })
     }
+}
+
+/// Some columns of a row.
+fn key_of<R: Relation>(row: &R, by: &[usize], names: &Names) -> Box<[Value]> {
+    by.iter().map(|index| row.column(*index, names)).collect()
 }
 
 /// A row with its columns in another order.

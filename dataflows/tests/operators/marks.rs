@@ -186,3 +186,56 @@ proptest! {
         check(&epochs, lateness, options);
     }
 }
+
+#[test]
+fn a_snapshot_that_overflows_is_an_error_until_it_fits_again() {
+    let mut interner = harness::interner();
+    let mut fill = harness::fill(&(0, 0, 2, 5, 3, 1, 0, 0), &mut interner);
+    fill.row.size = harness::size(10i128.pow(33));
+    fill.row.price = Some(harness::price(1));
+    let mut trade = |second, nano, id| {
+        let mut event = harness::trade(&(0, 0, id, second, 1, 1, 0, 0), &mut interner);
+        event.row.price = harness::price(nano);
+        Any::Trade(event)
+    };
+    let epochs = vec![vec![
+        Any::Fill(fill),
+        trade(10, 10i128.pow(17), 1),
+        trade(130, 2, 2),
+        trade(250, 3, 3),
+    ]];
+    let clocks = clocks(&epochs, 0, true);
+    let names = Arc::clone(interner.names());
+    for (by, n_rows) in [("wallet", 2), ("position", 2)] {
+        let options =
+            [("positions", "positions"), ("trades", "trades"), ("snapshot", SNAPSHOT), ("by", by)];
+        let ledger = ("positions", "avg_cost", &[("input", "fills")][..]);
+        let plan = harness::plan(
+            &[ledger, ("pnl", "mark_to_market", &options)],
+            &["pnl", "pnl.now", "pnl.errors"],
+        );
+        let given = run(plan, &names, &epochs, &clocks, 1);
+        assert_eq!([0, 1, 2].map(|view| total(&given, view).len()), [n_rows, 1, 1], "{by}");
+    }
+}
+
+#[test]
+fn marks_that_can_not_be_are_refused() {
+    let mut builder = harness::builder();
+    harness::prepare(&mut builder, ("p", "avg_cost", &[("input", "fills")])).unwrap();
+    harness::prepare(&mut builder, ("f", "filter", &[("input", "p"), ("where", "qty > 0")]))
+        .unwrap();
+    harness::prepare(&mut builder, ("q", "latest", &[("input", "quotes")])).unwrap();
+    for (options, code) in [
+        (&[("positions", "p")][..], "missing_option"),
+        (&[("positions", "p"), ("quotes", "quotes"), ("mark", "last")], "missing_option"),
+        (&[("positions", "p"), ("quotes", "q")], "wrong_input"),
+        (&[("positions", "f"), ("quotes", "quotes")], "wrong_input"),
+    ] {
+        let mut options = options.to_vec();
+        options.push(("snapshot", SNAPSHOT));
+        let view = ("m", "mark_to_market", &options[..]);
+        let problems = harness::prepare(&mut builder, view).unwrap_err();
+        assert_eq!(problems[0].code, code, "{options:?}");
+    }
+}
