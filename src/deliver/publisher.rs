@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use connectors::sink::SinkReport;
 use types::{Changes, Names};
 
-use super::newest::Newest;
 use super::Delivery;
+use super::newest::Newest;
 use crate::error::Error;
 use crate::publish::{self, Hub};
 use crate::runtime::{EpochOutput, RuntimeOutput};
