@@ -18,3 +18,4 @@ pub mod publish;
 pub mod runtime;
 pub mod serve;
 pub mod simulate;
+pub mod testing;

@@ -4,6 +4,7 @@ pub mod list;
 mod run;
 pub(crate) mod subscribe;
 mod summary;
+mod test;
 pub mod validate;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use crate::error::Error;
     after_help = "Examples:\n  \
         tapeline run configs/demo.toml           run a config until its files end\n  \
         tapeline validate configs/demo.toml      find every mistake in a config\n  \
+        tapeline test configs/demo.toml          run the tests that a config carries\n  \
         tapeline list operators                  see what a view can be\n\n\
         Exit codes: 0 fine, 1 findings, 2 wrong usage or config, 3 failed while running, \
         4 something outside couldn't be reached."
@@ -37,6 +39,7 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     Validate(validate::Args),
+    Test(test::Args),
     List(list::Args),
     Subscribe(subscribe::SubscribeArgs),
 }
@@ -58,6 +61,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             Verb::Run(arguments) => run::run(&arguments),
             Verb::Subscribe(arguments) => subscribe::run(&arguments).map_err(Error::from),
             Verb::Validate(arguments) => validate::run(&arguments),
+            Verb::Test(arguments) => test::run(&arguments),
             Verb::List(arguments) => list::run(arguments),
         },
         Err(error) => {
