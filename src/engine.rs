@@ -122,7 +122,8 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let mut ingest = Ingest::new(&sources, MemoryLog::default(), quarantine, runtime);
     let read = ingest.read(merge, &mut sequencer, &mut options);
     let (set_aside, computed) = ingest.finish();
-    let published = publisher.finish(read.is_ok() && computed.is_ok());
+    let is_whole = read.is_ok() && computed.is_ok() && set_aside.is_ok();
+    let published = publisher.finish(is_whole);
     let published = first_cause(read, computed, published)?;
     let set_aside = set_aside?;
 

@@ -91,6 +91,15 @@ pub trait Sink: Send {
     /// Where the sink can't go on.
     fn flush(&mut self) -> Result<(), ConnectError>;
 
+    /// Ends a run that has failed elsewhere: what was taken may still be handed over where that
+    /// needs no waiting, and nothing gets the name of a result.
+    ///
+    /// # Errors
+    /// Where handing over fails.
+    fn abandon(&mut self) -> Result<(), ConnectError> {
+        self.flush()
+    }
+
     /// Ends a finite run: all epochs were written.
     ///
     /// # Errors

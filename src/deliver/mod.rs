@@ -97,7 +97,7 @@ fn deliver(
                 return sink.finish();
             }
             Err(RecvTimeoutError::Disconnected) => {
-                sink.flush()?;
+                sink.abandon()?;
                 return Ok(SinkReport::default());
             }
         }

@@ -25,6 +25,8 @@ pub(crate) struct Published {
     pub(crate) n_rows: Vec<u64>,
     /// The newest rows of each emitted view.
     pub(crate) newest: Vec<Newest>,
+    /// Whether every epoch was given to every sink.
+    is_whole: bool,
     /// What each sink wrote.
     pub(crate) sinks: Vec<(String, SinkReport)>,
     deliveries: Vec<Delivery>,
@@ -51,7 +53,14 @@ impl Publisher {
         names: &Arc<Names>,
     ) -> Result<Self, Error> {
         let n_rows = vec![0; newest.len()];
-        let published = Published { n_epochs: 0, n_rows, newest, sinks: Vec::new(), deliveries };
+        let published = Published {
+            n_epochs: 0,
+            n_rows,
+            newest,
+            is_whole: true,
+            sinks: Vec::new(),
+            deliveries,
+        };
         let names = Arc::clone(names);
         let thread = std::thread::Builder::new()
             .name("publish".to_owned())
@@ -69,6 +78,7 @@ impl Publisher {
         let joined = self.thread.join();
         let mut published =
             joined.map_err(|_| Error::Worker("the publisher panicked".to_owned()))?;
+        let is_whole = is_whole && published.is_whole;
         let mut failure = None;
         for delivery in std::mem::take(&mut published.deliveries) {
             match delivery.finish(is_whole) {
@@ -99,7 +109,9 @@ fn publish(
         let delivered = published.deliveries.iter().map(|delivery| delivery.send(&epoch));
         // All of them get the epoch, whichever has failed.
         if delivered.filter(|sent| !sent).count() > 0 {
-            // Dropping the output stops the workers and, through them, the sources.
+            // Dropping the output stops the sources; the other sinks miss what comes, so that
+            // theirs is no whole result either.
+            published.is_whole = false;
             return published;
         }
         published.n_epochs += 1;

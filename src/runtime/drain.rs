@@ -12,17 +12,19 @@ use super::worker::Drained;
 /// Puts the parts of epochs together.
 pub(super) struct Drain {
     parts: Receiver<Drained>,
+    /// Says that a worker has failed: the others' parts may never come.
+    gave_up: Receiver<()>,
     n_workers: usize,
     /// Parts of epochs that not all workers have completed.
     open: BTreeMap<u64, Vec<Drained>>,
 }
 
 impl Drain {
-    pub(super) fn new(parts: Receiver<Drained>, n_workers: usize) -> Self {
-        Self { parts, n_workers, open: BTreeMap::new() }
+    pub(super) fn new(parts: Receiver<Drained>, gave_up: Receiver<()>, n_workers: usize) -> Self {
+        Self { parts, gave_up, n_workers, open: BTreeMap::new() }
     }
 
-    /// The next whole epoch; `None` when all workers are done.
+    /// The next whole epoch; `None` when all workers are done or one has failed.
     pub(super) fn next(&mut self) -> Option<EpochOutput> {
         loop {
             if let Some(entry) = self.open.first_entry()
@@ -30,8 +32,21 @@ impl Drain {
             {
                 return Some(whole(entry.remove()));
             }
-            let part = self.parts.recv().ok()?;
+            let part = self.part()?;
             self.open.entry(part.epoch).or_default().push(part);
+        }
+    }
+}
+
+impl Drain {
+    fn part(&self) -> Option<Drained> {
+        crossbeam_channel::select! {
+            recv(self.parts) -> part => part.ok(),
+            recv(self.gave_up) -> word => match word {
+                Ok(()) => None,
+                // The input has ended well; what the workers still hold will come.
+                Err(_) => self.parts.recv().ok(),
+            },
         }
     }
 }

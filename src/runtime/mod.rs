@@ -5,7 +5,7 @@ mod drain;
 mod worker;
 
 use std::sync::{Arc, Mutex};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use dataflows::Plan;
@@ -36,7 +36,11 @@ pub struct Runtime {
     threads: Arc<Mutex<Vec<Thread>>>,
     permits: Receiver<()>,
     failures: Receiver<Error>,
-    engine: Option<JoinHandle<()>>,
+    /// Ends when all workers have ended.
+    ended: Receiver<()>,
+    /// Tells the drain that a worker has failed, so that it waits for nothing more.
+    give_up: Sender<()>,
+    has_failed: bool,
 }
 
 /// The other end of a runtime: what the workers made of each epoch.
@@ -59,6 +63,7 @@ pub fn start(
         (0..n_workers).map(|_| bounded::<Share>(limits::EPOCHS_IN_FLIGHT)).unzip();
     let (to_drain, at_drain) = bounded::<Drained>(limits::drained(n_workers));
     let (fail, failures) = bounded::<Error>(limits::FAILURES);
+    let (give_up, gave_up) = bounded::<()>(1);
     let (give, permits) = bounded::<()>(limits::EPOCHS_IN_FLIGHT);
     for _ in 0..limits::EPOCHS_IN_FLIGHT {
         give.send(()).map_err(|_| Error::Stopped("starting the workers"))?;
@@ -72,16 +77,19 @@ pub fn start(
         failures: fail,
         threads: Arc::clone(&threads),
     };
-    let engine = worker::spawn(work, n_workers)?;
+    let ended = worker::spawn(work, n_workers)?;
     let runtime = Runtime {
         plan: Arc::clone(plan),
         shares: to_workers,
         threads,
         permits,
         failures,
-        engine: Some(engine),
+        ended,
+        give_up,
+        has_failed: false,
     };
-    let output = RuntimeOutput { drain: Drain::new(at_drain, n_workers), permits: give };
+    let drain = Drain::new(at_drain, gave_up, n_workers);
+    let output = RuntimeOutput { drain, permits: give };
     Ok((runtime, output))
 }
 
@@ -89,15 +97,12 @@ impl Runtime {
     /// Feeds a batch; waits while too many epochs are in flight.
     ///
     /// # Errors
-    /// If a worker failed.
+    /// If a worker failed, or the output is gone.
     pub fn feed(&mut self, batch: Batch) -> Result<(), Error> {
+        let stopped = Error::Stopped("feeding an epoch");
         crossbeam_channel::select! {
-            recv(self.permits) -> permit => {
-                permit.map_err(|_| self.failure())?;
-            }
-            recv(self.failures) -> failure => {
-                return Err(failure.unwrap_or_else(|_| Error::Stopped("feeding an epoch")));
-            }
+            recv(self.permits) -> permit => permit.map_err(|_| stopped)?,
+            recv(self.failures) -> failure => return Err(self.fail(failure.unwrap_or(stopped))),
         }
         let Batch { epoch, events, clock, .. } = batch;
         let n_workers = self.shares.len();
@@ -109,35 +114,46 @@ impl Runtime {
         }
         for (to_worker, events) in self.shares.iter().zip(shares) {
             let share = Share { epoch, events, clock: Arc::clone(&clock) };
-            to_worker.send(share).map_err(|_| self.failure())?;
+            to_worker.send(share).map_err(|_| Error::Stopped("feeding an epoch"))?;
         }
         self.wake();
         Ok(())
     }
 
-    /// Ends the input and waits for the workers.
+    /// Ends the input and waits for the workers. If one has failed the others may wait for it for
+    /// ever, so that nobody waits for them: their threads end with the process.
     ///
     /// # Errors
     /// If a worker failed.
     pub fn finish(mut self) -> Result<(), Error> {
         self.shares.clear();
         self.wake();
-        if let Some(engine) = self.engine.take() {
-            engine.join().map_err(|_| self.failure())?;
+        if self.has_failed {
+            return Err(Error::Stopped("computing an epoch"));
+        }
+        crossbeam_channel::select! {
+            recv(self.ended) -> _ended => {}
+            recv(self.failures) -> failure => {
+                return Err(self.fail(failure.unwrap_or(Error::Stopped("computing an epoch"))));
+            }
         }
         match self.failures.try_recv() {
-            Ok(failure) => Err(failure),
+            Ok(failure) => Err(self.fail(failure)),
             Err(_) => Ok(()),
         }
+    }
+
+    /// Remembers a failure and ends the drain.
+    fn fail(&mut self, failure: Error) -> Error {
+        self.has_failed = true;
+        // One word is enough.
+        self.give_up.try_send(()).unwrap_or_default();
+        failure
     }
 
     fn wake(&self) {
         let threads = self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         threads.iter().for_each(Thread::unpark);
-    }
-
-    fn failure(&self) -> Error {
-        self.failures.try_recv().unwrap_or_else(|_| Error::Stopped("computing an epoch"))
     }
 }
 

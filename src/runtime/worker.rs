@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -38,9 +38,11 @@ pub(super) struct Work {
 /// How long a worker sleeps at most: it is woken by new work and by other workers.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
-/// Starts the workers on threads of their own, and one that waits for them.
-pub(super) fn spawn(work: Work, n_workers: usize) -> Result<JoinHandle<()>, Error> {
+/// Starts the workers on threads of their own, and one that waits for them. The channel given back
+/// ends when they have.
+pub(super) fn spawn(work: Work, n_workers: usize) -> Result<Receiver<()>, Error> {
     let failures = work.failures.clone();
+    let (alive, ended) = crossbeam_channel::bounded::<()>(1);
     let run = move || {
         let config = if n_workers == 1 {
             timely::Config::thread()
@@ -56,11 +58,13 @@ pub(super) fn spawn(work: Work, n_workers: usize) -> Result<JoinHandle<()>, Erro
         if let Some(failure) = failure {
             drop(failures.try_send(Error::Worker(failure)));
         }
+        drop(alive);
     };
     std::thread::Builder::new()
         .name("workers".to_owned())
         .spawn(run)
-        .map_err(|source| Error::io("starting the workers", source))
+        .map_err(|source| Error::io("starting the workers", source))?;
+    Ok(ended)
 }
 
 /// Tells of a panic while the stack unwinds: the other workers would wait for ever.

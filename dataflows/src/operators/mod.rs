@@ -11,6 +11,7 @@ mod mark_to_market;
 mod ordered;
 mod rollup;
 mod select;
+mod steps;
 #[cfg(test)]
 mod testing;
 mod ticks;

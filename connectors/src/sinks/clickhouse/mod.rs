@@ -228,6 +228,11 @@ impl Sink for ClickHouse {
         self.commit()
     }
 
+    fn abandon(&mut self) -> Result<(), ConnectError> {
+        // A server that is away would hold up the end of a run that has failed already.
+        Ok(())
+    }
+
     fn finish(&mut self) -> Result<SinkReport, ConnectError> {
         self.commit()?;
         // Tables that get no rows are emptied too.

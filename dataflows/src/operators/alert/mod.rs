@@ -26,6 +26,7 @@ use crate::operators::Operator;
 use crate::operators::expressions::condition;
 use crate::operators::latest::{columns, no_time};
 use crate::operators::ordered::Order;
+use crate::operators::steps::published;
 use crate::plan::{Build, Context, Output, PlanBuilder, Port, Prepared, View};
 use crate::with_edge;
 
@@ -102,6 +103,7 @@ impl Operator for Alerts {
             name: Text::from(settings.text("rule").unwrap_or("alert")),
             severity: severity.unwrap_or(Severity::Medium),
             cooldown: settings.nanos("cooldown").unwrap_or_default(),
+            every: settings.duration("every"),
             text: text.to_owned(),
             when,
             entity,
@@ -163,6 +165,8 @@ struct Watch {
     severity: Severity,
     /// Nanoseconds.
     cooldown: i64,
+    /// The grid at whose steps positions are looked at.
+    every: Option<Span>,
     /// The condition as written.
     text: String,
     when: Compiled,
@@ -187,6 +191,10 @@ impl Build for Watch {
         let alerts = match input.clone() {
             Edge::Steps(steps) => {
                 let seen = rule.clone();
+                let steps = match self.every {
+                    Some(every) => published(steps, every, context),
+                    None => steps,
+                };
                 let rows = steps.map(move |row| seen.see(row.position, row.step));
                 rule.alerts(rows, &name)
             }

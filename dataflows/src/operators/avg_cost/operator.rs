@@ -131,6 +131,18 @@ impl Stashed {
     }
 }
 
+/// What an epoch's settlements change for the ledger, which sees payout and time alone: a revision
+/// that states the same again changes nothing.
+fn payouts(settlements: &[Update<Settlement>]) -> Vec<((AssetId, Entry), isize)> {
+    let mut payouts: BTreeMap<Settlement, isize> = BTreeMap::new();
+    for (settlement, _, diff) in settlements {
+        let stated = Settlement { revision: 0, ..settlement.clone() };
+        *payouts.entry(stated).or_default() += diff;
+    }
+    let changed = payouts.into_iter().filter(|(_, diff)| *diff != 0);
+    changed.map(|(stated, diff)| ((stated.asset, Entry::of_settlement(&stated)), diff)).collect()
+}
+
 /// All keys of a worker.
 struct Keys {
     ledger: Ledger,
@@ -180,14 +192,15 @@ impl Keys {
         settlements: &[Update<Settlement>],
     ) -> Changes {
         let mut touched = Vec::new();
+        let settlements = payouts(settlements);
         // Insertions first: inside an epoch a removal may stand before what it removes.
         for pass in [1, -1] {
             for (fill, _, diff) in fills.iter().filter(|update| update.2.signum() == pass) {
                 let key = self.key(fill.wallet, fill.asset);
                 self.change(key, &Entry::of_fill(fill), *diff, &mut touched);
             }
-            for (settlement, _, diff) in settlements.iter().filter(|u| u.2.signum() == pass) {
-                self.settle(settlement, *diff, &mut touched);
+            for ((asset, entry), diff) in settlements.iter().filter(|s| s.1.signum() == pass) {
+                self.settle(*asset, entry, *diff, &mut touched);
             }
         }
         drop(fills);
@@ -222,17 +235,16 @@ impl Keys {
         key
     }
 
-    fn settle(&mut self, settlement: &Settlement, diff: isize, touched: &mut Vec<usize>) {
-        let entry = Entry::of_settlement(settlement);
-        let holders = self.by_asset.entry(settlement.asset).or_default();
+    fn settle(&mut self, asset: AssetId, entry: &Entry, diff: isize, touched: &mut Vec<usize>) {
+        let holders = self.by_asset.entry(asset).or_default();
         let keys = holders.keys.clone();
         if diff > 0 {
             holders.settlement = Some(entry.clone());
-        } else if holders.settlement.as_ref() == Some(&entry) {
+        } else if holders.settlement.as_ref() == Some(entry) {
             holders.settlement = None;
         }
         for key in keys {
-            self.change(key, &entry, diff, touched);
+            self.change(key, entry, diff, touched);
         }
     }
 

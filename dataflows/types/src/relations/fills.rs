@@ -234,7 +234,7 @@ impl Input for Fill {
         };
         let (price, notional) = (read.price(PRICE)?, read.money(NOTIONAL)?);
         match kind {
-            FillKind::Transfer => {}
+            FillKind::Transfer if price.is_none() && notional.is_none() => {}
             FillKind::Funding if notional.is_none() => return Err(read.missing(NOTIONAL)),
             FillKind::Funding => {}
             _ => notional_or_price(price, notional, size)?,

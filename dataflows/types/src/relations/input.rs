@@ -295,6 +295,9 @@ impl Input for Row {
                 return Ok(Value::Null);
             }
             match draft.cells.get(i) {
+                Some(Cell::Nano(nano)) if Size::from_nano(*nano).is_none() => {
+                    Err(blame(Reason::OutOfRange, "more than 38 digits"))
+                }
                 Some(Cell::Nano(nano)) => Ok(Value::Number(crate::Decimal::new(*nano, 9))),
                 Some(Cell::Count(count)) => Ok(Value::from(*count)),
                 Some(Cell::Bool(flag)) => Ok(Value::Bool(*flag)),
