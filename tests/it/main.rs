@@ -2,10 +2,18 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod config;
+#[cfg(test)]
+mod program;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
 mod subscribe;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod verbs;
 #[cfg(test)]
 mod websocket;
