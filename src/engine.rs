@@ -11,9 +11,11 @@ use std::time::Duration;
 use connectors::quarantine::Quarantine;
 use connectors::sink::{SinkContext, SinkReport, SinkView};
 use dataflows::Plan;
-use types::{Names, VenueTime};
+use dataflows::plan::View;
+use types::{Names, Value, VenueTime};
 
 use crate::config::plan::{EnginePlan, SinkPlan, SourcePlan};
+use crate::deliver::newest::Newest;
 use crate::deliver::{self, Delivery, Publisher};
 use crate::env::{self, Stopwatch};
 use crate::error::Error;
@@ -24,6 +26,8 @@ use crate::serve::background::Server;
 
 /// How a run is watched and held.
 pub struct RunOptions<'a> {
+    /// How many of each view's newest rows the summary shows.
+    pub n_newest: usize,
     /// Told of the progress after each epoch.
     pub progress: &'a mut dyn FnMut(&Progress),
     /// Told once the server listens, with its address.
@@ -58,14 +62,27 @@ pub struct Summary {
     pub quarantine: Option<PathBuf>,
     /// Epochs.
     pub n_epochs: u64,
-    /// The views that left the dataflow, with their rows.
-    pub views: Vec<(String, u64)>,
+    /// The views that left the dataflow.
+    pub views: Vec<ViewSummary>,
     /// What sinks wrote, by name.
     pub sinks: Vec<(String, SinkReport)>,
     /// How long it took.
     pub elapsed: Duration,
     /// The most memory that the process has held, in bytes.
     pub peak_memory: Option<u64>,
+}
+
+/// What a view holds at the end of a run.
+#[derive(Clone, Debug)]
+pub struct ViewSummary {
+    /// Its name.
+    pub name: String,
+    /// How many rows it holds.
+    pub n_rows: u64,
+    /// The names of its columns.
+    pub columns: Vec<String>,
+    /// Its newest rows, at most [`RunOptions::n_newest`].
+    pub newest: Vec<Vec<Value>>,
 }
 
 /// Runs a plan until its sources end.
@@ -94,7 +111,12 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     // 6 to 8: feed, compute, drain.
     let (runtime, output) = runtime::start(&plan, &names, pipeline.workers)?;
     let readers = server.as_ref().map(Server::readers);
-    let publisher = Publisher::start(output, deliveries, readers, plan.emitted.len())?;
+    let keep = |view: &View| Newest::new(&view.schema, options.n_newest);
+    let newest = plan.emitted_views().map(keep).collect();
+    let publisher = Publisher::start(output, deliveries, readers, newest, &names)?;
+    if let Some(server) = &server {
+        server.set_ready();
+    }
     // 4 and 5: sequence, log.
     let quarantine = Quarantine::create(&pipeline.data_dir.join("quarantine.jsonl"))?;
     let mut ingest = Ingest::new(&sources, MemoryLog::default(), quarantine, runtime);
@@ -104,7 +126,11 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let published = first_cause(read, computed, published)?;
     let set_aside = set_aside?;
 
-    let counted = published.n_rows.iter().zip(plan.emitted_views());
+    let shown = published.n_rows.into_iter().zip(published.newest);
+    let view = |(view, (n_rows, newest)): (&View, (u64, Newest))| {
+        let (columns, newest) = newest.into_table();
+        ViewSummary { name: view.name.clone(), n_rows, columns, newest }
+    };
     let summary = Summary {
         name: pipeline.name,
         counts: sequencer.counts(),
@@ -112,7 +138,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
         reasons: set_aside.reasons,
         quarantine: set_aside.path,
         n_epochs: published.n_epochs,
-        views: counted.map(|(n, view)| (view.name.clone(), *n)).collect(),
+        views: plan.emitted_views().zip(shown).map(view).collect(),
         sinks: published.sinks,
         elapsed: watch.elapsed(),
         peak_memory: env::peak_memory(),

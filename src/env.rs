@@ -1,6 +1,8 @@
 //! The only file that asks the system for the time and for what the process uses.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use types::time::ReceiveTime;
 
 /// Measures how long a run takes.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,13 @@ impl Stopwatch {
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The wall clock.
+#[expect(clippy::disallowed_methods, reason = "this is where the clock is asked")]
+pub fn now() -> ReceiveTime {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ReceiveTime(i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// The most memory that the process has held so far, in bytes; `None` where the system doesn't say.

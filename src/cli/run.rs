@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// Ends with exit code 1 if a row went to quarantine.
     #[arg(long)]
     strict: bool,
+    /// How many of each view's newest rows the summary shows.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    rows: usize,
     /// How the summary is written.
     #[arg(long, value_enum, default_value_t)]
     format: super::Format,
@@ -48,6 +51,7 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     let is_served = arguments.serve;
     let format = arguments.format;
     let options = RunOptions {
+        n_newest: arguments.rows,
         progress: &mut |progress| teller.tell(progress),
         listening: &mut |address| say(&format!("listening on http://{address}\n")),
         hold: &mut |done: &Summary| {

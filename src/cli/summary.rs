@@ -1,7 +1,11 @@
 //! What a run did, for people and for programs.
 
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use types::Value;
+
 use super::Format;
-use crate::engine::Summary;
+use crate::engine::{Summary, ViewSummary};
 
 /// Writes a summary.
 pub(super) fn write(done: &Summary, format: Format) -> String {
@@ -13,6 +17,9 @@ pub(super) fn write(done: &Summary, format: Format) -> String {
 
 fn text(done: &Summary) -> String {
     let mut out = String::new();
+    for view in &done.views {
+        out.push_str(&table(view));
+    }
     let mut line = |text: String| {
         out.push_str(&text);
         out.push('\n');
@@ -33,9 +40,6 @@ fn text(done: &Summary) -> String {
             done.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
         line(format!("  refused  {} in {}", reasons.join(", "), path.display()));
     }
-    for (name, n_rows) in &done.views {
-        line(format!("  view     {name}: {n_rows} rows"));
-    }
     for (name, report) in &done.sinks {
         for written in &report.lines {
             line(format!("  sink     {name}: {written}"));
@@ -55,9 +59,55 @@ fn text(done: &Summary) -> String {
     out
 }
 
+/// How wide a table may become before columns are left out.
+const WIDTH_MAX: usize = 110;
+
+/// A view's newest rows, as many columns as fit: all but the venue and what is null in each row.
+fn table(view: &ViewSummary) -> String {
+    let mut out = format!("{}: {} rows", view.name, view.n_rows);
+    if view.newest.is_empty() {
+        out.push_str("\n\n");
+        return out;
+    }
+    out.push_str(", the newest:\n");
+    let (mut shown, mut width) = (Vec::new(), 2);
+    for (index, name) in view.columns.iter().enumerate() {
+        let cells: Vec<String> = view.newest.iter().map(|row| cell(row.get(index))).collect();
+        if name == "venue" || cells.iter().all(String::is_empty) {
+            continue;
+        }
+        width += 2 + cells.iter().map(String::len).chain([name.len()]).max().unwrap_or(0);
+        if width > WIDTH_MAX && !shown.is_empty() {
+            break;
+        }
+        shown.push((name, cells));
+    }
+    let mut table = Table::new();
+    table.load_preset(NOTHING);
+    table.set_header(shown.iter().map(|(name, _)| name.as_str()));
+    for row in 0..view.newest.len() {
+        table.add_row(shown.iter().filter_map(|(_, cells)| cells.get(row)));
+    }
+    out.push_str(&table.trim_fmt());
+    out.push_str("\n\n");
+    out
+}
+
+/// A value for people: times to the second where that loses nothing, nothing for null.
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::Bool(flag)) => flag.to_string(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Float(float)) => float.get().to_string(),
+        Some(Value::Time(time)) => time.to_string().replace(".000000000Z", "Z"),
+        Some(Value::Text(text)) => text.to_string(),
+    }
+}
+
 fn json(done: &Summary) -> String {
     let views: serde_json::Map<_, _> =
-        done.views.iter().map(|(name, n)| (name.clone(), (*n).into())).collect();
+        done.views.iter().map(|view| (view.name.clone(), view.n_rows.into())).collect();
     let value = serde_json::json!({
         "pipeline": done.name,
         "received": done.counts.received,

@@ -1,5 +1,6 @@
 //! Step 10 for sinks: each has a thread and a bounded queue of its own, and gets every epoch in order.
 
+pub(crate) mod newest;
 mod publisher;
 
 use std::sync::Arc;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use connectors::sink::SinkReport;
-use types::Changes;
+use types::{Changes, Names};
 
 use super::Delivery;
+use super::newest::Newest;
 use crate::error::Error;
 use crate::publish::{self, Hub};
 use crate::runtime::{EpochOutput, RuntimeOutput};
@@ -22,6 +23,8 @@ pub(crate) struct Published {
     pub(crate) n_epochs: u64,
     /// Rows that each emitted view holds at the end.
     pub(crate) n_rows: Vec<u64>,
+    /// The newest rows of each emitted view.
+    pub(crate) newest: Vec<Newest>,
     /// What each sink wrote.
     pub(crate) sinks: Vec<(String, SinkReport)>,
     deliveries: Vec<Delivery>,
@@ -36,7 +39,7 @@ pub(crate) struct Readers {
 }
 
 impl Publisher {
-    /// Starts the thread.
+    /// Starts the thread; `newest` has an entry for each emitted view.
     ///
     /// # Errors
     /// If it can't be started.
@@ -44,13 +47,15 @@ impl Publisher {
         output: RuntimeOutput,
         deliveries: Vec<Delivery>,
         readers: Option<Readers>,
-        n_views: usize,
+        newest: Vec<Newest>,
+        names: &Arc<Names>,
     ) -> Result<Self, Error> {
-        let published =
-            Published { n_epochs: 0, n_rows: vec![0; n_views], sinks: Vec::new(), deliveries };
+        let n_rows = vec![0; newest.len()];
+        let published = Published { n_epochs: 0, n_rows, newest, sinks: Vec::new(), deliveries };
+        let names = Arc::clone(names);
         let thread = std::thread::Builder::new()
             .name("publish".to_owned())
-            .spawn(move || publish(output, published, readers.as_ref()))
+            .spawn(move || publish(output, published, readers.as_ref(), &names))
             .map_err(|source| Error::io("starting the publisher", source))?;
         Ok(Self { thread })
     }
@@ -79,6 +84,7 @@ fn publish(
     mut output: RuntimeOutput,
     mut published: Published,
     readers: Option<&Readers>,
+    names: &Names,
 ) -> Published {
     while let Some(epoch) = output.next() {
         if let Some(readers) = readers {
@@ -86,6 +92,9 @@ fn publish(
         }
         for (n_rows, changes) in published.n_rows.iter_mut().zip(&epoch.changes) {
             *n_rows = n_rows.saturating_add_signed(net(changes));
+        }
+        for (newest, changes) in published.newest.iter_mut().zip(&epoch.changes) {
+            newest.take(changes, names);
         }
         let delivered = published.deliveries.iter().map(|delivery| delivery.send(&epoch));
         // All of them get the epoch, whichever has failed.

@@ -59,7 +59,7 @@ impl Merge {
     ///
     /// # Errors
     /// If a stream can't be read any further.
-    pub fn next(&mut self) -> Result<Option<(&MergedStream, &Record)>, ConnectError> {
+    pub fn next_row(&mut self) -> Result<Option<(&MergedStream, &Record)>, ConnectError> {
         if let Some(stream) = self.taken.take() {
             self.advance(stream)?;
         }

@@ -52,7 +52,7 @@ impl<'a, L: Log> Ingest<'a, L> {
         sequencer: &mut Sequencer,
         options: &mut RunOptions<'_>,
     ) -> Result<(), Error> {
-        while let Some((stream, record)) = merge.next()? {
+        while let Some((stream, record)) = merge.next_row()? {
             let Some(source) = self.sources.get(stream.source) else { continue };
             let outcome = sequencer.admit(source.relation, record);
             if let Outcome::Quarantined(reject) = outcome {

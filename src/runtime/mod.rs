@@ -141,12 +141,16 @@ impl Runtime {
     }
 }
 
-impl RuntimeOutput {
-    /// The next epoch, once all workers have completed it; `None` after the last.
-    pub fn next(&mut self) -> Option<EpochOutput> {
+/// Gives the next epoch once all workers have completed it; ends after the last.
+impl Iterator for RuntimeOutput {
+    type Item = EpochOutput;
+
+    fn next(&mut self) -> Option<EpochOutput> {
         self.drain.next()
     }
+}
 
+impl RuntimeOutput {
     /// Says that an epoch has left the engine, so that another may enter.
     pub fn release(&self) {
         // Nobody waits for a place once the runtime is gone.

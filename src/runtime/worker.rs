@@ -48,7 +48,7 @@ pub(super) fn spawn(work: Work, n_workers: usize) -> Result<JoinHandle<()>, Erro
             timely::Config::process(n_workers)
         };
         let guards = timely::execute(config, move |worker| run_worker(worker, &work));
-        let joined = guards.map(|guards| guards.join());
+        let joined = guards.map(timely::communication::WorkerGuards::join);
         let failure = match joined {
             Ok(results) => results.into_iter().find_map(Result::err),
             Err(error) => Some(error),

@@ -13,6 +13,7 @@ use types::Names;
 use super::ServeOptions;
 use crate::config::plan::ServerPlan;
 use crate::deliver::Readers;
+use crate::env;
 use crate::error::Error;
 use crate::publish::{Hub, ViewSpec};
 
@@ -60,10 +61,15 @@ impl Server {
         let specs = server.views.iter().filter_map(spec).collect();
         let hub = Arc::new(Hub::new(specs, names, server.retain_nanos));
         let (stop, stopped) = oneshot::channel::<()>();
-        let options = ServeOptions { origins: server.origins, ..ServeOptions::default() };
+        let options = ServeOptions {
+            origins: server.origins,
+            // Two processes never start in the same nanosecond on the same port.
+            run_id: env::now().0.unsigned_abs(),
+            now: Some(Arc::new(env::now)),
+            ..ServeOptions::default()
+        };
         let shutdown = async move { drop(stopped.await) };
         let task = runtime.spawn(super::serve(listener, Arc::clone(&hub), options, shutdown));
-        hub.set_ready();
         Ok(Self { address, hub, views: server.views, stop, task, runtime })
     }
 
@@ -75,6 +81,11 @@ impl Server {
     /// What the publisher needs of it.
     pub(crate) fn readers(&self) -> Readers {
         Readers { hub: Arc::clone(&self.hub), views: self.views.clone() }
+    }
+
+    /// Says that sources are open and workers run.
+    pub(crate) fn set_ready(&self) {
+        self.hub.set_ready();
     }
 
     /// Says that all sources have ended.

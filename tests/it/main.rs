@@ -6,6 +6,8 @@ mod bad_input;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod server;

@@ -95,6 +95,9 @@ fn value(position: &Position, marks: &BTreeMap<AssetId, Mark>) -> Option<(i128, 
 }
 
 /// What each wallet shows and whether it has an open position, without the snapshot.
+///
+/// # Panics
+/// If a sum is too large for a test.
 pub fn wallets(
     positions: &[Position],
     marks: &BTreeMap<AssetId, Mark>,
@@ -129,6 +132,9 @@ pub fn wallets(
 }
 
 /// What each position shows and whether it is open, without the snapshot.
+///
+/// # Panics
+/// If a sum is too large for a test.
 pub fn positions(
     positions: &[Position],
     marks: &BTreeMap<AssetId, Mark>,

@@ -239,7 +239,9 @@ fn shares(
 /// What a view's changes add up to; each row must stand once.
 pub(crate) fn total(epochs: &Epochs, view: usize) -> Changes {
     let mut all = Changes::empty(epochs[0][view].kind());
-    epochs.iter().for_each(|epoch| all.append(epoch[view].clone()));
+    for epoch in epochs {
+        all.append(epoch[view].clone());
+    }
     all.consolidate();
     assert!((0..all.len()).all(|i| all.diff(i) == 1), "rows stand more than once: {all:?}");
     all

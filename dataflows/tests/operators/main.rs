@@ -1,4 +1,5 @@
 //! Operators against their slow twins, on random histories, cuts into epochs and numbers of workers.
+#![expect(clippy::unwrap_used, reason = "a test that can not go on panics where it stands")]
 
 mod alert;
 mod harness;

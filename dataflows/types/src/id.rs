@@ -55,6 +55,10 @@ pub struct EventId(u128);
 const TEXT: u128 = 1 << 127;
 
 impl EventId {
+    /// The id of what has none, such as a settlement among a ledger's errors; no number has it, and
+    /// a text only by a collision of its digest.
+    pub const NONE: Self = Self(u128::MAX);
+
     /// Makes the id of a text.
     pub fn new(text: &str) -> Self {
         let bytes = text.as_bytes();

@@ -74,7 +74,8 @@ impl Entry {
         Self {
             time: settlement.event_time,
             seq: 0,
-            id: EventId::default(),
+            // Not that of a fill: both may stand among the errors of one key.
+            id: EventId::NONE,
             event: LedgerEvent::Settle(settlement.payout),
         }
     }

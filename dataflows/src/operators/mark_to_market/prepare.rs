@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use differential_dataflow::AsCollection;
 use timely::dataflow::StreamVec;
-use timely::dataflow::operators::core::OkErr;
-use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::vec::{Broadcast, Map, Partition};
 use timely::dataflow::operators::{Concat, Exchange};
 use types::Span;
 use types::options::{Problem, Settings};
@@ -137,13 +136,20 @@ impl Build for Marked {
                 .concat(marks.map(|(row, _, diff)| Input::Mark(row, diff)))
                 .concat(context.clock.clone().map(Input::Clock)),
         );
-        let (now, rest): (_, Rows<'s>) = changes.ok_err(|(row, epoch, diff)| match row {
-            Row::Now(row) => Ok((row, epoch, diff)),
-            rest => Err((rest, epoch, diff)),
+        // Each row goes to its output alone; what the arms below leave out isn't there.
+        let parts = changes.partition(3, |change| match change.0 {
+            Row::Wallet(_) | Row::Position(_) => (0, change),
+            Row::Now(_) => (1, change),
+            Row::Error(_) => (2, change),
         });
-        let (errors, rows): (_, Rows<'s>) = rest.ok_err(|(row, epoch, diff)| match row {
-            Row::Error(row) => Ok((row, epoch, diff)),
-            rest => Err((rest, epoch, diff)),
+        let [rows, now, errors] = parts.try_into().unwrap_or_else(|_| unreachable!("three parts"));
+        let now = now.flat_map(|(row, epoch, diff)| match row {
+            Row::Now(row) => Some((row, epoch, diff)),
+            Row::Wallet(_) | Row::Position(_) | Row::Error(_) => None,
+        });
+        let errors = errors.flat_map(|(row, epoch, diff)| match row {
+            Row::Error(row) => Some((row, epoch, diff)),
+            Row::Wallet(_) | Row::Position(_) | Row::Now(_) => None,
         });
         let rows = if self.by_position {
             let rows = rows.flat_map(|(row, epoch, diff)| match row {

@@ -96,7 +96,7 @@ impl Snapshots {
                 step = step.plus(self.grid);
             }
         }
-        let mut sums = self.sums(book, unit, first.less(1));
+        let mut sums = sums(book, unit, first.less(1));
         let mut before = outcome(book, unit, &sums, first.less(1));
         let mut rows = BTreeMap::new();
         for (step, assets) in points {
@@ -118,16 +118,16 @@ impl Snapshots {
     pub(super) fn is_row(&self, before: &Outcome, now: &Outcome, sums: &Sums) -> bool {
         if self.emits_all { sums.n_open > 0 } else { now != before }
     }
+}
 
-    /// The sums of a unit as of a time.
-    pub(super) fn sums(&self, book: &Book, unit: Unit, time: VenueTime) -> Sums {
-        let mut sums = Sums::default();
-        match unit.1 {
-            Some(asset) => sums += book.part((unit.0, asset), time),
-            None => book.assets(unit.0).for_each(|asset| sums += book.part((unit.0, asset), time)),
-        }
-        sums
+/// The sums of a unit as of a time.
+pub(super) fn sums(book: &Book, unit: Unit, time: VenueTime) -> Sums {
+    let mut sums = Sums::default();
+    match unit.1 {
+        Some(asset) => sums += book.part((unit.0, asset), time),
+        None => book.assets(unit.0).for_each(|asset| sums += book.part((unit.0, asset), time)),
     }
+    sums
 }
 
 /// What a unit shows as of a time; `sums` are those of that time.

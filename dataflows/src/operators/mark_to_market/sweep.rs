@@ -12,7 +12,7 @@ use types::relations::{Mark, PnlNow, PositionStep};
 use types::{AssetId, Sym, VenueTime};
 
 use super::book::{Book, Pair};
-use super::snapshots::{Row, Snapshots, Unit, now, outcome};
+use super::snapshots::{Outcome, Row, Snapshots, Unit, now, outcome, sums};
 use super::value::{Held, Sums};
 
 /// The state of one worker.
@@ -114,13 +114,7 @@ impl Sweep {
         self.renew(&dirty, &pairs);
     }
 
-    fn tell_row(
-        &mut self,
-        unit: Unit,
-        step: VenueTime,
-        outcome: super::snapshots::Outcome,
-        diff: isize,
-    ) {
+    fn tell_row(&mut self, unit: Unit, step: VenueTime, outcome: Outcome, diff: isize) {
         let row = self.snapshots.row(unit, step, outcome);
         self.changes.extend(row.map(|row| (row, diff)));
     }
@@ -152,7 +146,9 @@ impl Sweep {
                 }
             }
         }
-        touched.into_iter().for_each(|pair| self.touch(pair));
+        for pair in touched {
+            self.touch(pair);
+        }
         dirty
     }
 
@@ -181,7 +177,7 @@ impl Sweep {
     fn renew(&mut self, dirty: &Dirty, pairs: &BTreeSet<Pair>) {
         if !self.snapshots.by_position {
             for wallet in dirty.keys().map(|unit| unit.0) {
-                let sums = self.snapshots.sums(&self.book, (wallet, None), self.published);
+                let sums = sums(&self.book, (wallet, None), self.published);
                 self.sums.insert(wallet, sums);
             }
         }
@@ -301,8 +297,12 @@ impl Sweep {
         for (pair, old) in std::mem::take(&mut self.now_before) {
             let new = now(&self.book, pair, self.published);
             if old != new {
-                old.into_iter().for_each(|row| tell(Row::Now(row), -1));
-                new.into_iter().for_each(|row| tell(Row::Now(row), 1));
+                if let Some(old) = old {
+                    tell(Row::Now(old), -1);
+                }
+                if let Some(new) = new {
+                    tell(Row::Now(new), 1);
+                }
             }
         }
     }

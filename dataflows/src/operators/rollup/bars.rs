@@ -142,8 +142,12 @@ impl Bars {
             self.refresh(place);
             let new = self.shown(place);
             if old != new {
-                old.into_iter().for_each(|old| tell(old, -1));
-                new.into_iter().for_each(|new| tell(new, 1));
+                if let Some(old) = old {
+                    tell(old, -1);
+                }
+                if let Some(new) = new {
+                    tell(new, 1);
+                }
             }
         }
     }
@@ -221,11 +225,18 @@ impl Bars {
 
 impl Asset {
     fn change(&mut self, tick: Tick, diff: isize) {
-        let entry = self.ticks.entry(tick.clone()).or_default();
-        *entry =
-            entry.checked_add_signed(diff_of(diff)).expect("removals are of rows that are held");
-        if *entry == 0 {
-            self.ticks.remove(&tick);
+        use std::collections::btree_map::Entry;
+        let more = |n: u64| {
+            n.checked_add_signed(diff_of(diff)).expect("removals are of rows that are held")
+        };
+        match self.ticks.entry(tick) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(more(0));
+            }
+            Entry::Occupied(mut held) => match more(*held.get()) {
+                0 => drop(held.remove()),
+                n => *held.get_mut() = n,
+            },
         }
     }
 

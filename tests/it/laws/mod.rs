@@ -1,0 +1,87 @@
+//! The two laws of sameness (SEMANTICS section 1) over random histories.
+//!
+//! A: at the end, the rows of every view depend on the set of events alone: whatever the order of
+//! arrival, the cut into epochs and the number of workers, they are those that a plain function makes
+//! of the set. B: the same arrivals in the same epochs give the same changes on any number of workers.
+
+mod exact;
+mod history;
+mod ledger;
+mod runs;
+mod twins;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use history::{Fill, Placed, Settlement, ledger_history, pending};
+use runs::{Loaded, Order, Way, load, run};
+use twins::{Lines, fills_of, ledger_views, settlements_of};
+
+const LEDGER: &str = include_str!("ledger.toml");
+
+/// Orders of arrival, each with its cut into epochs.
+const ARRIVALS: [(Order, usize); 4] =
+    [(Order::ByTime, 3), (Order::First, 1), (Order::Second, 17), (Order::First, usize::MAX)];
+
+/// Runs a history in all ways. Gives how many removals were pending at the end.
+fn assert_laws(
+    loaded: &Loaded,
+    history: &[Placed],
+    lateness_seconds: i64,
+    expected: &Lines,
+) -> u64 {
+    let mut n_pending = BTreeSet::new();
+    for (order, max_events) in ARRIVALS {
+        let way = |n_workers| Way { order, max_events, lateness_seconds, n_workers };
+        let one = run(loaded, history, way(1));
+        assert_rows(&one.rows, expected, &format!("{:?}", way(1)));
+        for n_workers in [2, 4] {
+            let many = run(loaded, history, way(n_workers));
+            assert_eq!(one.epochs.len(), many.epochs.len());
+            for (epoch, (one, many)) in one.epochs.iter().zip(&many.epochs).enumerate() {
+                assert_eq!(one, many, "epoch {epoch} of {:?}", way(n_workers));
+            }
+            assert_eq!(one.simulated.counts, many.simulated.counts);
+        }
+        n_pending.insert(one.simulated.n_pending);
+    }
+    assert_eq!(n_pending.len(), 1, "{n_pending:?}");
+    n_pending.into_iter().sum()
+}
+
+fn assert_rows(given: &BTreeMap<String, BTreeSet<String>>, expected: &Lines, way: &str) {
+    let views: BTreeSet<&str> = given.keys().map(String::as_str).collect();
+    assert_eq!(views, expected.keys().copied().collect::<BTreeSet<&str>>());
+    for (view, expected) in expected {
+        let given = &given[*view];
+        if given != expected {
+            let list = |these: Vec<&String>| {
+                these.into_iter().map(|l| format!("\n  {l}")).collect::<String>()
+            };
+            let more = list(given.difference(expected).collect());
+            let less = list(expected.difference(given).collect());
+            panic!("{view}, {way}:\nonly the engine has{more}\nonly the twin has{less}");
+        }
+    }
+}
+
+thread_local! {
+    static LEDGER_PLAN: Loaded = load(LEDGER);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(40)
+    })]
+
+    #[test]
+    fn ledgers_follow_both_laws(history in ledger_history(45), lateness in 0..200i64) {
+        LEDGER_PLAN.with(|loaded| {
+            let n = assert_laws(loaded, &history, lateness, &ledger_views(&history));
+            let settlements = pending(&settlements_of(&history), |row: &Settlement| row.asset);
+            assert_eq!(n, pending(&fills_of(&history), Fill::identity) + settlements);
+        });
+    }
+}
