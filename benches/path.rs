@@ -5,10 +5,11 @@
 //!     cargo bench --bench path -- 100000       as many as one says
 //!     cargo bench --bench path -- --test       few, once: whether it works
 //!
-//! A bare loop keeps one struct a key in a hash map, in plain integers; it has no history, so it
-//! can't correct anything. Ratios are of the best of several runs, so that they hold on a machine
+//! Ratios are of the best of several runs, so that they hold on a machine
 //! that does other work.
 #![forbid(unsafe_code)]
+
+mod bare;
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -17,15 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::source::{self, Record};
-use dataflows::inputs::Events;
 use dataflows::{Plan, PlanBuilder};
-use rustc_hash::FxHashMap;
 use tapeline::config::{self, EnginePlan};
 use tapeline::env::Stopwatch;
 use tapeline::ingest::{Batch, Sequencer, SequencerOptions};
 use tapeline::runtime;
-use types::relations::{Fill, Side};
-use types::{AssetId, Names, Span, Sym};
+use types::Names;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,7 +33,6 @@ const N_FILLS_TEST: u64 = 2_000;
 const N_RUNS: usize = 3;
 const N_WALLETS: u64 = 1_000;
 const N_ASSETS: u64 = 50;
-const BAR_SIZES: [&str; 3] = ["1m", "1h", "1d"];
 
 const CONFIG: &str = r#"
 [pipeline]
@@ -96,12 +93,12 @@ fn main() {
     table.row("decode and sequence", &table.best(|| timed(|| sequence(&positions).1.len())), None);
     let empty = run(PlanBuilder::new(positions.plan.relations.clone()).finish([]));
     table.row("dataflow without views", &empty, None);
-    let bare = table.best(|| timed(|| bare_positions(&batches)));
+    let bare = table.best(|| timed(|| bare::positions(&batches)));
     table.row("bare loop: positions", &bare, None);
     let positions = run(positions.plan);
     assert_eq!(positions.n_rows, bare.n_rows, "positions, and those of the bare loop");
     table.row("dataflow: positions", &positions, Some((&bare, &empty)));
-    let bare = table.best(|| timed(|| bare_bars(&batches)));
+    let bare = table.best(|| timed(|| bare::bars(&batches)));
     table.row("bare loop: bars", &bare, None);
     let bars = run(bars.plan);
     assert_eq!(bars.n_rows, bare.n_rows, "bars, and those of the bare loop");
@@ -230,71 +227,4 @@ fn csv(n_fills: u64) -> String {
             .expect("memory takes all");
     }
     text
-}
-
-/// The fills of all epochs, in order.
-fn fills(batches: &[Batch]) -> impl Iterator<Item = &Fill> {
-    let events = batches.iter().flat_map(|batch| batch.events.iter());
-    let fills = events.filter_map(|events| match events {
-        Events::Fills(fills) => Some(fills),
-        _ => None,
-    });
-    fills.flatten().map(|event| &event.row)
-}
-
-/// Average cost as a newcomer would write it; gives the number of positions.
-fn bare_positions(batches: &[Batch]) -> usize {
-    #[derive(Default)]
-    struct Position {
-        qty: i128,
-        cost: i128,
-        realized: i128,
-    }
-    let mut positions: FxHashMap<(Sym, AssetId), Position> = FxHashMap::default();
-    for fill in fills(batches) {
-        let position = positions.entry((fill.wallet, fill.asset)).or_default();
-        let size = fill.size.raw();
-        let notional = fill.price.map_or(0, |price| i128::from(price.raw()) * size);
-        let sign = if fill.side == Side::Buy { 1 } else { -1 };
-        let held = position.qty * sign;
-        let closed = size.min((-held).max(0));
-        if closed > 0 {
-            let removed = position.cost * closed / position.qty.abs();
-            position.realized -= notional * closed / size * sign + removed;
-            position.cost -= removed;
-        }
-        position.cost += notional * (size - closed) / size * sign;
-        position.qty += size * sign;
-    }
-    black_box(&positions).len()
-}
-
-/// Bars of all sizes as a newcomer would write them; gives their number.
-fn bare_bars(batches: &[Batch]) -> usize {
-    #[derive(Default)]
-    struct Bar {
-        /// Open, high, low, close.
-        prices: [i64; 4],
-        volume: i128,
-        notional: i128,
-        n_trades: u64,
-    }
-    let sizes = BAR_SIZES.map(|size| Span::parse(size).expect("a length"));
-    let mut bars: FxHashMap<(AssetId, usize, i64), Bar> = FxHashMap::default();
-    for fill in fills(batches) {
-        let price = fill.price.map_or(0, types::Price::raw);
-        for (level, size) in sizes.iter().enumerate() {
-            let bucket = fill.event_time.bucket(*size).nanos();
-            let bar = bars.entry((fill.asset, level, bucket)).or_default();
-            let [open, high, low, _] = bar.prices;
-            bar.prices = match bar.n_trades {
-                0 => [price; 4],
-                _ => [open, high.max(price), low.min(price), price],
-            };
-            bar.volume += fill.size.raw();
-            bar.notional += i128::from(price) * fill.size.raw();
-            bar.n_trades += 1;
-        }
-    }
-    black_box(&bars).len()
 }

@@ -165,7 +165,7 @@ fn json_lines_that_cant_be_used_are_set_aside_too() {
     let config = CONFIG.replace("\"csv\"", "\"jsonl\"").replace("fills.csv", "fills.jsonl");
     folder.write("config.toml", config);
     let good = r#"{"wallet":"ann","asset":"B","id":"1","op":"insert","side":"buy","price":0.5,"size":"10","time":"2026-01-01T00:00:00Z"}"#;
-    let cut = &good[..40];
+    let (cut, _) = good.split_at(40);
     let list = r#"["ann"]"#;
     let exact = good.replace("0.5", "1e-10");
     folder.write("fills.jsonl", format!("{cut}\n{good}\n{list}\n{exact}\n"));

@@ -1,5 +1,6 @@
 //! The verbs from outside: what they print, where, and how they end.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -80,7 +81,7 @@ fn a_configs_own_tests_hold_or_say_what_differs() {
     let mut text = CONFIG.to_owned();
     for (name, rest, _) in FAILING {
         let insert = if rest.contains("insert") { "" } else { INSERT };
-        text.push_str(&format!("\n[[tests]]\nname = \"{name}\"\n{insert}\n{rest}\n"));
+        writeln!(text, "\n[[tests]]\nname = \"{name}\"\n{insert}\n{rest}").unwrap();
     }
     folder.write("bad.toml", text);
     let bad = folder.run(&["test", "good.toml", "bad.toml"]).with(1);
