@@ -5,8 +5,7 @@
 //!     cargo bench --bench path -- 100000       as many as one says
 //!     cargo bench --bench path -- --test       few, once: whether it works
 //!
-//! Ratios are of the best of several runs, so that they hold on a machine
-//! that does other work.
+//! Ratios are of the best of several runs, so that they hold on a machine that does other work.
 #![forbid(unsafe_code)]
 
 mod bare;

@@ -6,11 +6,15 @@ mod bad_input;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod exact;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod shared_data;
 #[cfg(test)]
 mod subscribe;
 #[cfg(test)]
@@ -19,3 +23,5 @@ mod tidy;
 mod verbs;
 #[cfg(test)]
 mod websocket;
+#[cfg(test)]
+mod work;

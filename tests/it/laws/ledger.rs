@@ -2,8 +2,8 @@
 
 use num_traits::{Signed, Zero};
 
-use super::exact::{Exact, nano, rounded};
 use super::history::{Fill, Settlement};
+use crate::exact::{Exact, nano, rounded};
 
 /// What becomes of a sale of more than is held.
 #[derive(Clone, Copy, Debug, PartialEq)]

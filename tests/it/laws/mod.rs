@@ -4,7 +4,6 @@
 //! arrival, the cut into epochs and the number of workers, they are those that a plain function makes
 //! of the set. B: the same arrivals in the same epochs give the same changes on any number of workers.
 
-mod exact;
 mod history;
 mod ledger;
 mod runs;

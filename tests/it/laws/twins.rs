@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use num_traits::Zero;
 use types::EventId;
 
-use super::exact::{Exact, nano, rounded, text};
 use super::history::{Arrival, Asset, Change, Fill, Placed, Settlement, kept_wallet, standing};
 use super::ledger::{Finding, Folded, Oversell, fold, value};
+use crate::exact::{Exact, nano, rounded, text};
 
 /// Lines by view.
 pub(super) type Lines = BTreeMap<&'static str, BTreeSet<String>>;
