@@ -20,6 +20,10 @@ use crate::serve::PROTOCOL;
 /// A line is `{"epoch":"12","op":"put","row":{..}}`, `{"epoch":"12","op":"del","key":{..}}`, or
 /// `{"op":"reset"}` where all rows before it are to be forgotten.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  \
+    tapeline subscribe 127.0.0.1:8080 positions          until the server goes away\n  \
+    tapeline subscribe 127.0.0.1:8080 pnl --once         the rows that are there now\n  \
+    tapeline subscribe 127.0.0.1:8080 bars --until-end   until all sources have ended")]
 pub(crate) struct SubscribeArgs {
     /// Where the server is: `127.0.0.1:8080`, `ws://127.0.0.1:8080/v1/ws`.
     pub(crate) url: String,

@@ -2,17 +2,25 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod exact;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod shared_data;
 #[cfg(test)]
 mod subscribe;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod verbs;
 #[cfg(test)]
 mod websocket;
 #[cfg(test)]
