@@ -40,8 +40,12 @@ impl Work {
             Err(ConfigError::Problems { problems, .. }) => panic!("{problems:#?}"),
             Err(error) => panic!("{error}"),
         };
-        let options =
-            RunOptions { progress: &mut |_| {}, listening: &mut |_| {}, hold: &mut |_| {} };
+        let options = RunOptions {
+            n_newest: 0,
+            progress: &mut |_| {},
+            listening: &mut |_| {},
+            hold: &mut |_| {},
+        };
         let summary = engine::run(plan, options).unwrap();
         let counts = summary.counts;
         assert_eq!(counts.received, counts.applied + counts.duplicate + counts.quarantined);

@@ -6,6 +6,7 @@
 
 mod history;
 mod ledger;
+mod market;
 mod runs;
 mod twins;
 
@@ -13,11 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use history::{Fill, Placed, Settlement, ledger_history, pending};
+use history::{Fill, Placed, Settlement, ledger_history, market_history, pending};
+use market::market_views;
 use runs::{Loaded, Order, Way, load, run};
 use twins::{Lines, fills_of, ledger_views, settlements_of};
 
 const LEDGER: &str = include_str!("ledger.toml");
+const MARKET: &str = include_str!("market.toml");
 
 /// Orders of arrival, each with its cut into epochs.
 const ARRIVALS: [(Order, usize); 4] =
@@ -67,6 +70,7 @@ fn assert_rows(given: &BTreeMap<String, BTreeSet<String>>, expected: &Lines, way
 
 thread_local! {
     static LEDGER_PLAN: Loaded = load(LEDGER);
+    static MARKET_PLAN: Loaded = load(MARKET);
 }
 
 proptest! {
@@ -81,6 +85,16 @@ proptest! {
             let n = assert_laws(loaded, &history, lateness, &ledger_views(&history));
             let settlements = pending(&settlements_of(&history), |row: &Settlement| row.asset);
             assert_eq!(n, pending(&fills_of(&history), Fill::identity) + settlements);
+        });
+    }
+
+    #[test]
+    fn marks_bars_and_rules_follow_both_laws(
+        history in market_history(40),
+        lateness in 0..200i64,
+    ) {
+        MARKET_PLAN.with(|loaded| {
+            assert_laws(loaded, &history, lateness, &market_views(loaded, &history));
         });
     }
 }
