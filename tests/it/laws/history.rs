@@ -98,7 +98,7 @@ impl Arrival {
 
     /// What must not come twice with other content: identity, operation, revision. `None` where any
     /// two may come: of busts nothing but the identity is read, and quotes have none.
-    fn state(&self) -> Option<String> {
+    pub(super) fn state(&self) -> Option<String> {
         match self {
             Self::Fill(change) => change.state(&change.row.identity()),
             Self::Settlement(change) => change.state(&change.row.asset),
