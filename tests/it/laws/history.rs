@@ -87,9 +87,18 @@ impl Arrival {
         }
     }
 
+    pub(super) fn is_bust(&self) -> bool {
+        match self {
+            Self::Fill(change) => change.op == Op::Bust,
+            Self::Settlement(change) => change.op == Op::Bust,
+            Self::Trade(change) => change.op == Op::Bust,
+            Self::Quote(_) => false,
+        }
+    }
+
     /// What must not come twice with other content: identity, operation, revision. `None` where any
     /// two may come: of busts nothing but the identity is read, and quotes have none.
-    fn state(&self) -> Option<String> {
+    pub(super) fn state(&self) -> Option<String> {
         match self {
             Self::Fill(change) => change.state(&change.row.identity()),
             Self::Settlement(change) => change.state(&change.row.asset),
@@ -112,6 +121,11 @@ pub(super) fn kept_wallet(wallet: &str) -> String {
 }
 
 impl Fill {
+    /// Whose position of what it moves.
+    pub(super) fn key(&self) -> (String, Asset) {
+        (kept_wallet(self.wallet), self.asset)
+    }
+
     /// What tells fills apart.
     pub(super) fn identity(&self) -> (String, Asset, &'static str) {
         (kept_wallet(self.wallet), self.asset, self.id)

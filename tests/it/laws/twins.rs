@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use num_traits::Zero;
 use types::EventId;
 
-use super::history::{Arrival, Asset, Change, Fill, Placed, Settlement, kept_wallet, standing};
+use super::history::{
+    Arrival, Asset, Change, Fill, Placed, Settlement, Trade, kept_wallet, standing,
+};
 use super::ledger::{Finding, Folded, Oversell, fold, value};
 use crate::exact::{Exact, nano, rounded, text};
 
@@ -25,6 +27,15 @@ pub(super) fn fills_of(history: &[Placed]) -> Vec<Change<Fill>> {
 pub(super) fn settlements_of(history: &[Placed]) -> Vec<Change<Settlement>> {
     let pick = |placed: &Placed| match &placed.0 {
         Arrival::Settlement(change) => Some(change.clone()),
+        _ => None,
+    };
+    history.iter().filter_map(pick).collect()
+}
+
+/// The changes of trades among arrivals.
+pub(super) fn trades_of(history: &[Placed]) -> Vec<Change<Trade>> {
+    let pick = |placed: &Placed| match &placed.0 {
+        Arrival::Trade(change) => Some(change.clone()),
         _ => None,
     };
     history.iter().filter_map(pick).collect()
@@ -79,8 +90,7 @@ pub(super) fn positions<'a>(
 ) -> BTreeMap<(String, Asset), Folded<'a>> {
     let mut keys: BTreeMap<(String, Asset), Vec<&Fill>> = BTreeMap::new();
     for change in fills {
-        let key = (kept_wallet(change.row.wallet), change.row.asset);
-        keys.entry(key).or_default().push(&change.row);
+        keys.entry(change.row.key()).or_default().push(&change.row);
     }
     let folded = |(key, fills): ((String, Asset), Vec<&'a Fill>)| {
         let folded = fold(&fills, settlements.get(&key.1), oversell);

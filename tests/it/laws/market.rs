@@ -1,0 +1,312 @@
+//! What must stand in the views of `market.toml`: marks, bars, last rows and rules by the operators'
+//! own twins, over rows that stand by this suite's rules and positions of its own ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dataflows::oracle;
+use dataflows::oracle::alert::{Rule, alerts};
+use dataflows::oracle::marks::{self, Market};
+use num_traits::ToPrimitive;
+use types::relations::{
+    Alert, Bar, Basis, Fill, FillKind, Input, Pnl, PnlNow, Position, PositionPnl, Quote, Relation,
+    Settlement, Severity, Trade,
+};
+use types::{AssetId, Event, Interner, Money, Price, Schema, Size, Span, Sym, VenueTime};
+
+use super::history::{self, Arrival, Change, Placed, standing};
+use super::ledger::{Folded, Oversell};
+use super::runs::{Loaded, START, record};
+use super::twins::{self, Lines};
+use crate::exact::Exact;
+
+/// The rows that stand, typed.
+struct Standing {
+    names: Interner,
+    fills: Vec<Fill>,
+    trades: Vec<Trade>,
+    quotes: Vec<Quote>,
+    settlements: Vec<Settlement>,
+    /// The same fills for the ledger.
+    plain_fills: Vec<Change<history::Fill>>,
+    keys: BTreeMap<(String, history::Asset), (Sym, AssetId)>,
+}
+
+/// Lines of all views.
+pub(super) fn market_views(loaded: &Loaded, history: &[Placed]) -> Lines {
+    let standing = Standing::new(loaded, history);
+    let mut lines = Lines::new();
+    let at_end = standing.positions_before(VenueTime::END);
+    lines.insert("positions", standing.lines(&at_end, &Position::schema()));
+    for empty in ["bars.errors", "pnl.errors"] {
+        lines.insert(empty, BTreeSet::new());
+    }
+    let bars = standing.bars(&standing.fills, of_fill, &["1m", "5m"], &Fill::schema());
+    let tape = standing.bars(&standing.trades, of_trade, &["90s"], &Trade::schema());
+    lines.insert("bars", standing.lines(&bars, &Bar::schema()));
+    lines.insert("tape", standing.lines(&tape, &Bar::schema()));
+    let (by, names) = (["venue", "asset"], standing.names.names());
+    let newest = oracle::latest(&standing.quotes, &by, &Quote::schema(), names);
+    let last = oracle::latest(&standing.trades, &by, &Trade::schema(), names);
+    lines.insert("newest", standing.lines(&newest, &Quote::schema()));
+    lines.insert("last", standing.lines(&last, &Trade::schema()));
+
+    let (pnl, now) = standing.pnl(history);
+    lines.insert("pnl", standing.lines(&pnl, &Pnl::schema()));
+    lines.insert("pnl.now", standing.lines(&now, &PnlNow::schema()));
+    let (held, now) = standing.held(history);
+    lines.insert("held", standing.lines(&held, &PositionPnl::schema()));
+    lines.insert("held.now", standing.lines(&now, &PnlNow::schema()));
+    let found = standing.alerts(bars, pnl);
+    lines.insert("alerts", standing.lines(&found, &Alert::schema()));
+    lines
+}
+
+/// Rows as the engine types them.
+fn typed<R: Input>(
+    loaded: &Loaded,
+    arrivals: impl Iterator<Item = Arrival>,
+    names: &mut Interner,
+) -> Vec<R> {
+    let mut row = |arrival: Arrival| {
+        let (relation, record) = record(loaded, &arrival);
+        let spec = &loaded.plan.relations[relation];
+        let columns = spec.kind.input_columns(&spec.schema);
+        Event::<R>::read(&record.draft, &columns, &spec.schema, names).unwrap().row
+    };
+    arrivals.map(&mut row).collect()
+}
+
+impl Standing {
+    fn new(loaded: &Loaded, history: &[Placed]) -> Self {
+        let mut names = Interner::new(true);
+        let plain_fills = twins::standing_fills(history);
+        let fills: Vec<Fill> =
+            typed(loaded, plain_fills.iter().cloned().map(Arrival::Fill), &mut names);
+        let trades = standing(&twins::trades_of(history), history::Trade::identity);
+        let trades = typed(loaded, trades.into_iter().map(Arrival::Trade), &mut names);
+        let payouts = standing(&twins::settlements_of(history), |row| row.asset);
+        let settlements = typed(loaded, payouts.into_iter().map(Arrival::Settlement), &mut names);
+        let quotes = history.iter().map(|placed| placed.0.clone());
+        let quotes = quotes.filter(|arrival| matches!(arrival, Arrival::Quote(_)));
+        let mut quotes: Vec<Quote> = typed(loaded, quotes, &mut names);
+        // Equal ones are one.
+        quotes.sort();
+        quotes.dedup();
+        let key = |(plain, fill): (&Change<history::Fill>, &Fill)| {
+            (plain.row.key(), (fill.wallet, fill.asset))
+        };
+        let keys = plain_fills.iter().zip(&fills).map(key).collect();
+        Self { names, fills, trades, quotes, settlements, plain_fills, keys }
+    }
+
+    fn lines<'r, R: Relation>(
+        &self,
+        rows: impl IntoIterator<Item = &'r R>,
+        schema: &Schema,
+    ) -> BTreeSet<String> {
+        let line = |row: &R| {
+            let mut line = Vec::new();
+            types::json::write_row(&mut line, row, schema, self.names.names());
+            String::from_utf8(line).unwrap()
+        };
+        rows.into_iter().map(line).collect()
+    }
+
+    /// The positions of the fills before a time, by this suite's ledger.
+    fn positions_before(&self, time: VenueTime) -> Vec<Position> {
+        let before = |change: &&Change<history::Fill>| at(change.row.second) < time;
+        let fills: Vec<_> = self.plain_fills.iter().filter(before).cloned().collect();
+        let folded = twins::positions(&fills, &BTreeMap::new(), Oversell::Short);
+        let folded = folded.iter().filter(|(_, folded)| folded.position.n_fills > 0);
+        folded.map(|(key, folded)| self.position(self.keys[key], folded)).collect()
+    }
+
+    fn position(&self, (wallet, asset): (Sym, AssetId), folded: &Folded<'_>) -> Position {
+        let p = &folded.position;
+        let market = p.market.map(|market| {
+            let of_market = |fill: &&Fill| {
+                fill.market.is_some_and(|m| self.names.names().text(m).as_str() == market)
+            };
+            self.fills.iter().find(of_market).and_then(|fill| fill.market).unwrap()
+        });
+        Position {
+            wallet,
+            asset,
+            market,
+            qty: size(&p.qty),
+            cost: p.cost.as_ref().map_or(Money::ZERO, money),
+            realized_pnl: money(&p.realized),
+            fees: money(&p.fees),
+            funding: money(&p.funding),
+            n_fills: p.n_fills,
+            unmatched_size: size(&p.unmatched),
+            basis: if p.cost.is_some() { Basis::Known } else { Basis::Unknown },
+            unknown_closed: money(&p.unknown_closed),
+            updated_at: at(p.updated_at),
+        }
+    }
+
+    fn bars<R: Relation>(
+        &self,
+        rows: &[R],
+        read: fn(&R) -> Option<(AssetId, Price, Size, Option<Money>)>,
+        sizes: &[&str],
+        schema: &Schema,
+    ) -> BTreeSet<Bar> {
+        oracle::rollup(rows, read, sizes, VenueTime::END, (schema, self.names.names()))
+    }
+
+    /// Twin of `pnl`: by wallet, where it changed, at the middle of the quotes.
+    fn pnl(&self, history: &[Placed]) -> (Vec<Pnl>, Vec<PnlNow>) {
+        let market = Market {
+            quotes: &self.quotes,
+            fills: &[],
+            trades: &[],
+            settlements: &[],
+            names: self.names.names(),
+        };
+        let reads = |arrival: &Arrival| matches!(arrival, Arrival::Fill(_) | Arrival::Quote(_));
+        let steps = steps(history, "1m", reads);
+        let at_step = |step: &VenueTime| {
+            marks::wallets(&self.positions_before(*step), &market.marks("mid", *step))
+        };
+        let shown: Vec<_> = steps.iter().map(at_step).collect();
+        let rows = marks::snapshots(&shown, false).into_iter();
+        let rows = rows.map(|(step, row)| Pnl { snapshot: steps[step], ..row }).collect();
+        (rows, self.now(steps.last(), &market, "mid"))
+    }
+
+    /// Twin of `held`: by position, at every step, at the last trade or the payout.
+    fn held(&self, history: &[Placed]) -> (Vec<PositionPnl>, Vec<PnlNow>) {
+        let market = Market {
+            quotes: &[],
+            fills: &[],
+            trades: &self.trades,
+            settlements: &self.settlements,
+            names: self.names.names(),
+        };
+        let steps = steps(history, "2m", |arrival| !matches!(arrival, Arrival::Quote(_)));
+        let at_step = |step: &VenueTime| {
+            marks::positions(&self.positions_before(*step), &market.marks("last", *step))
+        };
+        let shown: Vec<_> = steps.iter().map(at_step).collect();
+        let rows = marks::snapshots(&shown, true).into_iter();
+        let rows = rows.map(|(step, row)| PositionPnl { snapshot: steps[step], ..row }).collect();
+        (rows, self.now(steps.last(), &market, "last"))
+    }
+
+    /// The open positions as of the last step.
+    fn now(&self, last: Option<&VenueTime>, market: &Market<'_>, mark: &str) -> Vec<PnlNow> {
+        let Some(last) = last else { return Vec::new() };
+        let shown = marks::positions(&self.positions_before(*last), &market.marks(mark, *last));
+        let open = shown.into_iter().filter(|(_, (_, is_open))| *is_open);
+        open.map(|((wallet, asset), (at, _))| PnlNow { wallet, asset, at }).collect()
+    }
+
+    fn alerts(&self, bars: BTreeSet<Bar>, pnl: Vec<Pnl>) -> Vec<Alert> {
+        let names = self.names.names();
+        let half = Price::from_nano(500_000_000).unwrap();
+        let shown = |f: &Fill| f.shown_price().map_or("null".to_owned(), |p| p.to_string());
+        let dear = Rule {
+            name: "dear",
+            severity: Severity::High,
+            cooldown: 60_000_000_000,
+            entity: &["venue", "wallet", "asset"],
+            is_true: &|f: &Fill| f.shown_price().is_some_and(|price| price > half),
+            message: &|f: &Fill| format!("dear: price > 0.5 (price = {})", shown(f)),
+        };
+        let rows: Vec<_> = self.fills.iter().map(|f| (f.event_time, f.clone())).collect();
+        let mut found = alerts(&rows, &dear, &Fill::schema(), names);
+        let up = Rule {
+            name: "up",
+            severity: Severity::Medium,
+            cooldown: 0,
+            entity: &["venue", "asset", "size"],
+            is_true: &|b: &Bar| b.close > b.open,
+            message: &|b: &Bar| {
+                format!("up: close > open (open = {}, close = {})", b.open, b.close)
+            },
+        };
+        let rows: Vec<_> = bars.into_iter().map(|b| (b.bucket, b)).collect();
+        found.extend(alerts(&rows, &up, &Bar::schema(), names));
+        let loss = Rule {
+            name: "loss",
+            severity: Severity::Medium,
+            cooldown: 0,
+            entity: &["wallet"],
+            is_true: &|p: &Pnl| p.total_pnl.raw() < 0,
+            message: &|p: &Pnl| format!("loss: total_pnl < 0 (total_pnl = {})", p.total_pnl),
+        };
+        let rows: Vec<_> = pnl.into_iter().map(|p| (p.snapshot, p)).collect();
+        found.extend(alerts(&rows, &loss, &Pnl::schema(), names));
+        let short = Rule {
+            name: "short",
+            severity: Severity::Medium,
+            cooldown: 0,
+            entity: &["venue", "wallet", "asset"],
+            is_true: &|p: &Position| p.qty < Size::ZERO,
+            message: &|p: &Position| format!("short: qty < 0 (qty = {})", p.qty),
+        };
+        found.extend(alerts(&self.looked_at("2m"), &short, &Position::schema(), names));
+        found
+    }
+
+    /// The positions as of each step of a grid before which they have a fill.
+    fn looked_at(&self, every: &str) -> Vec<(VenueTime, Position)> {
+        let span = Span::parse(every).unwrap();
+        let steps: BTreeSet<VenueTime> =
+            self.fills.iter().map(|fill| fill.event_time.next_step(span)).collect();
+        let mut rows = Vec::new();
+        for step in steps {
+            let has_fill = |p: &Position| {
+                let of_key = |f: &&Fill| (f.wallet, f.asset) == (p.wallet, p.asset);
+                self.fills.iter().filter(of_key).any(|f| f.event_time.next_step(span) == step)
+            };
+            let positions = self.positions_before(step).into_iter().filter(has_fill);
+            rows.extend(positions.map(|position| (step, position)));
+        }
+        rows
+    }
+}
+
+fn of_fill(fill: &Fill) -> Option<(AssetId, Price, Size, Option<Money>)> {
+    let is_trade = !matches!(fill.kind, FillKind::Transfer | FillKind::Funding);
+    let price = fill.shown_price().filter(|_| is_trade)?;
+    Some((fill.asset, price, fill.size, fill.value()))
+}
+
+fn of_trade(trade: &Trade) -> Option<(AssetId, Price, Size, Option<Money>)> {
+    Some((trade.asset, trade.price, trade.size, trade.value()))
+}
+
+/// All steps of a grid, up to the next behind the last insert or correct of what is read, whether
+/// that stands or not.
+fn steps(history: &[Placed], every: &str, reads: fn(&Arrival) -> bool) -> Vec<VenueTime> {
+    let span = Span::parse(every).unwrap();
+    let read = history.iter().filter(|placed| reads(&placed.0) && !placed.0.is_bust());
+    let Some(greatest) = read.map(|placed| placed.0.second()).max() else { return Vec::new() };
+    let mut steps = vec![at(0)];
+    while steps.last().is_some_and(|last| *last <= at(greatest)) {
+        steps.extend(steps.last().map(|last| last.plus(span)));
+    }
+    steps
+}
+
+fn at(second: i64) -> VenueTime {
+    VenueTime::from_nanos((START + second) * 1_000_000_000)
+}
+
+/// A number in units of ten to the minus this.
+fn units(number: &Exact, places: u32) -> i128 {
+    let scaled = number * Exact::from(num_bigint::BigInt::from(10).pow(places));
+    assert!(scaled.is_integer(), "{number}");
+    scaled.to_integer().to_i128().unwrap()
+}
+
+fn size(number: &Exact) -> Size {
+    Size::from_nano(units(number, 9)).unwrap()
+}
+
+fn money(number: &Exact) -> Money {
+    Money::from_raw(units(number, 18))
+}
