@@ -106,6 +106,10 @@ pub struct FileSource {
     /// How the operation is read; `None`: a source column named `op` if there is one, else all are
     /// inserts.
     pub op: Option<Mapping>,
+    /// Names among `op` and `revision` that the config doesn't list. Whether rows can replace one
+    /// another must be known before a header is read, so these are never taken by name; a CSV file
+    /// whose header has one is refused, since ignoring it would give wrong rows.
+    pub unlisted: Vec<&'static str>,
     /// Source columns that stand for `id`.
     pub identity: Vec<String>,
     /// Set as the internal column `quote_asset` of each row.

@@ -59,6 +59,11 @@ pub(super) fn source(
         has(known, &mapped, "revision")
     };
     let has_corrections = op.is_some() || has_revision;
+    let mut unlisted = Vec::new();
+    if known.kind.has_corrections() && !is_declared {
+        unlisted.extend((!has(known, &mapped, "revision")).then_some("revision"));
+        unlisted.extend(op.is_none().then_some("op"));
+    }
     if !is_declared {
         hide_revision(known, &mut mapped);
     }
@@ -84,6 +89,7 @@ pub(super) fn source(
             mapping: mapped,
             op: Some(op.unwrap_or_else(|| Mapping::plain(From::Constant("insert".to_owned())))),
             delimiter,
+            unlisted,
             identity: read.list("identity").iter().map(|(column, _)| column.clone()).collect(),
             quote_asset: read.text("quote_asset").map(str::to_owned),
         }),

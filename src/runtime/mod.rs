@@ -132,7 +132,8 @@ impl Runtime {
             return Err(Error::Stopped("computing an epoch"));
         }
         crossbeam_channel::select! {
-            recv(self.ended) -> _ended => {}
+            // It never holds a message: it ends.
+            recv(self.ended) -> ended => ended.unwrap_or_default(),
             recv(self.failures) -> failure => {
                 return Err(self.fail(failure.unwrap_or(Error::Stopped("computing an epoch"))));
             }

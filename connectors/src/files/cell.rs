@@ -112,7 +112,8 @@ impl CellReader {
             values: mapping.values.clone(),
             unlisted: kind.unlisted(),
             is_optional: mapping.optional,
-            takes_empty: mapping.optional,
+            // An empty revision is none: of a bust it means "for good".
+            takes_empty: mapping.optional || column.name == "revision",
         };
         input.origin = match &mapping.from {
             From::Column(name) => {

@@ -10,7 +10,7 @@ use types::relations::{InputColumn, InputKind, place_columns};
 use super::cell::{CellReader, Context};
 use super::fields::RowView;
 use crate::error::ConnectError;
-use crate::source::{FileSource, From, Mapping};
+use crate::source::{FileSource, Format, From, Mapping};
 
 /// Why a row can't be used, and the source's column, where one is to blame.
 pub(super) type Failure = (Reject, Option<String>);
@@ -49,6 +49,8 @@ pub(super) struct Mapper {
     /// For each column whether it is read of a bust.
     is_read_of_bust: Vec<bool>,
     quote_asset: Option<(usize, String)>,
+    /// Whether rows may say `correct`.
+    has_revision: bool,
 }
 
 /// What stands for `id`.
@@ -73,6 +75,7 @@ impl Mapper {
         layout: &mut dyn Layout,
     ) -> Result<Self, ConnectError> {
         let columns = &source.columns;
+        refuse_unlisted(source, path, layout)?;
         let (id, seq) = place_columns(columns);
         let id = id.filter(|i| is_kind(columns, *i, InputKind::Text));
         let seq = seq.filter(|i| is_kind(columns, *i, InputKind::Count));
@@ -107,6 +110,7 @@ impl Mapper {
             is_seq_listed: seq.is_some_and(|i| source.mapping.contains_key(&i)),
             is_read_of_bust: columns.iter().enumerate().map(is_read).collect(),
             quote_asset: quote_asset.zip(source.quote_asset.clone()),
+            has_revision: !source.unlisted.contains(&"revision"),
         })
     }
 
@@ -123,6 +127,10 @@ impl Mapper {
         draft.reset(self.n_columns);
         if let Some(op) = &mut self.op {
             draft.op = read_op(op, view)?;
+            if draft.op == Op::Correct && !self.has_revision {
+                let detail = "`correct` needs a mapped `revision`".to_owned();
+                return Err(op.fail(Reason::UnknownValue, detail));
+            }
         }
         let is_bust = draft.op == Op::Bust;
         let is_read_of_bust = &self.is_read_of_bust;
@@ -214,6 +222,32 @@ fn set_text_from(draft: &mut Draft, column: usize, start: usize) {
 fn write_number(text: &mut String, number: u64) {
     use std::fmt::Write as _;
     write!(text, "{number}").expect("a string takes all that is written");
+}
+
+/// Refuses a header with an operation or revision that the config doesn't list.
+fn refuse_unlisted(
+    source: &FileSource,
+    path: &str,
+    layout: &mut dyn Layout,
+) -> Result<(), ConnectError> {
+    if source.format != Format::Csv {
+        return Ok(());
+    }
+    for name in &source.unlisted {
+        if matches!(layout.maybe_column(name), Ok(Some(_))) {
+            let doing = format!(
+                "reading the header of {path}: it has a column `{name}` that source `{}` doesn't list",
+                source.name
+            );
+            let constant = if *name == "op" { "insert" } else { "0" };
+            return Err(ConnectError::broken(doing).hint(format!(
+                "under [sources.{}.columns] write `{name} = \"{name}\"` to use it, or \
+                 `{name} = {{ constant = \"{constant}\" }}` to leave it aside",
+                source.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn read_op(reader: &mut CellReader, view: RowView<'_>) -> Result<Op, Failure> {

@@ -29,6 +29,7 @@ fn source_of(relation: RelationKind, folder: &Path, path: &str) -> FileSource {
     let key = ["venue", "wallet", "asset", "id"];
     let is_key = |name: &str| key.contains(&name);
     FileSource {
+        unlisted: Vec::new(),
         name: "s".to_owned(),
         format: if path.contains(".jsonl") { Format::Jsonl } else { Format::Csv },
         base: folder.to_owned(),
