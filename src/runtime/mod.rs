@@ -134,8 +134,11 @@ impl Runtime {
         crossbeam_channel::select! {
             // It never holds a message: it ends.
             recv(self.ended) -> ended => ended.unwrap_or_default(),
+            // That nobody is left to tell of a failure says the same.
             recv(self.failures) -> failure => {
-                return Err(self.fail(failure.unwrap_or(Error::Stopped("computing an epoch"))));
+                if let Ok(failure) = failure {
+                    return Err(self.fail(failure));
+                }
             }
         }
         match self.failures.try_recv() {

@@ -41,8 +41,8 @@ fn the_demo_gives_what_it_is_known_to_give() {
             fs::write(&golden, &given).unwrap();
         }
         let expected = fs::read_to_string(&golden).unwrap_or_default();
-        let both = given.lines().zip(expected.lines());
-        let other = both.filter(|(given, expected)| given != expected).next();
+        let mut both = given.lines().zip(expected.lines());
+        let other = both.find(|(given, expected)| given != expected);
         assert_eq!(other, None, "{view}: the first line that differs; run with UPDATE=1");
         assert_eq!(given.lines().count(), expected.lines().count(), "lines of {view}");
     }

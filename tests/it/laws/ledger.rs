@@ -124,42 +124,42 @@ impl Position {
         }
         let size = nano(fill.size);
         if fill.kind == "transfer" {
-            next.transfer(if fill.buys { size } else { -size }, value(fill));
+            next.transfer(&if fill.buys { size } else { -size }, value(fill));
         } else if fill.buys {
-            next.trade(size.clone(), size, value(fill).unwrap());
+            next.trade(&size, &size, value(fill).unwrap());
         } else {
-            next.sell(size, value(fill).unwrap(), oversell)?;
+            next.sell(&size, value(fill).unwrap(), oversell)?;
         }
         if next.is_too_large() { Err("overflow") } else { Ok((next, found)) }
     }
 
     fn sell(
         &mut self,
-        size: Exact,
+        size: &Exact,
         notional: Exact,
         oversell: Oversell,
     ) -> Result<(), &'static str> {
         let held = self.qty.clone().max(Exact::zero());
         let counted = match oversell {
-            Oversell::Error if size > held => return Err("oversell"),
-            Oversell::Clamp if size > held => {
-                self.unmatched += &size - &held;
+            Oversell::Error if *size > held => return Err("oversell"),
+            Oversell::Clamp if *size > held => {
+                self.unmatched += size - &held;
                 held
             }
             _ => size.clone(),
         };
-        self.trade(-counted, size, notional);
+        self.trade(&-counted, size, notional);
         Ok(())
     }
 
     /// Buys or sells `signed` out of a fill of `size` that is worth `notional`.
-    fn trade(&mut self, signed: Exact, size: Exact, notional: Exact) {
+    fn trade(&mut self, signed: &Exact, size: &Exact, notional: Exact) {
         let counted = signed.abs();
-        let is_opposite = (&self.qty * &signed).is_negative();
+        let is_opposite = (&self.qty * signed).is_negative();
         let closed = if is_opposite { counted.clone().min(self.qty.abs()) } else { Exact::zero() };
         let mut left = notional;
         if !closed.is_zero() {
-            let fetched = rounded(&(&left * &closed / &size), 18);
+            let fetched = rounded(&(&left * &closed / size), 18);
             self.close(&closed, &fetched);
             left -= fetched;
         }
@@ -176,23 +176,20 @@ impl Position {
         let (direction, held) = (self.qty.signum(), self.qty.abs());
         self.qty -= closed * &direction;
         let is_flat = self.qty.is_zero();
-        self.cost = match self.cost.take() {
-            Some(cost) => {
-                let removed =
-                    if is_flat { cost.clone() } else { rounded(&(&cost * closed / held), 18) };
-                self.realized += fetched * direction - &removed;
-                Some(cost - removed)
-            }
-            None => {
-                self.unknown_closed += fetched;
-                is_flat.then(Exact::zero)
-            }
-        };
+        if let Some(cost) = self.cost.take() {
+            let share = || rounded(&(&cost * closed / held), 18);
+            let removed = if is_flat { cost.clone() } else { share() };
+            self.realized += fetched * direction - &removed;
+            self.cost = Some(cost - removed);
+        } else {
+            self.unknown_closed += fetched;
+            self.cost = is_flat.then(Exact::zero);
+        }
     }
 
-    fn transfer(&mut self, signed: Exact, notional: Option<Exact>) {
+    fn transfer(&mut self, signed: &Exact, notional: Option<Exact>) {
         let before = self.qty.clone();
-        self.qty += &signed;
+        self.qty += signed;
         self.cost = match (self.cost.take(), notional) {
             _ if self.qty.is_zero() => Some(Exact::zero()),
             (Some(cost), Some(notional)) if !(&before * &self.qty).is_negative() => {

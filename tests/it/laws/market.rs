@@ -41,7 +41,8 @@ pub(super) fn market_views(loaded: &Loaded, history: &[Placed]) -> Lines {
         lines.insert(empty, BTreeSet::new());
     }
     let bars = standing.bars(&standing.fills, of_fill, &["1m", "5m"], &Fill::schema());
-    let tape = standing.bars(&standing.trades, of_trade, &["90s"], &Trade::schema());
+    let tape =
+        standing.bars(&standing.trades, |trade| Some(of_trade(trade)), &["90s"], &Trade::schema());
     lines.insert("bars", standing.lines(&bars, &Bar::schema()));
     lines.insert("tape", standing.lines(&tape, &Bar::schema()));
     let (by, names) = (["venue", "asset"], standing.names.names());
@@ -275,8 +276,8 @@ fn of_fill(fill: &Fill) -> Option<(AssetId, Price, Size, Option<Money>)> {
     Some((fill.asset, price, fill.size, fill.value()))
 }
 
-fn of_trade(trade: &Trade) -> Option<(AssetId, Price, Size, Option<Money>)> {
-    Some((trade.asset, trade.price, trade.size, trade.value()))
+fn of_trade(trade: &Trade) -> (AssetId, Price, Size, Option<Money>) {
+    (trade.asset, trade.price, trade.size, trade.value())
 }
 
 /// All steps of a grid, up to the next behind the last insert or correct of what is read, whether

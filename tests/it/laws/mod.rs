@@ -62,7 +62,7 @@ fn assert_rows(given: &BTreeMap<String, BTreeSet<String>>, expected: &Lines, way
         let given = &given[*view];
         if given != expected {
             let list = |these: Vec<&String>| {
-                these.into_iter().map(|l| format!("\n  {l}")).collect::<String>()
+                these.into_iter().fold(String::new(), |text, line| text + "\n  " + line)
             };
             let more = list(given.difference(expected).collect());
             let less = list(expected.difference(given).collect());

@@ -1,6 +1,7 @@
 //! What must stand at the end: from the set of arrivals to the lines of each view, by plain functions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use num_traits::Zero;
 use types::EventId;
@@ -189,7 +190,7 @@ impl Line {
 
     fn raw(mut self, name: &str, value: &str) -> Self {
         let before = if self.0.is_empty() { '{' } else { ',' };
-        self.0.push_str(&format!("{before}\"{name}\":{value}"));
+        write!(self.0, "{before}\"{name}\":{value}").unwrap();
         self
     }
 

@@ -2,6 +2,7 @@
 //! more than is held.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -146,7 +147,8 @@ mode = "final"
         folder.display()
     );
     for market in markets {
-        config += &format!(
+        write!(
+            config,
             r#"
 [sources.{market}]
 type = "csv"
@@ -163,7 +165,8 @@ notional = "Amount"
 event_time = {{ column = "Timestamp", format = "%Y-%m-%d %H:%M:%S" }}
 "#,
             folder.display()
-        );
+        )
+        .unwrap();
     }
     config
 }
