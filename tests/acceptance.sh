@@ -21,7 +21,7 @@ generate 100000
 generate 1000000
 
 run() { # script, arguments
-    printf '%-16s' "$(basename "$1")"
+    printf '%-18s' "$(basename "$1")"
     "$python" "$@"
 }
 run "$shared/acceptance/hyperliquid.py" "$shared/data/hyperliquid-fills/fills.csv.gz"
