@@ -10,12 +10,21 @@ use types::{Op, VenueTime};
 /// What an event is, seen against those of its identity that came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
+    /// Nothing of its identity came before.
+    First,
     /// It changes what stands, or may.
     Applied,
     /// It can't: the same or something greater came before.
     Duplicate,
     /// The same identity, revision and operation came before with other content.
     Conflict,
+}
+
+impl Standing {
+    /// Whether the event enters.
+    pub(crate) const fn enters(self) -> bool {
+        matches!(self, Self::First | Self::Applied)
+    }
 }
 
 /// What came of one identity so far.
@@ -48,11 +57,10 @@ impl Identities {
             if known.busted.is_some_and(|busted| revision <= busted) {
                 return Standing::Duplicate;
             }
-            if known.best.is_none() && known.busted.is_none() {
-                self.n_pending += 1;
-            }
+            let is_first = known.best.is_none() && known.busted.is_none();
+            self.n_pending += u64::from(is_first);
             known.busted = Some(revision);
-            return Standing::Applied;
+            return if is_first { Standing::First } else { Standing::Applied };
         }
         match known.best {
             Some((r, o, c)) if (r, o) == (revision, op) => {
@@ -64,11 +72,12 @@ impl Identities {
             }
             Some((r, o, _)) if (r, o) > (revision, op) => Standing::Duplicate,
             before => {
+                let is_first = before.is_none() && known.busted.is_none();
                 if before.is_none() && known.busted.is_some() {
                     self.n_pending -= 1;
                 }
                 known.best = Some((revision, op, content));
-                Standing::Applied
+                if is_first { Standing::First } else { Standing::Applied }
             }
         }
     }
@@ -127,27 +136,27 @@ mod tests {
     #[test]
     fn the_greatest_revision_stands_and_repeats_are_told() {
         use Op::{Bust, Correct, Insert};
-        use Standing::{Applied, Conflict, Duplicate};
+        use Standing::{Applied, Conflict, Duplicate, First};
         let good = types::event::FOR_GOOD;
         for (events, standings, n_pending) in [
             (
                 vec![(Insert, 0, 1), (Insert, 0, 1), (Insert, 0, 2)],
-                vec![Applied, Duplicate, Conflict],
+                vec![First, Duplicate, Conflict],
                 0,
             ),
             (
                 vec![(Correct, 2, 1), (Insert, 1, 9), (Insert, 2, 9)],
-                vec![Applied, Duplicate, Duplicate],
+                vec![First, Duplicate, Duplicate],
                 0,
             ),
-            (vec![(Insert, 1, 1), (Correct, 1, 2)], vec![Applied, Applied], 0),
+            (vec![(Insert, 1, 1), (Correct, 1, 2)], vec![First, Applied], 0),
             (
                 vec![(Bust, good, 0), (Insert, 0, 1), (Bust, good, 0)],
-                vec![Applied, Applied, Duplicate],
+                vec![First, Applied, Duplicate],
                 0,
             ),
-            (vec![(Bust, 3, 0), (Bust, 2, 0)], vec![Applied, Duplicate], 1),
-            (vec![(Bust, 2, 0), (Bust, 3, 0)], vec![Applied, Applied], 1),
+            (vec![(Bust, 3, 0), (Bust, 2, 0)], vec![First, Duplicate], 1),
+            (vec![(Bust, 2, 0), (Bust, 3, 0)], vec![First, Applied], 1),
         ] {
             assert_eq!(judge_all(&events), (standings, n_pending), "{events:?}");
         }

@@ -203,9 +203,9 @@ impl Sequencer {
         if let Some(time) = moves {
             relation.greatest = relation.greatest.max(time);
             self.greatest = self.greatest.max(time);
-            self.counts.late += u64::from(standing == Standing::Applied && time < watermark);
+            self.counts.late += u64::from(standing.enters() && time < watermark);
         }
-        if standing == Standing::Applied { Outcome::Applied } else { Outcome::Duplicate }
+        if standing.enters() { Outcome::Applied } else { Outcome::Duplicate }
     }
 }
 
@@ -246,7 +246,7 @@ impl Judge<'_> {
         events: &mut Vec<Event<R>>,
     ) -> Result<(Standing, Option<VenueTime>), Reject> {
         let draft = &self.record.draft;
-        let event: Event<R> = Event::read(draft, self.columns, self.schema, self.interner)?;
+        let mut event: Event<R> = Event::read(draft, self.columns, self.schema, self.interner)?;
         let time = event.row.event_time(self.schema).filter(|_| event.op != Op::Bust);
         let standing = match event.row.identity(self.schema) {
             Some(identity) => {
@@ -259,7 +259,8 @@ impl Judge<'_> {
             }
             None => self.meet(&event, time),
         };
-        if standing == Standing::Applied {
+        event.is_first = standing == Standing::First;
+        if standing.enters() {
             events.push(event);
         }
         Ok((standing, time))
@@ -272,6 +273,6 @@ impl Judge<'_> {
         let mut text = Vec::new();
         types::json::write_row(&mut text, &row, self.schema, self.interner.names());
         let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), digest128(&text));
-        if is_new { Standing::Applied } else { Standing::Duplicate }
+        if is_new { Standing::First } else { Standing::Duplicate }
     }
 }

@@ -303,7 +303,7 @@ pub(crate) fn fill(seed: &Seed, interner: &mut Interner) -> Event<Fill> {
         seq: u64::from(id % 2),
         revision: u64::from(revision),
     };
-    Event { op: op(code), revision: u64::from(revision), row }
+    Event { op: op(code), revision: u64::from(revision), is_first: false, row }
 }
 
 pub(crate) fn trade(seed: &Seed, interner: &mut Interner) -> Event<Trade> {
@@ -321,7 +321,7 @@ pub(crate) fn trade(seed: &Seed, interner: &mut Interner) -> Event<Trade> {
         seq: 0,
         revision: u64::from(revision),
     };
-    Event { op: op(code), revision: u64::from(revision), row }
+    Event { op: op(code), revision: u64::from(revision), is_first: false, row }
 }
 
 /// What stands of corrected events: the rule of SEMANTICS section 2, from all events at once. The
@@ -364,7 +364,7 @@ pub(crate) fn quote(seed: &Seed, interner: &mut Interner) -> Event<Quote> {
         event_time: at(second / 7 * 7),
         seq: u64::from(id % 2),
     };
-    Event { op: Op::Insert, revision: 0, row }
+    Event { op: Op::Insert, revision: 0, is_first: false, row }
 }
 
 pub(crate) fn settlement(seed: &Seed, interner: &mut Interner) -> Event<Settlement> {
@@ -376,7 +376,7 @@ pub(crate) fn settlement(seed: &Seed, interner: &mut Interner) -> Event<Settleme
         event_time: at(second),
         revision,
     };
-    Event { op: op(code), revision, row }
+    Event { op: op(code), revision, is_first: false, row }
 }
 
 /// The events of one relation.

@@ -66,7 +66,9 @@ pub(crate) fn events() -> impl Strategy<Value = Vec<Any>> {
 
 /// The positions of the fills before a time: `avg_cost` run over them alone.
 pub(crate) fn positions(fills: &[Fill], before: VenueTime, names: &Arc<Names>) -> Vec<Position> {
-    let event = |row: &Fill| Any::Fill(Event { op: Op::Insert, revision: 0, row: row.clone() });
+    let event = |row: &Fill| {
+        Any::Fill(Event { op: Op::Insert, revision: 0, is_first: false, row: row.clone() })
+    };
     let fills = fills.iter().filter(|fill| fill.event_time < before).map(event).collect();
     let plan = harness::plan(&[("p", "avg_cost", &[("input", "fills")])], &["p"]);
     let epochs = vec![fills];

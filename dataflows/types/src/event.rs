@@ -25,6 +25,9 @@ pub struct Event<R> {
     pub op: Op,
     /// Which of several states of the row this is; a bust "for good" has [`FOR_GOOD`].
     pub revision: u64,
+    /// Whether nothing of its identity came before, so that readers needn't look for it. False says
+    /// nothing.
+    pub is_first: bool,
     /// The row.
     pub row: R,
 }

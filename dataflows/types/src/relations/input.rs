@@ -139,7 +139,7 @@ impl<R: Input> Event<R> {
             _ if draft.op == Op::Bust => FOR_GOOD,
             _ => 0,
         };
-        Ok(Self { op: draft.op, revision, row })
+        Ok(Self { op: draft.op, revision, is_first: false, row })
     }
 }
 
