@@ -50,7 +50,7 @@ impl Quarantine {
     pub fn create(path: &Path) -> Result<Self, ConnectError> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(ConnectError::file("removing the earlier quarantine file", path, error))
+                Err(ConnectError::file("preparing the quarantine file", path, error))
             }
             _ => Ok(Self { path: path.to_owned(), file: None }),
         }
