@@ -1,56 +1,47 @@
-//! The hot path.
+//! The hot path: what the operators cost, beside loops that one would write by hand, beside an empty
+//! dataflow and beside differential's `reduce`, all in one process. Each run's rows must be those of
+//! the loop over the same events in order.
+//!
+//!     cargo bench --bench hot                            all parts, 5,000,000 fills: minutes
+//!     cargo bench --bench hot -- positions wallet        some parts: positions bars both marks all
+//!                                                        wallet corrections memory
+//!     cargo bench --bench hot -- --events 1000000 --runs 5 --batches 100 --workers 1 --no-reduce
+//!     cargo bench --bench hot -- --test                  few events, once: whether it works
+//!     cargo bench --bench hot --no-run, then
+//!     valgrind --tool=callgrind --toggle-collect='*one_by_one*' target/release/deps/hot-*
+//!         once-positions --events 200000                 a part once, for exact instruction counts
+//!
+//! Ratios are of CPU time on one worker and of wall time on two, each of the best of several runs.
 #![forbid(unsafe_code)]
 
+#[path = "hot/memory.rs"]
+mod memory;
 mod support;
+#[path = "hot/views.rs"]
+mod views;
+#[path = "hot/wallet.rs"]
+mod wallet;
 
-use std::hint::black_box;
-
-use support::clocks::Clocks;
-use support::{loops, snapshots, stream};
+use support::arguments::Arguments;
+use support::stream;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[expect(clippy::print_stdout, reason = "the table is what a bench gives")]
+/// The events of ENGINE's section 2.
+const N_FILLS: u32 = 5_000_000;
+const SEED: u64 = 1;
+
 fn main() {
-    let c = Clocks::thread();
-    let n = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(5_000_000);
-    let fills = stream::arrivals(n, 1);
-    let truth = stream::truth(&fills);
-    println!("gen {:?} {} events {} truth", c.spent(), fills.len(), truth.len());
-    let p = loops::positions(&truth);
-    println!("{} keys", p.len());
-    let top = truth.iter().filter(|f| f.wallet == 0).count();
-    println!("top wallet {top}");
-    drop(p);
-    for _ in 0..3 {
-        let c = Clocks::thread();
-        black_box(loops::positions(&fills));
-        println!("positions {:?}", c.spent());
-        let c = Clocks::thread();
-        black_box(loops::bars(&fills));
-        println!("bars {:?}", c.spent());
-        let c = Clocks::thread();
-        black_box(loops::positions_and_bars(&fills));
-        println!("both {:?}", c.spent());
+    let arguments = Arguments::read(N_FILLS);
+    if memory::is_child(&arguments) {
+        return;
     }
-    let c = Clocks::thread();
-    let mut rows = 0;
-    black_box(snapshots::everything(&fills, (0, 1), |r| {
-        rows += 1;
-        black_box(r);
-    }));
-    println!("everything {:?} {rows}", c.spent());
-    let c = Clocks::process();
-    let parts = loops::parts(&fills, 2, |f| u64::from(f.wallet) * 31 + u64::from(f.asset));
-    println!("parts {:?}", c.spent());
-    for _ in 0..3 {
-        let c = Clocks::process();
-        std::thread::scope(|s| {
-            for p in &parts {
-                s.spawn(|| black_box(loops::positions(p).len()));
-            }
-        });
-        println!("two {:?}", c.spent());
+    let fills = stream::arrivals(arguments.n_fills, SEED);
+    if views::once(&arguments, &fills) {
+        return;
     }
+    views::run(&arguments, &fills);
+    wallet::run(&arguments, &fills);
+    memory::run(&arguments);
 }

@@ -1,7 +1,7 @@
 //! The loop that ends with the same rows as positions, bars and marks: each five minutes of event
 //! time, the P&L of every wallet with an open position, at each asset's last price.
 
-use super::loops::{Bars, Map, Position};
+use super::loops::{Bars, Map, Position, low};
 use super::stream::{Fill, N_ASSETS, N_WALLETS};
 
 /// The step of the snapshots: five minutes, in nanoseconds.
@@ -21,88 +21,91 @@ pub(crate) struct Pnl {
     pub(crate) n_positions: u64,
 }
 
-/// Positions by wallet and asset, and mirrored by wallet for the snapshots.
+/// Positions by wallet and asset, and what a snapshot reads of them, one after the other.
 pub(crate) struct Book {
-    index: Map<usize>,
-    positions: Vec<Slot>,
+    positions: Map<Slot>,
+    mirror: Vec<Held>,
     wallets: Vec<Wallet>,
     /// Last prices; positions exist only where there is one.
     marks: Vec<i64>,
 }
 
+#[derive(Clone, Copy, Default)]
 struct Slot {
-    wallet: u32,
-    asset: u32,
-    /// Where the wallet mirrors it.
-    place: usize,
     position: Position,
+    /// Where it is mirrored.
+    place: usize,
 }
 
-/// Sums over a wallet's positions, and their quantities.
+/// These events hold fewer than 9e9 units, so the mirror can be small.
+struct Held {
+    wallet: u32,
+    asset: u32,
+    qty: i64,
+}
+
+/// Sums over a wallet's positions.
 #[derive(Clone, Default)]
 struct Wallet {
-    held: Vec<Held>,
     cost: i128,
     realized: i128,
     fees: i128,
     n_open: u64,
 }
 
-#[derive(Clone)]
-struct Held {
-    qty: i128,
-    asset: usize,
+/// What a wallet's positions are worth at a snapshot.
+#[derive(Clone, Copy, Default)]
+struct Worth {
+    value: i128,
+    exposure: i128,
 }
 
 impl Book {
     fn new() -> Self {
         Self {
-            index: Map::default(),
-            positions: Vec::new(),
+            positions: Map::default(),
+            mirror: Vec::new(),
             wallets: vec![Wallet::default(); index(N_WALLETS)],
             marks: vec![0; index(N_ASSETS)],
         }
     }
 
-    /// Rows by (wallet, asset).
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (u32, u32, &Position)> {
-        self.positions.iter().map(|slot| (slot.wallet, slot.asset, &slot.position))
+    /// Positions.
+    pub(crate) fn len(&self) -> usize {
+        self.positions.len()
     }
 
     fn take(&mut self, fill: &Fill) {
         let key = (u64::from(fill.wallet) << 32) | u64::from(fill.asset);
-        let wallet = &mut self.wallets[index(fill.wallet)];
-        let slot = *self.index.entry(key).or_insert_with(|| {
-            let place = wallet.held.len();
-            wallet.held.push(Held { qty: 0, asset: index(fill.asset) });
-            let position = Position::default();
-            self.positions.push(Slot { wallet: fill.wallet, asset: fill.asset, place, position });
-            self.positions.len() - 1
+        let slot = self.positions.entry(key).or_insert_with(|| {
+            self.mirror.push(Held { wallet: fill.wallet, asset: fill.asset, qty: 0 });
+            Slot { position: Position::default(), place: self.mirror.len() - 1 }
         });
-        let slot = &mut self.positions[slot];
         let before = slot.position;
         slot.position.take(fill);
         let after = &slot.position;
+        let wallet = &mut self.wallets[index(fill.wallet)];
         wallet.cost += after.cost - before.cost;
         wallet.realized += after.realized - before.realized;
         wallet.fees += after.fees - before.fees;
         wallet.n_open += u64::from(after.qty != 0);
         wallet.n_open -= u64::from(before.qty != 0);
-        wallet.held[slot.place].qty = after.qty;
+        self.mirror[slot.place].qty = i64::try_from(after.qty).expect("fewer than 9e9 units");
     }
 
     fn snapshot(&self, snapshot: i64, emit: &mut impl FnMut(Pnl)) {
-        for (wallet, sums) in (0..).zip(&self.wallets) {
+        let mut worths = vec![Worth::default(); self.wallets.len()];
+        for held in &self.mirror {
+            let value = i128::from(held.qty) * i128::from(self.marks[index(held.asset)]);
+            let worth = &mut worths[index(held.wallet)];
+            worth.value += value;
+            worth.exposure += value.abs();
+        }
+        for ((wallet, sums), worth) in (0..).zip(&self.wallets).zip(worths) {
             if sums.n_open == 0 {
                 continue;
             }
-            let (mut value, mut exposure) = (0_i128, 0_i128);
-            for held in &sums.held {
-                let worth = held.qty * i128::from(self.marks[held.asset]);
-                value += worth;
-                exposure += worth.abs();
-            }
-            let unrealized = value - sums.cost;
+            let unrealized = worth.value - sums.cost;
             emit(Pnl {
                 wallet,
                 snapshot,
@@ -110,18 +113,19 @@ impl Book {
                 unrealized: nano(unrealized),
                 fees: nano(sums.fees),
                 total: nano(sums.realized + unrealized - sums.fees),
-                exposure: nano(exposure),
+                exposure: nano(worth.exposure),
                 n_positions: sums.n_open,
             });
         }
     }
 }
 
-/// Positions, bars and snapshots of the wallets and assets of one part of `n`; marks come from all
-/// fills. Snapshots go to `emit` as they come.
+/// Positions, snapshots and, if asked for, bars of the wallets and assets of one part of `n`; marks
+/// come from all fills. Snapshots go to `emit` as they come.
 pub(crate) fn everything(
     fills: &[Fill],
     (part, n): (u32, u32),
+    with_bars: bool,
     mut emit: impl FnMut(Pnl),
 ) -> (Book, Bars) {
     let (mut book, mut bars) = (Book::new(), Bars::default());
@@ -134,7 +138,7 @@ pub(crate) fn everything(
         if fill.wallet % n == part {
             book.take(fill);
         }
-        if fill.asset % n == part {
+        if with_bars && fill.asset % n == part {
             bars.take(fill);
         }
         book.marks[index(fill.asset)] = fill.price;
@@ -144,18 +148,18 @@ pub(crate) fn everything(
 }
 
 /// Money of 1e-18 in units of 1e-9, half-even.
+#[inline]
 fn nano(money: i128) -> i128 {
     const NANO: u64 = 1_000_000_000;
     let magnitude = money.unsigned_abs();
-    // Long division in 32-bit digits: each step is a division of 64 bits by a constant.
-    let (mut quotient, mut rest) = (0_u128, 0_u64);
-    let first = if magnitude >> 96 == 0 { 64 } else { 96 };
-    for shift in (0..=first).rev().step_by(32) {
-        let digit = u64::try_from((magnitude >> shift) & u128::from(u32::MAX)).expect("32 bits");
-        let here = (rest << 32) | digit;
-        quotient = (quotient << 32) | u128::from(here / NANO);
-        rest = here % NANO;
-    }
+    // Long division in digits of 32 bits: divisions of 64 bits by a constant are multiplications.
+    let Ok(upper) = u64::try_from(magnitude >> 32) else {
+        panic!("more than 7.9e10 of the quote currency: {money}");
+    };
+    let lower = low(magnitude) & u64::from(u32::MAX);
+    let rest = ((upper % NANO) << 32) | lower;
+    let mut quotient = (u128::from(upper / NANO) << 32) + u128::from(rest / NANO);
+    let rest = rest % NANO;
     if rest * 2 > NANO || (rest * 2 == NANO && quotient % 2 == 1) {
         quotient += 1;
     }
