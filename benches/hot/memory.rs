@@ -45,20 +45,20 @@ pub(crate) fn is_child(arguments: &Arguments) -> bool {
     let named = |part: &&(&str, _, _)| arguments.names(&format!("{CHILD}{}", part.0));
     let Some((name, views, emitted)) = PARTS.iter().find(named) else { return false };
     let fills = stream::arrivals(arguments.n_fills, SEED);
+    let engine = (*name != "loop").then(|| Arc::new(Engine::new(views, emitted)));
     // What making the events took is no peak of what is measured.
     std::fs::write("/proc/self/clear_refs", "5").expect("Linux forgets a peak");
     let before = resident("VmRSS:");
-    let held = if *name == "loop" {
-        let positions = loops::positions(&fills);
-        assert!(positions.len() > 0, "fills make positions");
-        resident("VmRSS:")
-    } else {
-        let engine = Arc::new(Engine::new(views, emitted));
-        let mut session = Session::start(&engine, 1);
+    let held = if let Some(engine) = &engine {
+        let mut session = Session::start(engine, 1);
         session.feed(&fills, 10_000);
         let held = resident("VmRSS:");
         session.end();
         held
+    } else {
+        let positions = loops::positions(&fills);
+        assert!(positions.len() > 0, "fills make positions");
+        resident("VmRSS:")
     };
     let (held, peak) = (held.saturating_sub(before), resident("VmHWM:").saturating_sub(before));
     let n = u64::from(arguments.n_fills);

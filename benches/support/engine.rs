@@ -52,6 +52,9 @@ path = "fills.csv"
 relation = "fills"
 [sources.fills.columns]
 op = { column = "op", values = { "1" = "insert", "-1" = "bust" } }
+venue = { constant = "bench" }
+id = "id"
+seq = "seq"
 "#;
 
 /// A plan and its dictionary.
@@ -66,7 +69,8 @@ impl Engine {
     pub(crate) fn new(views: &[&str], emitted: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the config");
         let path = folder.path().join("bench.toml");
-        let sink = format!("[sinks.files]\ntype = \"jsonl\"\nviews = {emitted:?}\n");
+        let sink =
+            format!("[sinks.files]\ntype = \"jsonl\"\npath = \"out/\"\nviews = {emitted:?}\n");
         let text = format!("{SOURCE}{}{sink}", views.concat());
         std::fs::write(&path, text).expect("writing the config");
         let config = config::load(&path, &|_| None).expect("the bench's config is good");

@@ -87,7 +87,7 @@ impl Default for Lap {
     fn default() -> Self {
         Self {
             spent: Spent::default(),
-            epochs: Histogram::new(3).expect("three digits are allowed"),
+            epochs: times(),
             worst_cpu: Duration::ZERO,
             digest: Digest::default(),
         }
@@ -277,6 +277,11 @@ impl<F: Flow> Place<F> {
         lap.spent = clocks.spent();
         lap
     }
+}
+
+/// Times from a nanosecond to a hundred seconds, to three digits.
+pub(crate) fn times() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 100_000_000_000, 3).expect("the bounds are in order")
 }
 
 /// A time in nanoseconds.
