@@ -4,7 +4,7 @@
 //!
 //!     cargo bench --bench hot                            all parts, 5,000,000 fills: minutes
 //!     cargo bench --bench hot -- positions wallet        some parts: positions bars both marks all
-//!                                                        wallet corrections memory
+//!                                                        wallet corrections memory path
 //!     cargo bench --bench hot -- --events 1000000 --runs 5 --batches 100 --workers 1 --no-reduce
 //!     cargo bench --bench hot -- --test                  few events, once: whether it works
 //!     cargo bench --bench hot --no-run, then
@@ -16,6 +16,8 @@
 
 #[path = "hot/memory.rs"]
 mod memory;
+#[path = "hot/path.rs"]
+mod path;
 mod support;
 #[path = "hot/views.rs"]
 mod views;
@@ -44,4 +46,5 @@ fn main() {
     views::run(&arguments, &fills);
     wallet::run(&arguments, &fills);
     memory::run(&arguments);
+    path::run(&arguments, &fills);
 }

@@ -221,13 +221,10 @@ fn keep(best: &mut Option<Measured>, run: Measured) {
 
 fn print(what: String, run: &Measured, ratios: &[(&str, &Measured)]) {
     let ratios: Vec<_> = ratios.iter().map(|(name, other)| (*name, &other.line)).collect();
-    let mut notes = percentiles(&run.lap.epochs);
-    if !run.lap.worst_cpu.is_zero() {
-        notes += &format!(" (CPU {} us)", run.lap.worst_cpu.as_micros());
-    }
-    if run.lap.digest.n_changes > 0 {
-        notes += &format!("; {} changes", run.lap.digest.n_changes);
-    }
+    let (worst, n_changes) = (run.lap.worst_cpu.as_micros(), run.lap.digest.n_changes);
+    let worst = if worst > 0 { format!(" (CPU {worst} us)") } else { String::new() };
+    let changes = if n_changes > 0 { format!("; {n_changes} changes") } else { String::new() };
+    let notes = [percentiles(&run.lap.epochs), worst, changes].concat();
     table::line(&Line { what, ..run.line.clone() }, &ratios, &notes);
 }
 

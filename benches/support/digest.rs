@@ -94,9 +94,10 @@ fn bar(asset: u32, level: usize, start: i64, row: &Bar) -> u64 {
 
 /// The hash of a snapshot's row.
 pub(crate) fn pnl(row: &Pnl) -> u64 {
-    let amounts = [row.realized, row.unrealized, row.fees, row.total, row.exposure];
-    let [a, b, c, d, e] = amounts;
-    hash(row.wallet.into(), [row.snapshot.into(), a, b, c, d, e, row.n_positions.into()])
+    let Pnl { realized, unrealized, fees, total, exposure, .. } = *row;
+    let (snapshot, n_positions) = (row.snapshot.into(), row.n_positions.into());
+    let amounts = [snapshot, realized, unrealized, fees, total, exposure, n_positions];
+    hash(row.wallet.into(), amounts)
 }
 
 fn of_position(row: &relations::Position) -> u64 {

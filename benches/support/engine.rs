@@ -55,7 +55,14 @@ op = { column = "op", values = { "1" = "insert", "-1" = "bust" } }
 venue = { constant = "bench" }
 id = "id"
 seq = "seq"
+event_time = { column = "event_time", unit = "ns" }
 "#;
+
+/// The config of some views, of which those named leave the dataflow.
+pub(crate) fn config_text(views: &[&str], emitted: &[&str]) -> String {
+    let sink = "[sinks.files]\ntype = \"jsonl\"\npath = \"out/\"\nmode = \"final\"";
+    format!("{SOURCE}{}{sink}\nviews = {emitted:?}\n", views.concat())
+}
 
 /// A plan and its dictionary.
 pub(crate) struct Engine {
@@ -69,10 +76,7 @@ impl Engine {
     pub(crate) fn new(views: &[&str], emitted: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the config");
         let path = folder.path().join("bench.toml");
-        let sink =
-            format!("[sinks.files]\ntype = \"jsonl\"\npath = \"out/\"\nviews = {emitted:?}\n");
-        let text = format!("{SOURCE}{}{sink}", views.concat());
-        std::fs::write(&path, text).expect("writing the config");
+        std::fs::write(&path, config_text(views, emitted)).expect("writing the config");
         let config = config::load(&path, &|_| None).expect("the bench's config is good");
         let mut interner = Interner::new(false);
         // The venue comes first, so that wallets are counted from one and assets from zero.
@@ -162,6 +166,8 @@ impl Flow for Running {
     }
 
     fn digest(output: &Vec<Changes>, digest: &mut Digest) {
-        output.iter().for_each(|changes| digest.take(changes));
+        for changes in output {
+            digest.take(changes);
+        }
     }
 }

@@ -242,7 +242,9 @@ impl<F: Flow> Place<F> {
             }
         }
         lap.spent = clocks.spent();
-        outputs.iter().for_each(|output| F::digest(output, &mut lap.digest));
+        for output in &outputs {
+            F::digest(output, &mut lap.digest);
+        }
         lap
     }
 
