@@ -30,8 +30,10 @@ pub struct RelationSpec {
 /// Where a view's rows come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Port {
-    /// An input relation, by its index.
+    /// An input relation, by its index: its rows, of which at most one stands for an identity.
     Relation(usize),
+    /// An input relation's events as they come; their reader settles which of them stand.
+    Events(usize),
     /// An output of a node, by their indices.
     Node {
         /// The node.
@@ -100,6 +102,10 @@ pub struct Context<'s, 'p> {
 }
 
 /// An operator with its options settled.
+///
+/// What it makes of an epoch has at most one old and one new row of a key, that differ, and stand
+/// together: (old, -1) directly before (new, +1), where there are both. Who reads changes relies on
+/// it: nothing behind an operator sorts or adds up.
 pub trait Build: Send + Sync {
     /// Adds the operator to a dataflow; gives an edge for each output, then one for each step
     /// asked of it.
@@ -245,6 +251,15 @@ impl PlanBuilder {
         None
     }
 
+    /// The events that a view's rows come from, where it is an input relation; else its rows. For
+    /// readers that settle revisions by key themselves.
+    pub fn events_of(view: &View) -> Port {
+        match view.port {
+            Port::Relation(relation) => Port::Events(relation),
+            port => port,
+        }
+    }
+
     /// The rows of a view as of each step of a grid; `None` where its operator can't give them.
     pub fn steps_of(&mut self, view: &View, step: Span) -> Option<Port> {
         let Port::Node { node, output: 0 } = view.port else { return None };
@@ -331,7 +346,7 @@ impl PlanBuilder {
 
     fn reads(&self, port: Port) -> BTreeSet<usize> {
         match port {
-            Port::Relation(relation) => BTreeSet::from([relation]),
+            Port::Relation(relation) | Port::Events(relation) => BTreeSet::from([relation]),
             Port::Node { node, .. } => {
                 self.nodes.get(node).map(|n| n.reads.clone()).unwrap_or_default()
             }

@@ -73,6 +73,11 @@ impl EventId {
         Self(digest128(bytes) | TEXT)
     }
 
+    /// The id of a number's canonical text.
+    pub fn of_number(number: u64) -> Self {
+        Self(number.into())
+    }
+
     /// Whether the text itself can't be told from the id alone.
     pub const fn is_digest(self) -> bool {
         self.0 & TEXT != 0

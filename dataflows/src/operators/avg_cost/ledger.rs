@@ -1,9 +1,11 @@
 //! The ledger's rules (SEMANTICS section 5): one fill or settlement at a time, exact, checked.
 
-use types::relations::{Basis, Fill, FillKind, Position, Settlement, Side};
+use types::relations::{Basis, FillKind, Position, Side};
 use types::{AssetId, EventId, Money, Price, Size, Sym, VenueTime};
 
+use super::entry::{Aside, Entry, LedgerEvent, Movement, Order, Packed};
 use crate::operators::history::Fold;
+use crate::route::route;
 
 /// What becomes of a sale of more than is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,64 +23,6 @@ pub(super) enum Oversell {
 pub(super) struct Ledger {
     /// What becomes of a sale of more than is held.
     pub(super) oversell: Oversell,
-}
-
-/// What the fold needs of a fill.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) time: VenueTime,
-    pub(super) seq: u64,
-    pub(super) id: EventId,
-    pub(super) event: LedgerEvent,
-}
-
-/// What happens to a position.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum LedgerEvent {
-    /// A fill.
-    Fill {
-        kind: FillKind,
-        side: Side,
-        size: Size,
-        value: Option<Money>,
-        /// The fee, where it is in the quote currency.
-        fee: Option<Money>,
-        start_qty: Option<Size>,
-        market: Option<Sym>,
-    },
-    /// The asset pays out; comes after all fills of its time.
-    Settle(Price),
-}
-
-impl Entry {
-    /// What the fold needs of a fill.
-    pub(super) fn of_fill(fill: &Fill) -> Self {
-        Self {
-            time: fill.event_time,
-            seq: fill.seq,
-            id: fill.id,
-            event: LedgerEvent::Fill {
-                kind: fill.kind,
-                side: fill.side,
-                size: fill.size,
-                value: fill.value(),
-                fee: fill.fee.filter(|_| fill.fee_counts),
-                start_qty: fill.start_qty,
-                market: fill.market,
-            },
-        }
-    }
-
-    /// What the fold needs of a settlement.
-    pub(super) fn of_settlement(settlement: &Settlement) -> Self {
-        Self {
-            time: settlement.event_time,
-            seq: 0,
-            // Not that of a fill: both may stand among the errors of one key.
-            id: EventId::NONE,
-            event: LedgerEvent::Settle(settlement.payout),
-        }
-    }
 }
 
 /// What the fold says of a fill beside the state.
@@ -109,24 +53,35 @@ pub(super) enum Finding {
 /// A position while it is folded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
-    market: Option<Sym>,
     qty: Size,
     /// Zero while the basis is unknown.
     cost: Money,
     realized_pnl: Money,
     fees: Money,
-    funding: Money,
     n_fills: u64,
-    unmatched_size: Size,
-    basis: Basis,
-    unknown_closed: Money,
     updated_at: VenueTime,
+    /// Never there with all of it zero, so that equal states are equal.
+    rare: Option<Box<Rare>>,
+    market: Option<Sym>,
+    basis: Basis,
     is_settled: bool,
+}
+
+/// What few positions have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rare {
+    funding: Money,
+    unmatched_size: Size,
+    unknown_closed: Money,
 }
 
 impl State {
     /// The position's row; `None` before the first fill.
     pub(super) fn position(&self, wallet: Sym, asset: AssetId) -> Option<Position> {
+        let (funding, unmatched_size, unknown_closed) = match &self.rare {
+            None => (Money::ZERO, Size::ZERO, Money::ZERO),
+            Some(rare) => (rare.funding, rare.unmatched_size, rare.unknown_closed),
+        };
         (self.n_fills > 0).then_some(Position {
             wallet,
             asset,
@@ -135,13 +90,21 @@ impl State {
             cost: self.cost,
             realized_pnl: self.realized_pnl,
             fees: self.fees,
-            funding: self.funding,
+            funding,
             n_fills: self.n_fills,
-            unmatched_size: self.unmatched_size,
+            unmatched_size,
             basis: self.basis,
-            unknown_closed: self.unknown_closed,
+            unknown_closed,
             updated_at: self.updated_at,
         })
+    }
+
+    /// Changes what few positions have. `None`: overflow.
+    fn change_rare(&mut self, change: impl FnOnce(&mut Rare) -> Option<()>) -> Option<()> {
+        let mut rare = self.rare.take().unwrap_or_default();
+        change(&mut rare)?;
+        self.rare = Some(rare).filter(|rare| **rare != Rare::default());
+        Some(())
     }
 
     fn is_known(&self) -> bool {
@@ -207,7 +170,10 @@ impl State {
             self.realized_pnl = self.realized_pnl.checked_add(fetched.checked_sub(removed)?)?;
             self.cost = self.cost.checked_sub(removed)?;
         } else {
-            self.unknown_closed = self.unknown_closed.checked_add(fetched)?;
+            self.change_rare(|rare| {
+                rare.unknown_closed = rare.unknown_closed.checked_add(fetched)?;
+                Some(())
+            })?;
         }
         self.qty = self.qty.checked_add(if is_long { closed.negated() } else { closed })?;
         self.settle_flat();
@@ -237,115 +203,161 @@ impl State {
 
     /// Whether the average price fits its column.
     fn fits(&self) -> bool {
-        let most = self.qty.raw().unsigned_abs().checked_mul(Price::MAX_RAW.unsigned_abs().into());
-        most.is_none_or(|most| self.cost.raw().unsigned_abs() <= most)
+        let (cost, qty) = (self.cost.raw().unsigned_abs(), self.qty.raw().unsigned_abs());
+        let most = Price::MAX_RAW.unsigned_abs();
+        match u64::try_from(qty) {
+            // One multiplication of 64 bits, which can't overflow.
+            Ok(qty) => cost <= u128::from(qty) * u128::from(most),
+            Err(_) => qty.checked_mul(most.into()).is_none_or(|most| cost <= most),
+        }
     }
 }
 
+const OVERFLOW: &str = "overflow";
+
 impl Ledger {
     /// Folds a fill in; the reason where it must be left out.
-    fn fill(self, state: &mut State, entry: &Entry) -> Result<Option<Finding>, &'static str> {
-        let LedgerEvent::Fill { kind, side, size, value, fee, start_qty, market } = &entry.event
-        else {
-            return Ok(None);
-        };
-        let overflow = "overflow";
+    fn fill(
+        self,
+        state: &mut State,
+        time: VenueTime,
+        fill: &Movement,
+    ) -> Result<Option<Finding>, &'static str> {
         state.n_fills += 1;
-        state.market = market.or(state.market);
-        state.updated_at = state.updated_at.max(entry.time);
-        if *kind == FillKind::Redeem && state.is_settled {
+        state.market = fill.market.or(state.market);
+        state.updated_at = state.updated_at.max(time);
+        if fill.kind == FillKind::Redeem && state.is_settled {
             return Ok(None);
         }
-        if let Some(fee) = fee {
-            state.fees = state.fees.checked_add(*fee).ok_or(overflow)?;
+        if let Some(fee) = fill.fee {
+            state.fees = state.fees.checked_add(fee).ok_or(OVERFLOW)?;
         }
-        if *kind == FillKind::Funding {
-            let paid = value.ok_or(overflow)?;
-            state.funding = state.funding.checked_add(paid).ok_or(overflow)?;
+        if fill.kind == FillKind::Funding {
+            let paid = fill.value().ok_or(OVERFLOW)?;
+            let add = |rare: &mut Rare| {
+                rare.funding = rare.funding.checked_add(paid)?;
+                Some(())
+            };
+            state.change_rare(add).ok_or(OVERFLOW)?;
             return Ok(None);
         }
-        let finding = state.take_stated(*start_qty);
-        let delta = if *side == Side::Buy { *size } else { size.negated() };
-        if *kind == FillKind::Transfer {
-            state.transfer(delta, *value).ok_or(overflow)?;
+        let finding = state.take_stated(fill.start_qty);
+        let delta = if fill.side == Side::Buy { fill.size } else { fill.size.negated() };
+        if fill.kind == FillKind::Transfer {
+            state.transfer(delta, fill.value()).ok_or(OVERFLOW)?;
         } else {
-            let value = value.ok_or(overflow)?;
+            let value = fill.value().ok_or(OVERFLOW)?;
             self.trade(state, delta, value)?;
         }
-        if state.fits() { Ok(finding) } else { Err(overflow) }
+        if state.fits() { Ok(finding) } else { Err(OVERFLOW) }
     }
 
     fn trade(self, state: &mut State, delta: Size, value: Money) -> Result<(), &'static str> {
-        let overflow = "overflow";
         let held = state.qty.max(Size::ZERO);
         let oversold = delta < Size::ZERO && delta.abs() > held;
         match self.oversell {
             Oversell::Error if oversold => Err("oversell"),
             Oversell::Clamp if oversold => {
-                let excess = delta.abs().checked_sub(held).ok_or(overflow)?;
-                state.unmatched_size = state.unmatched_size.checked_add(excess).ok_or(overflow)?;
+                let excess = delta.abs().checked_sub(held).ok_or(OVERFLOW)?;
+                let add = |rare: &mut Rare| {
+                    rare.unmatched_size = rare.unmatched_size.checked_add(excess)?;
+                    Some(())
+                };
+                state.change_rare(add).ok_or(OVERFLOW)?;
                 if held.is_zero() {
                     return Ok(());
                 }
-                let part = value.share_half_even(held, delta.abs()).ok_or(overflow)?;
-                state.close(held, part).ok_or(overflow)
+                let part = value.share_half_even(held, delta.abs()).ok_or(OVERFLOW)?;
+                state.close(held, part).ok_or(OVERFLOW)
             }
-            _ => state.trade(delta, value).ok_or(overflow),
+            _ => state.trade(delta, value).ok_or(OVERFLOW),
         }
     }
 
     /// Closes the position at the payout.
     fn settle(state: &mut State, time: VenueTime, payout: Price) -> Result<(), &'static str> {
-        let overflow = "overflow";
         state.is_settled = true;
         if state.qty.is_zero() {
             return Ok(());
         }
         state.updated_at = state.updated_at.max(time);
         let held = state.qty.abs();
-        let fetched = held.checked_mul_price(payout).ok_or(overflow)?;
-        state.close(held, fetched).ok_or(overflow)
+        let fetched = held.checked_mul_price(payout).ok_or(OVERFLOW)?;
+        state.close(held, fetched).ok_or(OVERFLOW)
     }
 }
 
 impl Fold for Ledger {
+    type Key = (Sym, AssetId);
     type Event = Entry;
+    type Packed = Packed;
+    /// The market that a key's fills name.
+    type Common = Option<Sym>;
+    type Aside = Aside;
     type State = State;
     type Note = Note;
-    /// A settlement comes after all fills of its time.
-    type Order = (VenueTime, bool, u64, EventId);
+    type Order = Order;
 
-    fn order(event: &Entry) -> Self::Order {
-        let settles = matches!(event.event, LedgerEvent::Settle(_));
-        (event.time, settles, event.seq, event.id)
+    fn route((wallet, asset): Self::Key) -> u64 {
+        route(wallet, asset)
     }
 
-    fn time(event: &Entry) -> VenueTime {
-        event.time
+    fn order(event: &Entry) -> Order {
+        event.order()
+    }
+
+    fn time(order: &Order) -> VenueTime {
+        order.0
+    }
+
+    fn identity(event: &Entry) -> Option<u128> {
+        event.identity()
+    }
+
+    fn pack(event: &Entry, market: &mut Option<Sym>, aside: &mut Aside) -> Packed {
+        Packed::of(event, market, aside)
+    }
+
+    fn unpack(packed: &Packed, market: Option<Sym>, aside: &Aside) -> Entry {
+        packed.entry(market, aside)
+    }
+
+    fn release(packed: &Packed, aside: &mut Aside) {
+        packed.release(aside);
+    }
+
+    fn packed_order(packed: &Packed, aside: &Aside) -> Order {
+        packed.order(aside)
+    }
+
+    fn packed_time(packed: &Packed) -> VenueTime {
+        packed.time()
+    }
+
+    fn packed_identity(packed: &Packed, aside: &Aside) -> Option<u128> {
+        packed.identity(aside)
     }
 
     fn start(&self) -> State {
         State {
-            market: None,
             qty: Size::ZERO,
             cost: Money::ZERO,
             realized_pnl: Money::ZERO,
             fees: Money::ZERO,
-            funding: Money::ZERO,
             n_fills: 0,
-            unmatched_size: Size::ZERO,
-            basis: Basis::Known,
-            unknown_closed: Money::ZERO,
             updated_at: VenueTime::MIN,
+            rare: None,
+            market: None,
+            basis: Basis::Known,
             is_settled: false,
         }
     }
 
     fn step(&self, state: &mut State, entry: &Entry) -> Option<Note> {
         let before = state.clone();
-        let found = match entry.event {
-            LedgerEvent::Settle(payout) => Self::settle(state, entry.time, payout).map(|()| None),
-            LedgerEvent::Fill { .. } => self.fill(state, entry),
+        let found = match &entry.event {
+            LedgerEvent::Settle(payout) => Self::settle(state, entry.time, *payout).map(|()| None),
+            LedgerEvent::Fill(fill) => self.fill(state, entry.time, fill),
         };
         let finding = match found {
             Ok(finding) => finding?,
@@ -356,5 +368,9 @@ impl Fold for Ledger {
             }
         };
         Some(Note { id: entry.id, time: entry.time, finding })
+    }
+
+    fn about(note: &Note) -> u128 {
+        note.id.raw()
     }
 }

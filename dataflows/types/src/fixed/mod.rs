@@ -102,6 +102,11 @@ impl Size {
         (-Self::MAX_RAW..=Self::MAX_RAW).contains(&raw).then_some(Self(raw))
     }
 
+    /// Makes a size from units of 1e-9.
+    pub fn of_nanos(raw: i64) -> Self {
+        Self(raw.into())
+    }
+
     /// The sum; `None` where it doesn't fit.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         Self::from_nano(self.0.checked_add(other.0)?)
@@ -147,6 +152,12 @@ impl Money {
     /// Makes money from units of 1e-9; `None` where it doesn't fit.
     pub fn from_nano(raw: i128) -> Option<Self> {
         Some(Self(raw.checked_mul(Self::NANO)?))
+    }
+
+    /// Makes money from units of 1e-9.
+    pub fn of_nanos(raw: i64) -> Self {
+        // The product of 64 and 30 bits fits.
+        Self(i128::from(raw) * Self::NANO)
     }
 
     /// Units of 1e-9, rounded half-even: how money leaves.
