@@ -64,14 +64,14 @@ impl Newest {
 #[cfg(test)]
 mod tests {
     use types::relations::{Bar, RelationKind};
-    use types::{AssetId, Interner, Money, Price, Size, Text, VenueTime};
+    use types::{AssetId, Interner, Money, Price, ShortText, Size, VenueTime};
 
     use super::*;
 
     fn bar(bucket: i64) -> Bar {
         Bar {
             asset: AssetId(0),
-            size: Text::Word("1m"),
+            size: ShortText::new("1m").unwrap(),
             bucket: VenueTime::from_nanos(bucket),
             open: Price::ZERO,
             high: Price::ZERO,

@@ -27,7 +27,7 @@ pub(crate) struct Print {
 
 impl Print {
     /// A fill at a price. Transfers and funding trade nothing, whatever price they bear.
-    fn of_fill(fill: &Fill) -> Option<Self> {
+    pub(crate) fn of_fill(fill: &Fill) -> Option<Self> {
         match fill.kind {
             FillKind::Transfer | FillKind::Funding => return None,
             FillKind::Trade

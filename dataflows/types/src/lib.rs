@@ -26,6 +26,7 @@ pub mod options;
 pub mod relations;
 pub mod row;
 pub mod schema;
+pub mod short;
 pub mod time;
 pub mod value;
 
@@ -37,5 +38,6 @@ pub use names::{Interner, Names};
 pub use number::{Decimal, NumberError, Rounding};
 pub use row::Row;
 pub use schema::{Column, Kind, Schema};
+pub use short::ShortText;
 pub use time::{ReceiveTime, Span, VenueTime};
 pub use value::{Text, Value};

@@ -4,8 +4,8 @@ use super::relation;
 use crate::fixed::{Money, Price, Size};
 use crate::id::AssetId;
 use crate::schema::Kind;
+use crate::short::ShortText;
 use crate::time::VenueTime;
-use crate::value::Text;
 
 relation! {
     /// Open, high, low, close and sums of one bucket of event time.
@@ -14,7 +14,7 @@ relation! {
             /// Of what, at which venue.
             asset: AssetId,
             /// The bucket's length, as the config writes it.
-            size: Text,
+            size: ShortText,
             /// The bucket's start.
             bucket: VenueTime,
         }
@@ -38,7 +38,7 @@ relation! {
     columns(4, time Some("bucket")) {
         venue: Kind::Name => |r, n| n.text(n.venue(r.asset));
         asset: Kind::Text => |r, n| n.text(n.asset(r.asset));
-        size: Kind::Name => |r, _n| &r.size;
+        size: Kind::Name => |r, _n| r.size;
         bucket: Kind::Time => |r, _n| r.bucket;
         open: Kind::Price => |r, _n| r.open;
         high: Kind::Price => |r, _n| r.high;
