@@ -189,7 +189,7 @@ fn dataflow(
             while let Some(epoch) = output.next() {
                 let diffs = epoch.changes.iter().flat_map(|v| (0..v.len()).map(|i| v.diff(i)));
                 n_rows += diffs.sum::<isize>();
-                output.release();
+                output.release(epoch.epoch);
             }
             n_rows
         });
