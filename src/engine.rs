@@ -15,12 +15,13 @@ use dataflows::plan::View;
 use types::{Names, Value, VenueTime};
 
 use crate::config::plan::{EnginePlan, SinkPlan, SourcePlan};
-use crate::deliver::newest::Newest;
-use crate::deliver::{self, Delivery, Publisher};
+use crate::deliver::{self, Delivery};
 use crate::env::{self, Stopwatch};
 use crate::error::Error;
 use crate::ingest::{Counts, Ingest, Merge, MergedStream, Sequencer, SequencerOptions};
 use crate::log::MemoryLog;
+use crate::publish::Publisher;
+use crate::publish::newest::Newest;
 use crate::runtime;
 use crate::serve::background::Server;
 

@@ -43,8 +43,8 @@ pub fn simulate(
         .spawn(move || {
             let mut outputs = Vec::new();
             while let Some(epoch) = output.next() {
+                output.release(epoch.epoch);
                 outputs.push(epoch);
-                output.release();
             }
             outputs
         })

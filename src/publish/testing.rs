@@ -8,7 +8,8 @@ use types::changes::consolidate;
 use types::relations::RelationKind;
 use types::{Changes, Column, Epoch, Kind, Names, Row, Schema, Value, VenueTime};
 
-use super::{EpochOutput, Hub, ViewSpec};
+use super::{Hub, ViewSpec};
+use crate::runtime::EpochOutput;
 
 /// A view `name` with the key `k`, a number `n` and, where asked for, a time `t`.
 pub(crate) fn view(name: &str, is_timed: bool) -> ViewSpec {

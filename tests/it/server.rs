@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
-use tapeline::publish::{EpochOutput, Hub, MAX_PENDING_KEYS, ViewSpec};
+use tapeline::publish::{Hub, MAX_PENDING_KEYS, ViewSpec};
+use tapeline::runtime::EpochOutput;
 use tapeline::serve::{MAX_FRAME_BYTES, PROTOCOL, ServeOptions, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};

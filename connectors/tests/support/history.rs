@@ -139,7 +139,7 @@ impl<R: Relation> View<R> {
 
     fn epoch(&mut self) -> Vec<(R, isize)> {
         let mut changes = std::mem::take(&mut self.changes);
-        types::changes::consolidate(&mut changes);
+        types::changes::adjoin(&mut changes, &self.schema);
         changes
     }
 

@@ -1,5 +1,7 @@
 //! `Changes`: what crosses from the dataflow to readers: typed rows with +1 or -1.
 
+use rustc_hash::{FxBuildHasher, FxHashSet};
+
 use crate::for_relations;
 use crate::names::Names;
 use crate::relations::{Relation, RelationKind};
@@ -52,6 +54,30 @@ macro_rules! changes {
             /// Sorts, adds up equal rows, drops what adds up to nothing.
             pub fn consolidate(&mut self) {
                 match self { $(Self::$variant(rows) => consolidate(rows),)* }
+            }
+
+            /// Makes the changes of each key neighbours, the removed row first, and drops pairs
+            /// that change nothing; see [`adjoin`].
+            pub fn adjoin(&mut self, schema: &Schema) {
+                match self { $(Self::$variant(rows) => adjoin(rows, schema),)* }
+            }
+
+            /// By how many rows the view grew.
+            pub fn growth(&self) -> isize {
+                match self { $(Self::$variant(rows) => rows.iter().map(|row| row.1).sum(),)* }
+            }
+
+            /// Bytes that the changes take, about; texts that rows share aren't counted.
+            pub fn bytes(&self) -> usize {
+                let n_values = match self {
+                    // A declared row holds its values behind a pointer.
+                    Self::Rows(rows) => rows.first().map_or(0, |row| row.0.0.len() + 1),
+                    _ => 0,
+                };
+                let row = n_values * size_of::<Value>() + match self {
+                    $(Self::$variant(_) => size_of::<($row, isize)>(),)*
+                };
+                row * self.len()
             }
 
             /// How the multiplicity of a row changed.
@@ -119,6 +145,43 @@ pub fn consolidate<R: Ord>(rows: &mut Vec<(R, isize)>) {
     rows.retain(|row| row.1 != 0);
 }
 
+/// Makes the changes of each key neighbours, the removed row first, and drops pairs that change
+/// nothing. Operators give them so already; then this costs a look at each key. Else it sorts.
+pub fn adjoin<R: Relation>(rows: &mut Vec<(R, isize)>, schema: &Schema) {
+    if !is_adjoined(rows, schema) {
+        consolidate(rows);
+        // Rows start with their key, so that its changes are neighbours now.
+        for group in rows.chunk_by_mut(|a, b| a.0.has_key_of(&b.0, schema)) {
+            group.sort_by_key(|row| row.1);
+        }
+    }
+}
+
+/// Whether [`adjoin`] would change nothing. Keys are told apart by a hash of 64 bits: two that
+/// collide only make it say no.
+fn is_adjoined<R: Relation>(rows: &[(R, isize)], schema: &Schema) -> bool {
+    let mut seen = FxHashSet::with_capacity_and_hasher(rows.len() / 2 + 1, FxBuildHasher);
+    let mut rest = rows;
+    while let [(row, diff), tail @ ..] = rest {
+        rest = tail;
+        match (diff, tail) {
+            (-1, [(new, 1), tail @ ..]) if row.has_key_of(new, schema) => {
+                if row == new {
+                    return false;
+                }
+                rest = tail;
+            }
+            (1 | -1, _) => {}
+            _ => return false,
+        }
+        let is_new = seen.insert(row.hash_key(schema));
+        if !is_new {
+            return false;
+        }
+    }
+    true
+}
+
 /// What became of a key in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change<'a, R> {
@@ -128,21 +191,30 @@ pub enum Change<'a, R> {
     Del(&'a R),
 }
 
-/// Reads consolidated changes as one put or del a key, in the order of the keys' interned numbers.
+/// Reads adjoined changes as one put or del a key, in the order in which they stand.
 ///
 /// # Panics
 /// If a key holds more than one row, which is a bug of an operator.
-pub fn by_key<'a, R: Relation>(rows: &'a [(R, isize)], schema: &Schema) -> Vec<Change<'a, R>> {
-    let mut keyed: Vec<(R::Key, &(R, isize))> =
-        rows.iter().map(|row| (row.0.key(schema), row)).collect();
-    keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.1.cmp(&b.1.1)));
-    let mut changes: Vec<Change<'a, R>> = Vec::with_capacity(keyed.len());
-    for group in keyed.chunk_by(|a, b| a.0 == b.0) {
-        match group {
-            [(_, (row, 1))] | [(_, (_, -1)), (_, (row, 1))] => changes.push(Change::Put(row)),
-            [(_, (row, -1))] => changes.push(Change::Del(row)),
-            rows => panic!("more than one row of a key in an epoch: {rows:?}"),
+pub fn by_key<'a, R: Relation>(
+    rows: &'a [(R, isize)],
+    schema: &'a Schema,
+) -> impl Iterator<Item = Change<'a, R>> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let [(row, diff), tail @ ..] = rest else { return None };
+        rest = tail;
+        let next = tail.first().filter(|(next, _)| row.has_key_of(next, schema));
+        match (diff, next) {
+            (1, None) => Some(Change::Put(row)),
+            (-1, None) => Some(Change::Del(row)),
+            (-1, Some((new, 1))) => {
+                rest = tail.get(1..).unwrap_or_default();
+                Some(Change::Put(new))
+            }
+            _ => panic!("more than one row of a key in an epoch: {row:?}, {diff}, {next:?}"),
         }
-    }
-    changes
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::float_arithmetic)]
 
+pub mod cell;
 pub mod changes;
 pub mod digest;
 pub mod event;
@@ -27,9 +28,11 @@ pub mod relations;
 pub mod row;
 pub mod schema;
 pub mod short;
+pub mod spell;
 pub mod time;
 pub mod value;
 
+pub use cell::Cell;
 pub use changes::Changes;
 pub use event::{Event, Op, Reject};
 pub use fixed::{Money, Price, Size};

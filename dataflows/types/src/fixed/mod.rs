@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::spell::nano_of_atto;
 use crate::number::{
     Decimal, NumberError, Rounding, div_half_even, mul_div_half_even, parse_scaled, write_scaled,
 };
@@ -143,6 +144,8 @@ impl Size {
 impl Money {
     /// Units of 1e-18 in one of 1e-9.
     const NANO: i128 = 1_000_000_000;
+    /// Below this a number of 1e-9 surely fits as one of 1e-18.
+    const NANO_SURE: u128 = 1 << 96;
 
     /// Makes money from units of 1e-18.
     pub const fn from_raw(raw: i128) -> Self {
@@ -162,7 +165,15 @@ impl Money {
 
     /// Units of 1e-9, rounded half-even: how money leaves.
     pub fn to_nano_half_even(self) -> i128 {
-        div_half_even(self.0, Self::NANO)
+        nano_of_atto(self.0)
+    }
+
+    /// Units of 1e-9, rounded half-even; `None` where the amount leaves unrounded, because it is one
+    /// of the few at the ends of 128 bits whose rounded value doesn't fit them.
+    pub(crate) fn rounded_nano(self) -> Option<i128> {
+        let nano = self.to_nano_half_even();
+        let fits = nano.unsigned_abs() < Self::NANO_SURE || nano.checked_mul(Self::NANO).is_some();
+        fits.then_some(nano)
     }
 
     /// The amount rounded half-even to 1e-9, as it leaves.

@@ -8,6 +8,8 @@ use std::fmt;
 use ethnum::I256;
 use serde::{Deserialize, Serialize};
 
+use crate::spell::with_scaled;
+
 /// The largest scale that a [`Decimal`] may have.
 pub const SCALE_MAX: u8 = 36;
 
@@ -195,23 +197,10 @@ fn rescale(
 /// # Errors
 /// If the target refuses, or `scale` is above 38.
 pub fn write_scaled(f: &mut impl fmt::Write, raw: i128, scale: u8) -> fmt::Result {
-    let Some(unit) = pow10(u32::from(scale)).map(i128::unsigned_abs) else {
+    if scale > 38 {
         return Err(fmt::Error);
-    };
-    let (whole, mut part) = (raw.unsigned_abs() / unit, raw.unsigned_abs() % unit);
-    if raw < 0 {
-        f.write_char('-')?;
     }
-    write!(f, "{whole}")?;
-    if part == 0 {
-        return Ok(());
-    }
-    let mut width = usize::from(scale);
-    while part % 10 == 0 {
-        part /= 10;
-        width -= 1;
-    }
-    write!(f, ".{part:0width$}")
+    with_scaled(raw, scale, |text| f.write_str(text))
 }
 
 /// An exact decimal of up to 38 digits. Always in its shortest form, so that equal numbers are

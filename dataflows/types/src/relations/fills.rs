@@ -38,6 +38,12 @@ macro_rules! words {
                 Self::word(value.word())
             }
         }
+
+        impl From<$name> for crate::cell::Cell<'_> {
+            fn from(value: $name) -> Self {
+                Self::Word(value.word())
+            }
+        }
     };
 }
 pub(super) use words;

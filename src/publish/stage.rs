@@ -1,15 +1,15 @@
-//! Steps 9 and 10: each epoch is published whole, to readers first, then to every sink's queue.
+//! Step 9: each epoch is published whole, to readers first, then to every sink's queue (step 10).
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use connectors::sink::SinkReport;
-use types::{Changes, Names};
+use types::Names;
 
-use super::Delivery;
+use super::Hub;
 use super::newest::Newest;
+use crate::deliver::Delivery;
 use crate::error::Error;
-use crate::publish::{self, Hub};
 use crate::runtime::{EpochOutput, RuntimeOutput};
 
 /// The publishing thread.
@@ -90,6 +90,7 @@ impl Publisher {
     }
 }
 
+/// Publishes epochs until the last.
 fn publish(
     mut output: RuntimeOutput,
     mut published: Published,
@@ -101,7 +102,8 @@ fn publish(
             readers.publish(&epoch);
         }
         for (n_rows, changes) in published.n_rows.iter_mut().zip(&epoch.changes) {
-            *n_rows = n_rows.saturating_add_signed(net(changes));
+            let growth = i64::try_from(changes.growth()).unwrap_or(0);
+            *n_rows = n_rows.saturating_add_signed(growth);
         }
         for (newest, changes) in published.newest.iter_mut().zip(&epoch.changes) {
             newest.take(changes, names);
@@ -115,24 +117,15 @@ fn publish(
             return published;
         }
         published.n_epochs += 1;
-        output.release();
+        output.release(epoch.epoch);
     }
     published
-}
-
-/// By how many rows a view grew.
-fn net(changes: &Changes) -> i64 {
-    let sum: isize = (0..changes.len()).map(|row| changes.diff(row)).sum();
-    i64::try_from(sum).unwrap_or(0)
 }
 
 impl Readers {
     fn publish(&self, output: &EpochOutput) {
         let changes = self.views.iter().filter_map(|view| output.changes.get(*view));
-        self.hub.publish(&publish::EpochOutput {
-            epoch: output.epoch,
-            watermark: output.watermark,
-            changes: changes.map(Arc::clone).collect(),
-        });
+        let changes = changes.map(Arc::clone).collect();
+        self.hub.publish(&EpochOutput { changes, ..*output });
     }
 }
