@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectors::source::{self, Record};
+use connectors::source::{self, RowRef, Rows};
 use dataflows::{Plan, PlanBuilder};
 use tapeline::config::{self, EnginePlan};
 use tapeline::env::Stopwatch;
@@ -145,13 +145,15 @@ fn timed(work: impl FnOnce() -> usize) -> Measured {
 }
 
 /// Reads the file; gives how many rows there were.
-fn decode(config: &EnginePlan, mut take: impl FnMut(&Record)) -> usize {
-    let (mut record, mut n_rows) = (Record::default(), 0);
+fn decode(config: &EnginePlan, mut take: impl FnMut(&RowRef<'_>)) -> usize {
+    let (mut rows, mut n_rows) = (Rows::default(), 0);
     for source in &config.sources {
-        for mut rows in source::open(&source.file).expect("the file is there") {
-            while rows.next(&mut record).expect("the file is whole") {
-                take(black_box(&record));
-                n_rows += 1;
+        for mut stream in source::open(&source.file).expect("the file is there") {
+            let mut has_more = true;
+            while has_more {
+                has_more = stream.read(&mut rows).expect("the file is whole");
+                (0..rows.len()).filter_map(|i| rows.get(i)).for_each(|row| take(black_box(&row)));
+                n_rows += rows.len();
             }
         }
     }
@@ -164,8 +166,8 @@ fn sequence(config: &EnginePlan) -> (Arc<Names>, Vec<Batch>) {
     let options = SequencerOptions { max_events, lateness_nanos: 0, keeps_id_texts: false };
     let mut sequencer = Sequencer::new(&config.plan.relations, options);
     let mut batches = Vec::new();
-    decode(config, |record| {
-        sequencer.admit(0, record);
+    decode(config, |row| {
+        sequencer.admit(0, row);
         batches.extend(sequencer.cut());
     });
     batches.push(sequencer.finish());

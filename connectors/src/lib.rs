@@ -8,6 +8,7 @@
 pub mod error;
 mod files;
 pub mod quarantine;
+mod rows;
 pub mod sink;
 pub mod sinks;
 pub mod source;

@@ -15,6 +15,7 @@
 
 pub mod changes;
 pub mod digest;
+mod draft;
 pub mod event;
 pub mod expr;
 pub mod fixed;
