@@ -24,3 +24,13 @@ pub(crate) const fn drained(n_workers: usize) -> usize {
 
 /// Failures that wait to be told; the first one ends the run.
 pub(crate) const FAILURES: usize = 64;
+
+/// Threads that read files ahead of the merge; streams are shared among them.
+pub(crate) const READERS_MAX: usize = 4;
+
+/// Batches of rows that go round between a stream's reader and the merge: one is filled, one waits,
+/// one is read. A batch is about 0.4 MB.
+pub(crate) const BATCHES_OF_A_STREAM: usize = 3;
+
+/// Streams beyond so many share what these would hold: their batches are smaller.
+pub(crate) const ROWS_HELD_PARTS: usize = 8;

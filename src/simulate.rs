@@ -51,7 +51,7 @@ pub fn simulate(
         .map_err(|source| Error::io("starting a simulation", source))?;
     let mut refused = Vec::new();
     for (index, (relation, record)) in rows.into_iter().enumerate() {
-        if let Outcome::Quarantined(reject) = sequencer.admit(relation, &record) {
+        if let Outcome::Quarantined(reject) = sequencer.admit(relation, &record.view()) {
             refused.push((index, reject));
         }
         if let Some(batch) = sequencer.cut() {

@@ -9,6 +9,7 @@ pub mod error;
 mod files;
 pub mod quarantine;
 mod runs;
+mod rows;
 pub mod sink;
 pub mod sinks;
 pub mod source;

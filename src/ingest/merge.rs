@@ -5,8 +5,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use connectors::ConnectError;
-use connectors::source::{Record, RowStream};
+use connectors::source::{RowRef, RowStream, Rows};
 use types::VenueTime;
+
+use super::readers::{self, Batches, Next};
 
 /// A stream and where it belongs.
 pub struct MergedStream {
@@ -16,20 +18,22 @@ pub struct MergedStream {
     pub source: usize,
     /// The source's name: ties go by it.
     pub name: String,
-    /// The index of the column that holds the event time.
-    pub time_column: Option<usize>,
 }
 
-/// The next row of a stream and the greatest event time up to it.
-struct Head {
-    record: Record,
-    greatest: VenueTime,
+/// A row in its place.
+#[derive(Clone, Copy)]
+pub struct MergedRow<'a> {
+    /// The source's index in the plan.
+    pub source: usize,
+    /// The path of its file as the config writes it.
+    pub path: &'a str,
+    /// The row.
+    pub row: RowRef<'a>,
 }
 
 /// A merge of finite streams.
 pub struct Merge {
-    streams: Vec<MergedStream>,
-    heads: Vec<Head>,
+    streams: Vec<Stream>,
     /// Streams with a row, the one to take first on top. Streams are sorted by (source, path), so
     /// that their index breaks ties.
     queue: BinaryHeap<Reverse<(VenueTime, usize)>>,
@@ -37,8 +41,21 @@ pub struct Merge {
     taken: Option<usize>,
 }
 
+/// A stream, its batch at hand and the next row in it.
+struct Stream {
+    source: usize,
+    batches: Batches,
+    rows: Option<Rows>,
+    index: usize,
+    /// What comes behind the batch; taken when it is used up.
+    next: Next,
+    progress: (u64, u64),
+    /// The greatest event time up to the next row.
+    greatest: VenueTime,
+}
+
 impl Merge {
-    /// Starts a merge: reads the first row of each stream.
+    /// Starts a merge: reads the first rows of each stream.
     ///
     /// # Errors
     /// If a stream can't be read.
@@ -46,45 +63,83 @@ impl Merge {
         streams.sort_by(|a, b| {
             (a.name.as_str(), a.rows.path()).cmp(&(b.name.as_str(), b.rows.path()))
         });
-        let head = |_| Head { record: Record::default(), greatest: VenueTime::MIN };
-        let heads = streams.iter().map(head).collect();
-        let mut merge = Self { streams, heads, queue: BinaryHeap::new(), taken: None };
+        let sources: Vec<usize> = streams.iter().map(|stream| stream.source).collect();
+        let rows = streams.into_iter().map(|stream| stream.rows).collect();
+        let batches = readers::start(rows)?;
+        let mut merge = Self {
+            streams: sources.into_iter().zip(batches).map(Stream::new).collect(),
+            queue: BinaryHeap::new(),
+            taken: None,
+        };
         for stream in 0..merge.streams.len() {
             merge.advance(stream)?;
         }
         Ok(merge)
     }
 
-    /// The next row and its stream; `None` at the end of all.
+    /// The next row; `None` at the end of all.
     ///
     /// # Errors
     /// If a stream can't be read any further.
-    pub fn next_row(&mut self) -> Result<Option<(&MergedStream, &Record)>, ConnectError> {
+    pub fn next_row(&mut self) -> Result<Option<MergedRow<'_>>, ConnectError> {
         if let Some(stream) = self.taken.take() {
             self.advance(stream)?;
         }
-        let Some(Reverse((_, stream))) = self.queue.pop() else { return Ok(None) };
-        self.taken = Some(stream);
-        Ok(self.streams.get(stream).zip(self.heads.get(stream).map(|head| &head.record)))
+        let Some(Reverse((_, index))) = self.queue.pop() else { return Ok(None) };
+        self.taken = Some(index);
+        Ok(self.streams.get(index).and_then(Stream::row))
     }
 
     /// Bytes read and bytes in all, over all streams.
     pub fn progress(&self) -> (u64, u64) {
-        let each = self.streams.iter().map(|stream| stream.rows.progress());
+        let each = self.streams.iter().map(|stream| stream.progress);
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     fn advance(&mut self, index: usize) -> Result<(), ConnectError> {
-        let (Some(stream), Some(head)) = (self.streams.get_mut(index), self.heads.get_mut(index))
-        else {
-            return Ok(());
-        };
-        if stream.rows.next(&mut head.record)? {
-            if let Some(time) = head.record.event_time(stream.time_column) {
-                head.greatest = head.greatest.max(time);
-            }
-            self.queue.push(Reverse((head.greatest, index)));
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
+        if stream.advance()? {
+            self.queue.push(Reverse((stream.greatest, index)));
         }
         Ok(())
+    }
+}
+
+impl Stream {
+    /// Stands before the first row.
+    fn new((source, batches): (usize, Batches)) -> Self {
+        Self {
+            source,
+            batches,
+            rows: None,
+            index: 0,
+            next: Next::Rows,
+            progress: (0, 0),
+            greatest: VenueTime::MIN,
+        }
+    }
+
+    fn row(&self) -> Option<MergedRow<'_>> {
+        let row = self.rows.as_ref()?.get(self.index)?;
+        Some(MergedRow { source: self.source, path: self.batches.path(), row })
+    }
+
+    /// Goes to the next row; false at the end.
+    fn advance(&mut self) -> Result<bool, ConnectError> {
+        self.index += 1;
+        while self.rows.as_ref().is_none_or(|rows| self.index >= rows.len()) {
+            match std::mem::replace(&mut self.next, Next::End) {
+                Next::Rows => {}
+                Next::End => return Ok(false),
+                Next::Failure(error) => return Err(error),
+            }
+            let reply = self.batches.next()?;
+            if let Some(used) = self.rows.replace(reply.rows) {
+                self.batches.give_back(used);
+            }
+            (self.next, self.progress, self.index) = (reply.next, reply.progress, 0);
+        }
+        self.greatest = self.greatest.max(self.rows.as_ref().map_or(VenueTime::MIN, |rows| rows.time(self.index)));
+        Ok(true)
     }
 }

@@ -16,6 +16,7 @@
 pub mod cell;
 pub mod changes;
 pub mod digest;
+mod draft;
 pub mod event;
 pub mod expr;
 pub mod fixed;

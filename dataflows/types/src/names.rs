@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, RwLock};
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use rustc_hash::FxHashMap;
 
+use crate::digest::Fold;
 use crate::id::{AssetId, EventId, Sym};
 use crate::value::Text;
 
@@ -62,9 +65,34 @@ impl Names {
 #[derive(Debug, Default)]
 pub struct Interner {
     names: Arc<Names>,
-    syms: FxHashMap<Text, Sym>,
-    assets: FxHashMap<(Sym, Sym), AssetId>,
+    syms: HashTable<Slot<Sym>>,
+    assets: HashTable<Slot<AssetId>>,
+    /// The venue of the last asset, since rows that follow one another mostly share theirs.
+    venue: Option<Sym>,
     keeps_id_texts: bool,
+}
+
+/// What a probe finds: the texts themselves stand in [`Names`] alone.
+#[derive(Clone, Copy, Debug)]
+struct Slot<T> {
+    /// The upper half of the hash: spares looking at most texts that aren't meant, and hashing
+    /// them again when the table grows.
+    tag: u32,
+    named: T,
+}
+
+impl<T> Slot<T> {
+    /// The hash by which a tag stands in a table: its bits go where the table looks.
+    fn hash(tag: u32) -> u64 {
+        u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// The tag of a text; assets mix their venue in.
+fn tag(seed: u64, text: &str) -> u32 {
+    let mut fold = Fold::new(seed);
+    fold.add_text(text);
+    u32::try_from(fold.finish() >> 32).unwrap_or_default()
 }
 
 impl Interner {
@@ -83,14 +111,20 @@ impl Interner {
     /// # Panics
     /// From the 2^32nd name on.
     pub fn sym(&mut self, text: &str) -> Sym {
-        if let Some(sym) = self.syms.get(text) {
-            return *sym;
+        let tag = tag(0, text);
+        let names = &self.names;
+        let is_it =
+            |slot: &Slot<Sym>| slot.tag == tag && names.text(slot.named).as_str() == text;
+        let rehash = |slot: &Slot<Sym>| Slot::<Sym>::hash(slot.tag);
+        match self.syms.entry(Slot::<Sym>::hash(tag), is_it, rehash) {
+            Entry::Occupied(slot) => slot.get().named,
+            Entry::Vacant(slot) => {
+                let index = names.texts.push(Text::from(text));
+                let sym = Sym::from_index(u32::try_from(index).expect("fewer than 2^32 names"));
+                slot.insert(Slot { tag, named: sym });
+                sym
+            }
         }
-        let text = Text::from(text);
-        let index = self.names.texts.push(text.clone());
-        let sym = Sym::from_index(u32::try_from(index).expect("fewer than 2^32 names"));
-        self.syms.insert(text, sym);
-        sym
     }
 
     /// Interns an asset of a venue.
@@ -98,14 +132,32 @@ impl Interner {
     /// # Panics
     /// From the 2^32nd asset on.
     pub fn asset(&mut self, venue: &str, asset: &str) -> AssetId {
-        let pair = (self.sym(venue), self.sym(asset));
-        if let Some(id) = self.assets.get(&pair) {
-            return *id;
+        let venue = self.venue(venue);
+        let tag = tag(u64::from(venue.index()) + 1, asset);
+        let names = &self.names;
+        let is_it = |slot: &Slot<AssetId>| {
+            let (its_venue, its_asset) = names.pair(slot.named);
+            slot.tag == tag && its_venue == venue && names.text(its_asset).as_str() == asset
+        };
+        let hash = Slot::<AssetId>::hash(tag);
+        if let Some(slot) = self.assets.find(hash, is_it) {
+            return slot.named;
         }
+        let pair = (venue, self.sym(asset));
         let index = self.names.assets.push(pair);
-        let id = AssetId(u32::try_from(index).expect("fewer than 2^32 assets"));
-        self.assets.insert(pair, id);
-        id
+        let named = AssetId(u32::try_from(index).expect("fewer than 2^32 assets"));
+        let rehash = |slot: &Slot<AssetId>| Slot::<AssetId>::hash(slot.tag);
+        self.assets.insert_unique(hash, Slot { tag, named }, rehash);
+        named
+    }
+
+    fn venue(&mut self, text: &str) -> Sym {
+        if let Some(venue) = self.venue.filter(|venue| self.names.text(*venue).as_str() == text) {
+            return venue;
+        }
+        let venue = self.sym(text);
+        self.venue = Some(venue);
+        venue
     }
 
     /// Makes an event id; keeps its text where a view shows it.
@@ -133,6 +185,29 @@ mod tests {
         let names = interner.names();
         assert_eq!(names.text(names.venue(b)).as_str(), "y");
         assert_eq!(names.asset(a), names.asset(b));
+    }
+
+    #[test]
+    fn numbers_are_those_of_a_plain_map() {
+        let mut interner = Interner::new(false);
+        let mut twin: std::collections::BTreeMap<String, Sym> = std::collections::BTreeMap::new();
+        let mut pairs = std::collections::BTreeMap::new();
+        for i in 0..20_000u32 {
+            let text = format!("w{}", i.wrapping_mul(0x9e37_79b9) % 5000);
+            let next = u32::try_from(twin.len()).unwrap();
+            let sym = *twin.entry(text.clone()).or_insert(Sym::from_index(next));
+            assert_eq!(interner.sym(&text), sym);
+            assert_eq!(interner.names().text(sym).as_str(), text);
+            if i % 3 == 0 {
+                let venue = format!("w{}", i % 7);
+                let asset = interner.asset(&venue, &text);
+                let pair = (interner.names().venue(asset), interner.names().asset(asset));
+                assert_eq!(*pairs.entry(pair).or_insert(asset), asset);
+                assert_eq!(interner.names().text(pair.0).as_str(), venue);
+                assert_eq!(pair.1, sym);
+                twin.entry(venue).or_insert(pair.0);
+            }
+        }
     }
 
     #[test]

@@ -5,11 +5,13 @@
 
 mod alerts;
 mod bars;
+mod content;
 mod fills;
 mod input;
 mod ledger;
 mod marks;
 mod quotes;
+mod reading;
 mod settlements;
 mod trades;
 
@@ -22,9 +24,10 @@ use serde::de::DeserializeOwned;
 
 pub use alerts::{Alert, AlertState, Severity};
 pub use bars::Bar;
+pub use content::{Content, content32, content128};
 pub use fills::{Fill, FillKind, Liquidity, Side};
 pub use input::{
-    Identity, Input, InputColumn, InputKind, content_digest, declared_inputs, place_columns,
+    Identity, Input, InputColumn, InputKind, declared_inputs, place_columns, revision_column,
 };
 pub use ledger::{Basis, Break, FoldError, Position, PositionStep};
 pub use marks::{Mark, Pnl, PnlNow, PositionPnl};
