@@ -112,7 +112,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use types::relations::{Bar, RelationKind};
-    use types::{AssetId, Interner, Money, Price, Size, Text, VenueTime};
+    use types::{AssetId, Interner, Money, Price, ShortText, Size, VenueTime};
 
     use super::*;
     use crate::publish::testing::Chance;
@@ -120,7 +120,7 @@ mod tests {
     fn bar(bucket: i64) -> Bar {
         Bar {
             asset: AssetId(0),
-            size: Text::Word("1m"),
+            size: ShortText::new("1m").unwrap(),
             bucket: VenueTime::from_nanos(bucket),
             open: Price::ZERO,
             high: Price::ZERO,

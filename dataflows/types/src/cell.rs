@@ -4,6 +4,7 @@
 
 use crate::fixed::{Money, Price, Size};
 use crate::number::Decimal;
+use crate::short::ShortText;
 use crate::spell;
 use crate::time::VenueTime;
 use crate::value::{Float, Text, Value};
@@ -156,6 +157,13 @@ impl<'a> From<&'a Text> for Cell<'a> {
     #[inline]
     fn from(text: &'a Text) -> Self {
         Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a ShortText> for Cell<'a> {
+    #[inline]
+    fn from(text: &'a ShortText) -> Self {
+        Self::Str(text.as_str())
     }
 }
 

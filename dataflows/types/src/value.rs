@@ -192,7 +192,7 @@ into_value! {
     VenueTime => |v| Self::Time(v),
     Text => |v| Self::Text(v),
     &Text => |v| Self::Text(v.clone()),
-    ShortText => |v| Self::Text(Text::Short(v)),
+    &ShortText => |v| Self::Text(Text::Short(*v)),
     &'static str => |v| Self::word(v),
 }
 

@@ -61,7 +61,7 @@ impl Bars {
         Row(Arc::from([
             Value::from(names.text(names.venue(asset))),
             Value::from(names.text(names.asset(asset))),
-            Value::from(size),
+            Value::from(&size),
             Value::from(bar.start),
             Value::word(reason),
         ]))

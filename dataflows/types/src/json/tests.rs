@@ -219,7 +219,7 @@ impl Parts {
         check(&Settlement { asset, payout, event_time, revision }, &Settlement::schema(), names);
         let bar = Bar {
             asset,
-            size: Text::from(self.texts[3].as_str()),
+            size: crate::ShortText::new("15m").unwrap(),
             bucket: self.time(1),
             open: self.price(0),
             high: self.price(1),

@@ -38,7 +38,7 @@ relation! {
     columns(4, time Some("bucket")) {
         venue: Kind::Name => |r, n| n.text(n.venue(r.asset));
         asset: Kind::Text => |r, n| n.text(n.asset(r.asset));
-        size: Kind::Name => |r, _n| r.size;
+        size: Kind::Name => |r, _n| &r.size;
         bucket: Kind::Time => |r, _n| r.bucket;
         open: Kind::Price => |r, _n| r.open;
         high: Kind::Price => |r, _n| r.high;
