@@ -111,7 +111,11 @@ mod tests {
     use super::*;
 
     /// Whether an epoch enters within a moment; it enters in any case once there is room.
-    fn enters(gate: &Arc<Gate>, epoch: u64, n_bytes: usize) -> (bool, std::thread::JoinHandle<bool>) {
+    fn enters(
+        gate: &Arc<Gate>,
+        epoch: u64,
+        n_bytes: usize,
+    ) -> (bool, std::thread::JoinHandle<bool>) {
         let behind = Arc::clone(gate);
         let entering = std::thread::spawn(move || behind.enter(epoch, n_bytes).is_ok());
         let until = std::time::Duration::from_millis(50);

@@ -250,7 +250,9 @@ mod tests {
         let mut written = Runs::default();
         for run in runs {
             written.start().unwrap();
-            run.iter().for_each(|(key, value)| written.push(key, value).unwrap());
+            for (key, value) in run {
+                written.push(key, value).unwrap();
+            }
         }
         let (mut merged, mut all) = (written.merge(max_bytes).unwrap(), Vec::new());
         while let Some((key, value)) = merged.next().unwrap() {

@@ -116,3 +116,6 @@ fn deliver(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

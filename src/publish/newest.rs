@@ -45,8 +45,7 @@ impl Newest {
         for (row, _) in rows.iter().filter(|row| row.1 < 0) {
             let is_same = |kept: &Vec<Value>| {
                 compare(&row.cell(self.by, names), &cell(kept, self.by)).is_eq()
-                    && (0..kept.len())
-                        .all(|c| compare(&row.cell(c, names), &cell(kept, c)).is_eq())
+                    && (0..kept.len()).all(|c| compare(&row.cell(c, names), &cell(kept, c)).is_eq())
             };
             if let Some(place) = self.rows.iter().position(is_same) {
                 self.rows.remove(place);

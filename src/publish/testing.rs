@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use types::changes::consolidate;
 use types::relations::RelationKind;
 use types::{Changes, Column, Epoch, Kind, Names, Row, Schema, Value, VenueTime};
 
@@ -75,7 +74,6 @@ impl Twin {
                     changed.push((new, 1));
                 }
             }
-            consolidate(&mut changed);
             changes.push(Arc::new(Changes::Rows(changed)));
         }
         let (epoch, watermark) = (Epoch(self.epoch), VenueTime::MIN);

@@ -12,8 +12,8 @@ use types::{Changes, Epoch, VenueTime};
 use super::feed::Feed;
 use super::frames::Object;
 use super::{MAX_SUBS, ServeOptions, Server};
-use crate::publish::testing::{Chance, Twin, row};
 use crate::publish::Hub;
+use crate::publish::testing::{Chance, Twin, row};
 use crate::runtime::EpochOutput;
 
 fn feed(hub: &Arc<Hub>, frame_bytes: usize) -> Feed {

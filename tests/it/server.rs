@@ -76,7 +76,7 @@ impl Rig {
                 self.rows.insert(key, text);
             }
         }
-        types::changes::consolidate(&mut changed);
+        types::changes::adjoin(&mut changed, &self.hub.views()[0].schema);
         let changes = [Changes::Rows(changed), Changes::empty(RelationKind::Rows)];
         self.hub.publish(&EpochOutput {
             epoch: Epoch(self.epoch),

@@ -177,9 +177,9 @@ pub(crate) fn in_parallel<T: Send, U: Send>(
         let odd = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (even, odd)
     });
-    let (mut even, mut odd) = (even?.into_iter(), odd?.into_iter());
+    let mut odd = odd?.into_iter();
     let mut results = Vec::new();
-    while let Some(result) = even.next() {
+    for result in even? {
         results.push(result);
         results.extend(odd.next());
     }

@@ -29,7 +29,7 @@ pub(crate) fn visit_changes(
     visitor: &mut impl Visit,
 ) -> Result<(), ConnectError> {
     types::with_changes!(changes, rows => {
-        let (rows, deleted): (Vec<_>, Vec<_>) = by_key(rows, schema).map(parts).unzip();
+        let (rows, deleted): (Vec<_>, Vec<_>) = by_key(rows, schema).map(Change::into_parts).unzip();
         for place in by_key_text(&rows, schema, names) {
             if let (Some(row), Some(is_deleted)) = (rows.get(place), deleted.get(place)) {
                 visitor.row(*row, *is_deleted, epoch)?;
@@ -39,17 +39,9 @@ pub(crate) fn visit_changes(
     Ok(())
 }
 
-/// The row of a change and whether its key is gone.
-const fn parts<R>(change: Change<'_, R>) -> (&R, bool) {
-    match change {
-        Change::Put(row) => (row, false),
-        Change::Del(row) => (row, true),
-    }
-}
-
 /// The last change of each key of one view.
 pub(crate) struct Rows<R> {
-    rows: Slab<R>,
+    slab: Slab<R>,
     /// When each key changed, and whether it is gone.
     marks: Vec<Mark>,
     /// For each key the low bits of its hash, and its place among the rows.
@@ -76,26 +68,26 @@ impl Mark {
 
 impl<R: Relation> Rows<R> {
     const fn new() -> Self {
-        Self { rows: Slab::new(), marks: Vec::new(), index: HashTable::new() }
+        Self { slab: Slab::new(), marks: Vec::new(), index: HashTable::new() }
     }
 
     fn take(&mut self, rows: &[(R, isize)], schema: &Schema, epoch: Epoch) {
         for change in by_key(rows, schema) {
-            let (row, is_deleted) = parts(change);
+            let (row, is_deleted) = change.into_parts();
             let mark = Mark::new(epoch, is_deleted);
             let low = low_bits(row.hash_key(schema));
             let entry = self.index.entry(
                 spread(low),
                 |(other, place)| {
                     let is_same = |held: &R| held.has_key_of(row, schema);
-                    *other == low && self.rows.get(*place).is_some_and(is_same)
+                    *other == low && self.slab.get(*place).is_some_and(is_same)
                 },
                 |(other, _)| spread(*other),
             );
             match entry {
                 Entry::Occupied(entry) => {
                     let place = entry.get().1;
-                    if let Some(held) = self.rows.get_mut(place) {
+                    if let Some(held) = self.slab.get_mut(place) {
                         held.clone_from(row);
                     }
                     if let Some(held) = self.marks.get_mut(index(place)) {
@@ -105,7 +97,7 @@ impl<R: Relation> Rows<R> {
                 Entry::Vacant(entry) => {
                     let place = u32::try_from(self.marks.len()).expect("rows are bounded by bytes");
                     entry.insert((low, place));
-                    self.rows.push(row.clone());
+                    self.slab.push(row.clone());
                     self.marks.push(mark);
                 }
             }
@@ -113,13 +105,13 @@ impl<R: Relation> Rows<R> {
     }
 
     fn clear(&mut self) {
-        self.rows.clear();
+        self.slab.clear();
         self.marks.clear();
         self.index.clear();
     }
 
     fn visit(&self, visitor: &mut impl Visit) -> Result<(), ConnectError> {
-        let mut rows = self.rows.iter().zip(&self.marks);
+        let mut rows = self.slab.iter().zip(&self.marks);
         rows.try_for_each(|(row, mark)| visitor.row(row, mark.is_deleted(), mark.epoch()))
     }
 
@@ -129,7 +121,7 @@ impl<R: Relation> Rows<R> {
         names: &Names,
         visitor: &mut impl Visit,
     ) -> Result<(), ConnectError> {
-        let rows: Vec<&R> = self.rows.iter().collect();
+        let rows: Vec<&R> = self.slab.iter().collect();
         for place in by_key_text(&rows, schema, names) {
             if let (Some(row), Some(mark)) = (rows.get(place), self.marks.get(place)) {
                 visitor.row(*row, mark.is_deleted(), mark.epoch())?;

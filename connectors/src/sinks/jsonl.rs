@@ -117,7 +117,7 @@ struct Lines<'a> {
     view: &'a SinkView,
     names: &'a Names,
     file: &'a mut Unfinished,
-    lines: Vec<u8>,
+    bytes: Vec<u8>,
     n_rows: u64,
     /// What stands before the value of each column behind the key.
     heads: Vec<Vec<u8>>,
@@ -132,18 +132,18 @@ impl<'a> Lines<'a> {
             head
         };
         let heads = view.schema.columns.iter().skip(view.schema.n_key).map(head).collect();
-        Self { view, names, file, lines: Vec::new(), n_rows: 0, heads }
+        Self { view, names, file, bytes: Vec::new(), n_rows: 0, heads }
     }
 
     fn end_row(&mut self) -> Result<(), ConnectError> {
-        self.lines.push(b'\n');
+        self.bytes.push(b'\n');
         self.n_rows += 1;
-        if self.lines.len() >= LINES_BYTES { self.hand_over() } else { Ok(()) }
+        if self.bytes.len() >= LINES_BYTES { self.hand_over() } else { Ok(()) }
     }
 
     fn hand_over(&mut self) -> Result<(), ConnectError> {
-        let written = self.file.write_all(&self.lines);
-        self.lines.clear();
+        let written = self.file.write_all(&self.bytes);
+        self.bytes.clear();
         written.map_err(|error| writing(self.file.path(), error))
     }
 }
@@ -155,20 +155,20 @@ impl Output for Lines<'_> {
     }
 
     fn row<R: Relation>(&mut self, row: &R) -> Result<(), ConnectError> {
-        json::write_row(&mut self.lines, row, &self.view.schema, self.names);
+        json::write_row(&mut self.bytes, row, &self.view.schema, self.names);
         self.end_row()
     }
 
     fn spooled(&mut self, key: &[u8], mut cells: &[u8]) -> Result<(), ConnectError> {
         let Some((end, start)) = key.split_last() else { return Ok(()) };
-        self.lines.extend_from_slice(start);
+        self.bytes.extend_from_slice(start);
         for head in &self.heads {
             let cell = cells::read(&mut cells);
             let cell = cell.map_err(|error| spool_error(&self.view.name, error))?;
-            self.lines.extend_from_slice(head);
-            cell.write_json(&mut self.lines);
+            self.bytes.extend_from_slice(head);
+            cell.write_json(&mut self.bytes);
         }
-        self.lines.push(*end);
+        self.bytes.push(*end);
         self.end_row()
     }
 }

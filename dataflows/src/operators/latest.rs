@@ -230,8 +230,8 @@ impl Last {
             for (key, old) in before {
                 let new = keys.get(&key).and_then(Ordered::last);
                 if old.as_ref() != new {
-                    out.extend(new.map(|row| (row.clone(), epoch, 1)));
                     out.extend(old.map(|row| (row, epoch, -1)));
+                    out.extend(new.map(|row| (row.clone(), epoch, 1)));
                 }
                 if keys.get(&key).is_some_and(Ordered::is_empty) {
                     keys.remove(&key);

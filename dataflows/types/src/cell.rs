@@ -79,8 +79,7 @@ impl Cell<'_> {
             Self::Number(number) => {
                 quoted(out, |out| spell::write_scaled(out, number.mantissa(), number.scale()));
             }
-            Self::Float(float) => serde_json::to_writer(out, &float.get())
-                .expect("finite floats are JSON, memory takes all"),
+            Self::Float(float) => spell::write_float(out, float.get()),
             Self::Time(time) => quoted(out, |out| out.extend_from_slice(&spell::time(*time))),
             Self::Text(text) => spell::write_text(out, text.as_str()),
             Self::Made(text) => spell::write_text(out, text.as_str()),

@@ -26,9 +26,8 @@ pub(super) fn column(out: &mut Vec<u8>, column: &Column, cell: &Cell<'_>) -> Res
 }
 
 fn not_null(out: &mut Vec<u8>, kind: Kind, cell: &Cell<'_>) -> Option<()> {
-    let at_most = |max: i128| {
-        cell.at_scale(SCALE).filter(|raw| raw.unsigned_abs() <= max.unsigned_abs())
-    };
+    let at_most =
+        |max: i128| cell.at_scale(SCALE).filter(|raw| raw.unsigned_abs() <= max.unsigned_abs());
     match (kind, cell) {
         (Kind::Bool, Cell::Bool(bool)) => out.push(u8::from(*bool)),
         (Kind::Count, _) => {

@@ -50,9 +50,9 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         let rows = match mode {
             Mode::Final => {
                 let names = Arc::clone(names);
-                Rows::Final(Fold::new::<Output>(view.clone(), names, HELD_BYTES))
+                Some(Fold::new::<Output>(view.clone(), names, HELD_BYTES))
             }
-            Mode::Changes => Rows::Changes,
+            Mode::Changes => None,
         };
         Ok((rows, Output::create(path, view, names, mode)?))
     };
@@ -62,15 +62,8 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
 
 struct ParquetSink {
     last: Option<Epoch>,
-    views: Vec<(Rows, Output)>,
-}
-
-/// Where a view's rows wait.
-enum Rows {
-    /// Until the end.
-    Final(Fold),
-    /// For nothing.
-    Changes,
+    /// Rows that wait until the end; changes wait for nothing.
+    views: Vec<(Option<Fold>, Output)>,
 }
 
 impl Sink for ParquetSink {
@@ -80,8 +73,8 @@ impl Sink for ParquetSink {
         }
         for ((rows, output), view) in self.views.iter_mut().zip(&changes.views) {
             match rows {
-                Rows::Final(fold) => fold.take(view, changes.epoch)?,
-                Rows::Changes => output.changes(changes.epoch, view)?,
+                Some(fold) => fold.take(view, changes.epoch)?,
+                None => output.changes(changes.epoch, view)?,
             }
         }
         self.last = Some(changes.epoch);
@@ -96,8 +89,8 @@ impl Sink for ParquetSink {
     fn finish(&mut self) -> Result<SinkReport, ConnectError> {
         let written = in_parallel(std::mem::take(&mut self.views), |(rows, mut output)| {
             let what = match rows {
-                Rows::Changes => "changes",
-                Rows::Final(fold) => {
+                None => "changes",
+                Some(fold) => {
                     fold.finish(&mut output)?;
                     "rows"
                 }

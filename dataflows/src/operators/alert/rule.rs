@@ -1,6 +1,6 @@
 //! One rule over the rows of its entities.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use differential_dataflow::AsCollection;
@@ -97,14 +97,13 @@ impl Rule {
             for (name, first) in touched {
                 let Some(entity) = entities.get_mut(&name) else { continue };
                 let (old, new) = entity.refold(&self, first);
-                for (place, firing) in &old {
-                    if new.get(place) != Some(firing) {
-                        out.push((self.alert(&name, place, firing), epoch, -1));
-                    }
-                }
-                for (place, firing) in &new {
-                    if old.get(place) != Some(firing) {
-                        out.push((self.alert(&name, place, firing), epoch, 1));
+                let places: BTreeSet<&FiringKey> = old.keys().chain(new.keys()).collect();
+                for place in places {
+                    let (old, new) = (old.get(place), new.get(place));
+                    if old != new {
+                        let alert = |firing| self.alert(&name, place, firing);
+                        out.extend(old.map(|firing| (alert(firing), epoch, -1)));
+                        out.extend(new.map(|firing| (alert(firing), epoch, 1)));
                     }
                 }
                 if entity.rows.is_empty() {

@@ -13,6 +13,8 @@ pub(super) struct Bar {
     pub(super) start: VenueTime,
     /// Index of its series.
     pub(super) series: u32,
+    /// A hint where it stands there.
+    pub(super) hint: u32,
     /// The newest tick, where this is the bar of a cell.
     pub(super) newest: TickRef,
     pub(super) n_trades: u64,
@@ -81,6 +83,7 @@ impl Bar {
         Self {
             start,
             series,
+            hint: 0,
             newest: TickRef::NONE,
             n_trades: 0,
             first: none,

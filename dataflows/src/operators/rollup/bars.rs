@@ -1,8 +1,8 @@
 //! The bars of a worker's assets at all levels, and the ticks that they are made of.
 //!
 //! A tick goes into the bar of each level directly: those at hand are in cache. A bar of the
-//! smallest level that is final and at rest is put away, and rebuilt from its ticks when a late one
-//! or a removal touches it.
+//! smallest level that is final and holds few ticks is put away, and rebuilt from them when a late
+//! one or a removal touches it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(super) struct Bars {
     /// By asset: its index among this worker's, or [`NO_PLACE`]. Asset numbers have no gaps.
     places: Vec<u32>,
     pub(super) assets: Vec<AssetId>,
-    /// By index of the asset, then level: the bucket that took the last tick.
+    /// By index of the asset, then level: the last bucket.
     current: Vec<Current>,
     /// As `current`.
     pub(super) series: Vec<Series>,
@@ -45,7 +45,11 @@ pub(super) struct Bars {
 
 const NO_PLACE: u32 = u32::MAX;
 
-/// The bucket of a series that took the last tick.
+/// The most ticks of a cell whose bar is put away: rebuilding it must stay cheap, and what the bar
+/// of a larger one takes is little beside its ticks.
+const MOST_AT_REST: u64 = if cfg!(test) { 4 } else { 64 };
+
+/// The last bucket that a series ever had, and its slot if its bar is in memory.
 #[derive(Clone, Copy)]
 struct Current {
     start: VenueTime,
@@ -194,11 +198,12 @@ impl Bars {
 
     fn find(&mut self, series: usize, level: usize, time: VenueTime) -> Slot {
         let start = time.bucket(self.levels[level].span);
-        let slot = self.held(series, start).unwrap_or_else(|| self.open(series, level, start));
-        let current = &mut self.current[series];
-        // A late tick doesn't displace the bucket that the next one will go to.
-        if current.slot == NO_SLOT || current.start < start {
-            *current = Current { start, slot };
+        let newest = self.current[series].start;
+        // Most ticks that leave the newest bucket start the next one.
+        let held = if start > newest { None } else { self.held(series, start) };
+        let slot = held.unwrap_or_else(|| self.open(series, level, start));
+        if start >= newest {
+            self.current[series] = Current { start, slot };
         }
         slot
     }
@@ -221,7 +226,8 @@ impl Bars {
     /// Starts a bar.
     fn open(&mut self, series: usize, level: usize, start: VenueTime) -> Slot {
         let slot = self.take_slot(series, start);
-        self.series[series].insert(Entry { start, slot, newest: TickRef::NONE });
+        let entry = Entry { start, slot, newest: TickRef::NONE };
+        self.bars[index(slot)].hint = self.series[series].insert(entry);
         self.await_end(slot, level, start);
         slot
     }
@@ -321,15 +327,18 @@ impl Bars {
         index(self.bars[index(slot)].series) % self.levels.len()
     }
 
-    /// Lets go of an emptied bucket, and of the bar of a cell that is final.
+    /// Lets go of an emptied bucket, and of the bar of a cell that is final and soon rebuilt.
     fn rest(&mut self, slot: Slot, level: usize) {
         let bar = &mut self.bars[index(slot)];
         bar.is_touched = false;
-        let (start, newest, series) = (bar.start, bar.newest, index(bar.series));
+        let (start, newest, series, hint) = (bar.start, bar.newest, index(bar.series), bar.hint);
         if bar.n_trades == 0 {
             self.series[series].remove(start);
-        } else if level == 0 && self.levels[0].end(start) <= self.watermark {
-            if let Some(entry) = self.series[series].get_mut(start) {
+        } else if level == 0
+            && bar.n_trades <= MOST_AT_REST
+            && self.levels[0].end(start) <= self.watermark
+        {
+            if let Some(entry) = self.series[series].hinted(hint, start) {
                 (entry.slot, entry.newest) = (NO_SLOT, newest);
             }
         } else {

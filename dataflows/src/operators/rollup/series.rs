@@ -30,8 +30,8 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// Adds a bucket that isn't there.
-    pub(super) fn insert(&mut self, entry: Entry) {
+    /// Adds a bucket that isn't there; gives a hint where it stands.
+    pub(super) fn insert(&mut self, entry: Entry) -> u32 {
         if self.ascending.last().is_none_or(|last| last.start < entry.start) {
             if self.ascending.capacity() == 0 {
                 self.ascending.reserve_exact(1);
@@ -40,21 +40,22 @@ impl Series {
         } else {
             self.others.get_or_insert_default().insert(entry.start, entry);
         }
+        u32::try_from(self.ascending.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// A bucket, given a hint where it stood.
+    pub(super) fn hinted(&mut self, hint: u32, start: VenueTime) -> Option<&mut Entry> {
+        let hint = usize::try_from(hint).unwrap_or(usize::MAX);
+        match self.ascending.get(hint) {
+            Some(entry) if entry.start == start => self.ascending.get_mut(hint),
+            _ => self.get_mut(start),
+        }
     }
 
     pub(super) fn get_mut(&mut self, start: VenueTime) -> Option<&mut Entry> {
-        // What is sought is nearly always among the last.
-        let n = self.ascending.len();
-        let near = n.saturating_sub(4);
-        let index = match self.ascending.get(near) {
-            Some(entry) if entry.start <= start => {
-                near + self.ascending[near..].partition_point(|entry| entry.start < start)
-            }
-            _ => self.ascending[..near].partition_point(|entry| entry.start < start),
-        };
-        match self.ascending.get(index) {
-            Some(entry) if entry.start == start => self.ascending.get_mut(index),
-            _ => self.others.as_mut()?.get_mut(&start),
+        match self.ascending.binary_search_by_key(&start, |entry| entry.start) {
+            Ok(index) => self.ascending.get_mut(index),
+            Err(_) => self.others.as_mut()?.get_mut(&start),
         }
     }
 

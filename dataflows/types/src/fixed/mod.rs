@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::spell::nano_of_atto;
 use crate::number::{
     Decimal, NumberError, Rounding, div_half_even, mul_div_half_even, parse_scaled, write_scaled,
 };
+use crate::spell::nano_of_atto;
 
 /// Decimals of prices and sizes, and of money on its way out.
 pub const SCALE: u8 = 9;

@@ -57,7 +57,10 @@ fn check<R: Relation>(row: &R, schema: &Schema, names: &Names) {
     let (mut line, mut key) = (Vec::new(), Vec::new());
     write_row(&mut line, row, schema, names);
     write_key(&mut key, row, schema, names);
-    assert_eq!(String::from_utf8_lossy(&line), slow_columns(row, schema, schema.columns.len(), names));
+    assert_eq!(
+        String::from_utf8_lossy(&line),
+        slow_columns(row, schema, schema.columns.len(), names)
+    );
     assert_eq!(String::from_utf8_lossy(&key), slow_columns(row, schema, schema.n_key, names));
     assert!(line.starts_with(&key[..key.len() - 1]), "the key's text starts the row's");
     for index in 0..=schema.columns.len() {
@@ -89,7 +92,13 @@ fn parts() -> impl Strategy<Value = Parts> {
         prop::collection::vec("[a-c0\"\\\\\n\u{e9} ]{0,12}", 5),
         prop::collection::vec(any::<bool>(), 6),
     )
-        .prop_map(|(raws, times, counts, texts, picks)| Parts { raws, times, counts, texts, picks })
+        .prop_map(|(raws, times, counts, texts, picks)| Parts {
+            raws,
+            times,
+            counts,
+            texts,
+            picks,
+        })
 }
 
 impl Parts {
@@ -204,6 +213,11 @@ impl Parts {
             revision,
         };
         check(&trade, &Trade::schema(), names);
+    }
+
+    fn check_others(&self, (wallet, asset): (Sym, AssetId), names: &Names) {
+        let (seq, revision) = (self.counts[0], self.counts[1]);
+        let (event_time, market) = (self.time(0), self.maybe(0, wallet));
         let quote = Quote {
             asset,
             market,
@@ -254,5 +268,6 @@ proptest! {
         let id = interner.event_id(&parts.texts[4]);
         parts.check_ledger((wallet, asset, id), interner.names());
         parts.check_market((wallet, asset, id), interner.names());
+        parts.check_others((wallet, asset), interner.names());
     }
 }

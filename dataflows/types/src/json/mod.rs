@@ -23,6 +23,5 @@ pub fn write_key<R: Relation>(out: &mut Vec<u8>, row: &R, schema: &Schema, names
     row.write_json(out, schema.n_key, schema, names);
 }
 
-
 #[cfg(test)]
 mod tests;

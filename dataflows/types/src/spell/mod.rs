@@ -170,18 +170,17 @@ fn scaled(raw: i128, scale: u8) -> Digits {
 /// 32 bits, each of which leaves a rest below 2^30.
 pub(crate) fn nano_of_atto(raw: i128) -> i128 {
     let size = raw.unsigned_abs();
-    let (quotient, rest) = match u64::try_from(size) {
-        Ok(size) => (u128::from(size / NANO), size % NANO),
-        Err(_) => {
-            let (mut quotient, mut rest) = (0, 0);
-            for shift in [96, 64, 32, 0] {
-                let limb = u64::try_from((size >> shift) & 0xffff_ffff).unwrap_or(0);
-                let part = (rest << 32) | limb;
-                quotient = (quotient << 32) | u128::from(part / NANO);
-                rest = part % NANO;
-            }
-            (quotient, rest)
+    let (quotient, rest) = if let Ok(size) = u64::try_from(size) {
+        (u128::from(size / NANO), size % NANO)
+    } else {
+        let (mut quotient, mut rest) = (0, 0);
+        for shift in [96, 64, 32, 0] {
+            let limb = u64::try_from((size >> shift) & 0xffff_ffff).unwrap_or(0);
+            let part = (rest << 32) | limb;
+            quotient = (quotient << 32) | u128::from(part / NANO);
+            rest = part % NANO;
         }
+        (quotient, rest)
     };
     let is_up = rest * 2 > NANO || (rest * 2 == NANO && quotient % 2 == 1);
     let nano = quotient + u128::from(is_up);
@@ -245,8 +244,17 @@ pub fn write_text(out: &mut Vec<u8>, text: &str) {
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
     } else {
-        serde_json::to_writer(out, text).expect("a text is JSON, memory takes all");
+        by_serde(out, text);
     }
+}
+
+/// Writes a finite float as JSON: its shortest digits that read back the same.
+pub(crate) fn write_float(out: &mut Vec<u8>, float: f64) {
+    by_serde(out, &float);
+}
+
+fn by_serde<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value).expect("texts and finite floats are JSON, memory takes all");
 }
 
 /// Whether a byte stands in JSON as it is.

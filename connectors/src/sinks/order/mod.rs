@@ -6,11 +6,7 @@ use types::relations::Relation;
 use types::{Cell, Names, Schema, VenueTime, json};
 
 /// The places of the rows in the order of their keys' texts. No two rows have one key.
-pub(crate) fn by_key_text<R: Relation>(
-    rows: &[&R],
-    schema: &Schema,
-    names: &Names,
-) -> Vec<usize> {
+pub(crate) fn by_key_text<R: Relation>(rows: &[&R], schema: &Schema, names: &Names) -> Vec<usize> {
     match rows {
         [] => Vec::new(),
         [_] => vec![0],
@@ -78,7 +74,7 @@ struct Ranks {
     /// For each row the number of what it holds.
     numbers: Vec<u32>,
     /// For each number its rank.
-    ranks: Vec<u32>,
+    by_number: Vec<u32>,
     n_bits: u32,
 }
 
@@ -93,7 +89,7 @@ impl Ranks {
 
     fn rank(&self, place: usize) -> u32 {
         let number = self.numbers.get(place).and_then(|number| usize::try_from(*number).ok());
-        number.and_then(|number| self.ranks.get(number)).copied().unwrap_or(0)
+        number.and_then(|number| self.by_number.get(number)).copied().unwrap_or(0)
     }
 
     /// Of texts that stand in memory once: interned, or shared by rows. Their address tells them
@@ -159,7 +155,7 @@ impl Ranks {
             }
         }
         let n_bits = u32::BITS - rank.leading_zeros();
-        Self { numbers, ranks, n_bits }
+        Self { numbers, by_number: ranks, n_bits }
     }
 }
 

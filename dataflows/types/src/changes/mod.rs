@@ -146,40 +146,71 @@ pub fn consolidate<R: Ord>(rows: &mut Vec<(R, isize)>) {
 }
 
 /// Makes the changes of each key neighbours, the removed row first, and drops pairs that change
-/// nothing. Operators give them so already; then this costs a look at each key. Else it sorts.
+/// nothing. Operators keep a key's changes together already; then this costs a look at each key.
+/// Else it sorts.
 pub fn adjoin<R: Relation>(rows: &mut Vec<(R, isize)>, schema: &Schema) {
-    if !is_adjoined(rows, schema) {
-        consolidate(rows);
-        // Rows start with their key, so that its changes are neighbours now.
-        for group in rows.chunk_by_mut(|a, b| a.0.has_key_of(&b.0, schema)) {
-            group.sort_by_key(|row| row.1);
+    match found(rows, schema) {
+        Found::Adjoined => {}
+        Found::Pairs => put_pairs_right(rows, schema),
+        Found::Apart => {
+            consolidate(rows);
+            // Rows start with their key, so that its changes are neighbours now.
+            for group in rows.chunk_by_mut(|a, b| a.0.has_key_of(&b.0, schema)) {
+                group.sort_by_key(|row| row.1);
+            }
         }
     }
 }
 
-/// Whether [`adjoin`] would change nothing. Keys are told apart by a hash of 64 bits: two that
-/// collide only make it say no.
-fn is_adjoined<R: Relation>(rows: &[(R, isize)], schema: &Schema) -> bool {
+/// How changes stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// As they should.
+    Adjoined,
+    /// Each key's are neighbours, but some pairs change nothing or have the new row first.
+    Pairs,
+    /// Some key's aren't neighbours.
+    Apart,
+}
+
+/// Looks how changes stand. Keys are told apart by a hash of 64 bits: two that collide only make it
+/// say that some stand apart.
+fn found<R: Relation>(rows: &[(R, isize)], schema: &Schema) -> Found {
     let mut seen = FxHashSet::with_capacity_and_hasher(rows.len() / 2 + 1, FxBuildHasher);
+    let mut found = Found::Adjoined;
     let mut rest = rows;
     while let [(row, diff), tail @ ..] = rest {
         rest = tail;
-        match (diff, tail) {
-            (-1, [(new, 1), tail @ ..]) if row.has_key_of(new, schema) => {
-                if row == new {
-                    return false;
-                }
-                rest = tail;
-            }
-            (1 | -1, _) => {}
-            _ => return false,
+        if !matches!(diff, 1 | -1) || !seen.insert(row.hash_key(schema)) {
+            return Found::Apart;
         }
-        let is_new = seen.insert(row.hash_key(schema));
-        if !is_new {
-            return false;
+        if let [(next, next_diff), tail @ ..] = tail
+            && diff + next_diff == 0
+            && row.has_key_of(next, schema)
+        {
+            if *diff > 0 || row == next {
+                found = Found::Pairs;
+            }
+            rest = tail;
         }
     }
-    true
+    found
+}
+
+/// Puts the removed row of each pair first, and drops pairs that change nothing.
+fn put_pairs_right<R: Relation>(rows: &mut Vec<(R, isize)>, schema: &Schema) {
+    let mut old = std::mem::take(rows).into_iter().peekable();
+    while let Some((row, diff)) = old.next() {
+        let is_other = |next: &(R, isize)| diff + next.1 == 0 && row.has_key_of(&next.0, schema);
+        match old.next_if(is_other) {
+            None => rows.push((row, diff)),
+            Some((other, _)) if other == row => {}
+            Some((other, other_diff)) if diff > 0 => {
+                rows.extend([(other, other_diff), (row, diff)]);
+            }
+            Some(other) => rows.extend([(row, diff), other]),
+        }
+    }
 }
 
 /// What became of a key in an epoch.
@@ -189,6 +220,16 @@ pub enum Change<'a, R> {
     Put(&'a R),
     /// The key, of this row, holds nothing any more.
     Del(&'a R),
+}
+
+impl<'a, R> Change<'a, R> {
+    /// The row, and whether its key holds nothing any more.
+    pub const fn into_parts(self) -> (&'a R, bool) {
+        match self {
+            Self::Put(row) => (row, false),
+            Self::Del(row) => (row, true),
+        }
+    }
 }
 
 /// Reads adjoined changes as one put or del a key, in the order in which they stand.
