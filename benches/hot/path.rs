@@ -6,14 +6,14 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use connectors::source::{self, Record};
+use connectors::source::{self, RowRef, Rows};
 use crossbeam_channel::bounded;
 use hashbrown::HashMap;
 use tapeline::config::{self, EnginePlan};
 use tapeline::engine::{self, RunOptions};
 use tapeline::env::Stopwatch;
 use tapeline::ingest::{Sequencer, SequencerOptions};
-use tapeline::publish::{self, Hub, ViewSpec};
+use tapeline::publish::{Hub, ViewSpec};
 use tapeline::runtime;
 use types::VenueTime;
 
@@ -171,13 +171,13 @@ fn nano(text: &[u8]) -> i64 {
 }
 
 /// Reads the file; gives how many rows there were.
-fn decode(config: &EnginePlan, mut take: impl FnMut(&Record)) -> usize {
-    let (mut record, mut n_rows) = (Record::default(), 0);
+fn decode(config: &EnginePlan, mut take: impl FnMut(&RowRef<'_>)) -> usize {
+    let (mut rows, mut n_rows) = (Rows::default(), 0);
     for source in &config.sources {
-        for mut rows in source::open(&source.file).expect("the file is there") {
-            while rows.next(&mut record).expect("the file is whole") {
-                take(black_box(&record));
-                n_rows += 1;
+        for mut stream in source::open(&source.file).expect("the file is there") {
+            while stream.read(&mut rows).expect("the file is whole") {
+                (0..rows.len()).filter_map(|row| rows.get(row)).for_each(|row| take(&row));
+                n_rows += rows.len();
             }
         }
     }
@@ -192,8 +192,8 @@ fn sequencer(config: &EnginePlan, max_events: usize) -> Sequencer {
 /// Reads the file and cuts it into epochs; gives how many events there were.
 fn sequence(config: &EnginePlan) -> usize {
     let mut sequencer = sequencer(config, config.pipeline.max_events);
-    decode(config, |record| {
-        sequencer.admit(0, record);
+    decode(config, |row| {
+        sequencer.admit(0, row);
         black_box(sequencer.cut());
     });
     black_box(sequencer.finish());
@@ -230,20 +230,23 @@ fn single(config: EnginePlan, n_events: usize) {
     let (tell, told) = bounded::<VenueTime>(1);
     let publisher = std::thread::spawn(move || {
         while let Some(epoch) = output.next() {
-            let (epoch, watermark, changes) = (epoch.epoch, epoch.watermark, epoch.changes);
-            hub.publish(&publish::EpochOutput { epoch, watermark, changes });
-            output.release();
+            hub.publish(&epoch);
+            output.release(epoch.epoch);
             // The reader leaves before the last epoch.
-            tell.send(watermark).unwrap_or_default();
+            tell.send(epoch.watermark).unwrap_or_default();
         }
     });
-    let mut rows = source::open(&config.sources[0].file).expect("the file is there");
-    let (mut record, mut epochs) = (Record::default(), times());
+    let mut streams = source::open(&config.sources[0].file).expect("the file is there");
+    let (mut rows, mut next, mut epochs) = (Rows::default(), 0, times());
     let clocks = Clocks::process();
     for _ in 0..n_events {
         let watch = Stopwatch::start();
-        assert!(rows[0].next(&mut record).expect("the file is whole"), "there are more rows");
-        sequencer.admit(0, &record);
+        if next == rows.len() {
+            assert!(streams[0].read(&mut rows).expect("the file is whole"), "there are more rows");
+            next = 0;
+        }
+        sequencer.admit(0, &rows.get(next).expect("the batch has more rows"));
+        next += 1;
         let batch = sequencer.cut().expect("one event fills an epoch");
         runtime.feed(batch).expect("the worker works");
         told.recv().expect("the epoch is published");

@@ -216,7 +216,7 @@ impl Bars {
         Row(Arc::from([
             Value::from(names.text(names.venue(place.asset))),
             Value::from(names.text(names.asset(place.asset))),
-            Value::from(size),
+            Value::from(&size),
             Value::from(place.start),
             Value::word(reason),
         ]))
