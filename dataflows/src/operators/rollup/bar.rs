@@ -18,10 +18,7 @@ pub(super) struct Bar {
     /// The newest tick, where this is the bar of a cell.
     pub(super) newest: TickRef,
     pub(super) n_trades: u64,
-    pub(super) first: End,
-    pub(super) last: End,
-    pub(super) high: i64,
-    pub(super) low: i64,
+    pub(super) prices: Prices,
     volume: i128,
     notional: i128,
     /// Whether the sums are kept elsewhere, because they don't fit.
@@ -86,10 +83,7 @@ impl Bar {
             hint: 0,
             newest: TickRef::NONE,
             n_trades: 0,
-            first: none,
-            last: none,
-            high: 0,
-            low: 0,
+            prices: Prices { first: none, last: none, high: 0, low: 0 },
             volume: 0,
             notional: 0,
             is_wide: false,
@@ -105,28 +99,6 @@ impl Bar {
     pub(super) fn count(&mut self, times: i64) {
         let n = self.n_trades.checked_add_signed(times);
         self.n_trades = n.expect("removals are of rows that are held");
-    }
-
-    /// Takes in the prices of a tick or of a part of this bar.
-    #[inline]
-    pub(super) fn widen(&mut self, other: &Prices, ties: Ties<'_>) {
-        self.high = self.high.max(other.high);
-        self.low = self.low.min(other.low);
-        if ties.order(other.first, self.first).is_lt() {
-            self.first = other.first;
-        }
-        if ties.order(other.last, self.last).is_gt() {
-            self.last = other.last;
-        }
-    }
-
-    pub(super) const fn prices(&self) -> Prices {
-        Prices { first: self.first, last: self.last, high: self.high, low: self.low }
-    }
-
-    pub(super) const fn set_prices(&mut self, prices: &Prices) {
-        (self.first, self.last) = (prices.first, prices.last);
-        (self.high, self.low) = (prices.high, prices.low);
     }
 
     /// Adds to the sums; `None` where they, or the tick's value, don't fit.
@@ -170,6 +142,19 @@ impl Prices {
     pub(super) const fn of_tick(tick: &Tick, place: TickRef) -> Self {
         let end = End { time: tick.time, price: tick.price, tick: place };
         Self { first: end, last: end, high: tick.price, low: tick.price }
+    }
+
+    /// Takes in the prices of another tick, or of another part of a bar.
+    #[inline]
+    pub(super) fn widen(&mut self, other: &Self, ties: Ties<'_>) {
+        self.high = self.high.max(other.high);
+        self.low = self.low.min(other.low);
+        if ties.order(other.first, self.first).is_lt() {
+            self.first = other.first;
+        }
+        if ties.order(other.last, self.last).is_gt() {
+            self.last = other.last;
+        }
     }
 }
 

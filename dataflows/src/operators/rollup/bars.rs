@@ -31,7 +31,7 @@ pub(super) struct Bars {
     current: Vec<Current>,
     /// As `current`.
     pub(super) series: Vec<Series>,
-    pub(super) bars: Vec<Bar>,
+    pub(super) slots: Vec<Bar>,
     /// Slots without a bar.
     free: Vec<Slot>,
     pub(super) wide: FxHashMap<Slot, WideSums>,
@@ -86,7 +86,7 @@ impl Bars {
             assets: Vec::new(),
             current: Vec::new(),
             series: Vec::new(),
-            bars: Vec::new(),
+            slots: Vec::new(),
             free: Vec::new(),
             wide: FxHashMap::default(),
             log: TickLog::new(),
@@ -148,7 +148,7 @@ impl Bars {
         let first = self.series_of(place, 0);
         let slot = self.slot(first, 0, tick.time);
         self.touch(slot, 0);
-        let bar = &mut self.bars[index(slot)];
+        let bar = &mut self.slots[index(slot)];
         bar.newest = self.log.push(tick, bar.start, bar.newest);
         let prices = Prices::of_tick(tick, bar.newest);
         self.add(slot, tick, &prices);
@@ -161,12 +161,12 @@ impl Bars {
 
     /// Adds a tick to a bar.
     pub(super) fn add(&mut self, slot: Slot, tick: &Tick, prices: &Prices) {
-        let bar = &mut self.bars[index(slot)];
+        let bar = &mut self.slots[index(slot)];
         if bar.n_trades == 0 {
-            bar.set_prices(prices);
+            bar.prices = *prices;
         } else {
             let ties = Ties { log: &self.log, names: &self.names, cell: self.levels[0].span };
-            bar.widen(prices, ties);
+            bar.prices.widen(prices, ties);
         }
         bar.count(1);
         if bar.add(tick, 1).is_none() {
@@ -177,7 +177,7 @@ impl Bars {
     /// Adds to the sums of a bar where they, or the tick's value, don't fit.
     #[cold]
     pub(super) fn add_wide(&mut self, slot: Slot, tick: &Tick, times: i64) {
-        let bar = &mut self.bars[index(slot)];
+        let bar = &mut self.slots[index(slot)];
         let (volume, notional) = bar.sums();
         if !bar.is_wide {
             bar.is_wide = true;
@@ -215,7 +215,7 @@ impl Bars {
             return Some(entry.slot);
         }
         let slot = self.take_slot(series, start);
-        self.bars[index(slot)].newest = entry.newest;
+        self.slots[index(slot)].newest = entry.newest;
         self.rebuild(slot);
         if let Some(entry) = self.series[series].get_mut(start) {
             entry.slot = slot;
@@ -227,7 +227,7 @@ impl Bars {
     fn open(&mut self, series: usize, level: usize, start: VenueTime) -> Slot {
         let slot = self.take_slot(series, start);
         let entry = Entry { start, slot, newest: TickRef::NONE };
-        self.bars[index(slot)].hint = self.series[series].insert(entry);
+        self.slots[index(slot)].hint = self.series[series].insert(entry);
         self.await_end(slot, level, start);
         slot
     }
@@ -236,11 +236,11 @@ impl Bars {
         let series = u32::try_from(series).expect("fewer than 2^32 series");
         let bar = Bar::new(start, series);
         if let Some(slot) = self.free.pop() {
-            self.bars[index(slot)] = bar;
+            self.slots[index(slot)] = bar;
             return slot;
         }
-        self.bars.push(bar);
-        u32::try_from(self.bars.len() - 1).expect("fewer than 2^32 bars")
+        self.slots.push(bar);
+        u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 bars")
     }
 
     /// Remembers to tell when a bar is final.
@@ -253,7 +253,7 @@ impl Bars {
 
     /// Finds the bar of a cell anew from its ticks.
     pub(super) fn rebuild(&mut self, slot: Slot) {
-        let bar = &mut self.bars[index(slot)];
+        let bar = &mut self.slots[index(slot)];
         bar.n_trades = 0;
         bar.clear_sums();
         self.wide.remove(&slot);
@@ -268,10 +268,10 @@ impl Bars {
     /// Remembers what a bar showed before this epoch.
     #[inline]
     pub(super) fn touch(&mut self, slot: Slot, level: usize) {
-        if !self.bars[index(slot)].is_touched {
+        if !self.slots[index(slot)].is_touched {
             let old = self.shown(slot, level, self.watermark);
             self.touched.push(Touched { slot, old });
-            self.bars[index(slot)].is_touched = true;
+            self.slots[index(slot)].is_touched = true;
         }
     }
 
@@ -312,7 +312,7 @@ impl Bars {
                     break;
                 }
                 for slot in entry.remove() {
-                    let bar = &self.bars[index(slot)];
+                    let bar = &self.slots[index(slot)];
                     // The bar that was meant may be gone, and another one in its place.
                     let is_meant = bar.n_trades > 0 && self.levels[level].end(bar.start) == end;
                     if is_meant && self.level_of(slot) == level {
@@ -324,12 +324,12 @@ impl Bars {
     }
 
     pub(super) fn level_of(&self, slot: Slot) -> usize {
-        index(self.bars[index(slot)].series) % self.levels.len()
+        index(self.slots[index(slot)].series) % self.levels.len()
     }
 
     /// Lets go of an emptied bucket, and of the bar of a cell that is final and soon rebuilt.
     fn rest(&mut self, slot: Slot, level: usize) {
-        let bar = &mut self.bars[index(slot)];
+        let bar = &mut self.slots[index(slot)];
         bar.is_touched = false;
         let (start, newest, series, hint) = (bar.start, bar.newest, index(bar.series), bar.hint);
         if bar.n_trades == 0 {
@@ -345,7 +345,7 @@ impl Bars {
             return;
         }
         // So that nothing takes the slot for a bar.
-        self.bars[index(slot)].n_trades = 0;
+        self.slots[index(slot)].n_trades = 0;
         self.wide.remove(&slot);
         if self.current[series].slot == slot {
             self.current[series].slot = NO_SLOT;

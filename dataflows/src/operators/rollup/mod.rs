@@ -113,14 +113,15 @@ fn sizes(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, ShortTe
                 let message = format!("bars of `{text}` are listed twice");
                 problems.push(Problem::new(place.clone(), "repeated_size", message));
             }
-            Some(span) => match ShortText::new(text) {
-                Some(text) => sizes.push((span, text)),
-                None => {
+            Some(span) => {
+                let Some(text) = ShortText::new(text) else {
                     let message = format!("`{text}` is longer than 11 characters");
                     let problem = Problem::new(place.clone(), "long_size", message);
                     problems.push(problem.hint("write it in one unit, like \"90s\""));
-                }
-            },
+                    continue;
+                };
+                sizes.push((span, text));
+            }
         }
     }
     if sizes.is_empty() && problems.is_empty() {

@@ -1,7 +1,7 @@
 //! Removals: a tick is sought among those of its cell, whose bar is found anew; longer bars subtract
 //! it, and where it was first, last, highest or lowest are rebuilt from shorter ones.
 
-use super::bar::{Bar, Prices, Ties};
+use super::bar::{Prices, Ties};
 use super::bars::{Bars, Removal, index};
 use super::log::TickRef;
 use super::series::{NO_SLOT, Slot};
@@ -40,12 +40,12 @@ impl Bars {
         let slot = self.held(first, cell).expect("removals are of rows that are held");
         self.touch(slot, 0);
         let mut later = TickRef::NONE;
-        let mut next = self.bars[index(slot)].newest;
+        let mut next = self.slots[index(slot)].newest;
         while next != TickRef::NONE {
             let (tick, previous) = self.log.get(next, cell);
             if take_one(removals, &tick) {
                 if later == TickRef::NONE {
-                    self.bars[index(slot)].newest = previous;
+                    self.slots[index(slot)].newest = previous;
                 } else {
                     self.log.relink(later, previous);
                 }
@@ -72,10 +72,11 @@ impl Bars {
         let start = tick.time.bucket(self.levels[level].span);
         let slot = self.held(series, start).expect("a tick is in a bar of each length");
         self.touch(slot, level);
-        let bar = &mut self.bars[index(slot)];
+        let bar = &mut self.slots[index(slot)];
         bar.count(-1);
-        let is_extreme = [bar.high, bar.low].contains(&tick.price)
-            || [bar.first.tick, bar.last.tick].contains(&place);
+        let Prices { first, last, high, low } = bar.prices;
+        let is_extreme =
+            [high, low].contains(&tick.price) || [first.tick, last.tick].contains(&place);
         if is_extreme && !bar.is_stale {
             bar.is_stale = true;
             stale.push((level, slot));
@@ -87,7 +88,7 @@ impl Bars {
 
     /// Finds the prices of a longer bar anew.
     fn refresh(&mut self, slot: Slot, level: usize) {
-        let bar = &mut self.bars[index(slot)];
+        let bar = &mut self.slots[index(slot)];
         bar.is_stale = false;
         if bar.n_trades == 0 {
             return;
@@ -96,38 +97,31 @@ impl Bars {
         let end = self.levels[level].end(start);
         let part = self.levels[level].child.unwrap_or(0);
         let parts = &self.series[series - level + part];
-        let mut found: Option<Bar> = None;
+        let mut found: Option<Prices> = None;
         let ties = Ties { log: &self.log, names: &self.names, cell: self.levels[0].span };
-        let mut widen = |prices: &Prices| match &mut found {
-            Some(bar) => bar.widen(prices, ties),
-            None => {
-                let mut bar = Bar::new(start, 0);
-                bar.set_prices(prices);
-                found = Some(bar);
-            }
-        };
+        let mut widen = |prices: Prices| found.get_or_insert(prices).widen(&prices, ties);
         // Where nothing shorter nests, the first and the last cell reach beyond the bar.
         let from = start.bucket(self.levels[part].span);
         for entry in parts.range(from, end) {
             if entry.slot != NO_SLOT && self.levels[level].child.is_some() {
-                let part = &self.bars[index(entry.slot)];
+                let part = &self.slots[index(entry.slot)];
                 if part.n_trades > 0 {
-                    widen(&part.prices());
+                    widen(part.prices);
                 }
                 continue;
             }
             let newest = match entry.slot {
                 NO_SLOT => entry.newest,
-                slot => self.bars[index(slot)].newest,
+                slot => self.slots[index(slot)].newest,
             };
             for (place, tick) in self.log.chain(newest, entry.start) {
                 if start <= tick.time && tick.time < end {
-                    widen(&Prices::of_tick(&tick, place));
+                    widen(Prices::of_tick(&tick, place));
                 }
             }
         }
-        let found = found.expect("a bar that holds ticks has parts that do").prices();
-        self.bars[index(slot)].set_prices(&found);
+        let found = found.expect("a bar that holds ticks has parts that do");
+        self.slots[index(slot)].prices = found;
     }
 }
 

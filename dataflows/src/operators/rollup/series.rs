@@ -26,7 +26,7 @@ pub(super) struct Entry {
 #[derive(Default)]
 pub(super) struct Series {
     ascending: Vec<Entry>,
-    others: Option<Box<BTreeMap<VenueTime, Entry>>>,
+    others: BTreeMap<VenueTime, Entry>,
 }
 
 impl Series {
@@ -38,7 +38,7 @@ impl Series {
             }
             self.ascending.push(entry);
         } else {
-            self.others.get_or_insert_default().insert(entry.start, entry);
+            self.others.insert(entry.start, entry);
         }
         u32::try_from(self.ascending.len() - 1).unwrap_or(u32::MAX)
     }
@@ -55,7 +55,7 @@ impl Series {
     pub(super) fn get_mut(&mut self, start: VenueTime) -> Option<&mut Entry> {
         match self.ascending.binary_search_by_key(&start, |entry| entry.start) {
             Ok(index) => self.ascending.get_mut(index),
-            Err(_) => self.others.as_mut()?.get_mut(&start),
+            Err(_) => self.others.get_mut(&start),
         }
     }
 
@@ -63,11 +63,7 @@ impl Series {
     pub(super) fn remove(&mut self, start: VenueTime) {
         match self.ascending.binary_search_by_key(&start, |entry| entry.start) {
             Ok(index) => drop(self.ascending.remove(index)),
-            Err(_) => {
-                if let Some(others) = &mut self.others {
-                    others.remove(&start);
-                }
-            }
+            Err(_) => drop(self.others.remove(&start)),
         }
     }
 
@@ -79,7 +75,7 @@ impl Series {
     ) -> impl Iterator<Item = Entry> + use<'_> {
         let first = self.ascending.partition_point(|entry| entry.start < from);
         let ascending = self.ascending[first..].iter().take_while(move |entry| entry.start < to);
-        let others = self.others.iter().flat_map(move |others| others.range(from..to));
+        let others = self.others.range(from..to);
         ascending.chain(others.map(|(_, entry)| entry)).copied()
     }
 }

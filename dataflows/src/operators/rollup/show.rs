@@ -17,7 +17,7 @@ impl Bars {
     /// divides ticks.
     pub(super) fn shown(&self, slot: Slot, level: usize, watermark: VenueTime) -> Option<Shown> {
         let size = self.levels[level].size?;
-        let bar = &self.bars[index(slot)];
+        let bar = &self.slots[index(slot)];
         if bar.n_trades == 0 {
             return None;
         }
@@ -31,10 +31,10 @@ impl Bars {
             asset: self.assets[index(bar.series) / self.levels.len()],
             size,
             bucket: bar.start,
-            open: price(bar.first.price),
-            high: price(bar.high),
-            low: price(bar.low),
-            close: price(bar.last.price),
+            open: price(bar.prices.first.price),
+            high: price(bar.prices.high),
+            low: price(bar.prices.low),
+            close: price(bar.prices.last.price),
             volume,
             notional,
             n_trades: bar.n_trades,

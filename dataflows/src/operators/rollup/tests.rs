@@ -136,7 +136,7 @@ fn changes(steps: &[Step], pool: &[Fill], held: &mut BTreeMap<usize, isize>) -> 
         changes.push((pool[step.fill].clone(), diff));
     }
     // Inside an epoch a removal may stand before what it removes.
-    if steps.len() % 2 == 0 {
+    if steps.len().is_multiple_of(2) {
         changes.reverse();
     }
     changes
@@ -176,7 +176,7 @@ fn check(history: &History) {
 }
 
 fn sort(changes: &mut [(Shown, isize)]) {
-    changes.sort_by(|a, b| (place(&a.0), a.1).cmp(&(place(&b.0), b.1)));
+    changes.sort_by_key(|change| (place(&change.0), change.1));
 }
 
 /// What tells bars apart, in rows and errors alike.
@@ -205,7 +205,7 @@ fn assert_adjacent(changes: &[(Shown, isize)]) {
     for group in numbered.chunk_by(|a, b| places[*a] == places[*b]) {
         assert!(seen.insert(&places[group[0]]), "apart: {}", places[group[0]]);
         let diffs: Vec<isize> = group.iter().map(|i| changes[*i].1).collect();
-        assert!(matches!(diffs[..], [1] | [-1] | [-1, 1]), "{diffs:?}");
+        assert!(matches!(diffs[..], [1 | -1] | [-1, 1]), "{diffs:?}");
     }
 }
 
