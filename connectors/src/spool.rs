@@ -92,8 +92,10 @@ impl Sorter {
 
     fn sort(&mut self) {
         let arena = &self.arena;
+        // Of pairs with one start all but the last are empty.
+        let place = |entry: &Entry| (entry.start, entry.n_value);
         self.entries.sort_unstable_by(|a, b| {
-            key(arena, *a).cmp(key(arena, *b)).then(a.start.cmp(&b.start))
+            key(arena, *a).cmp(key(arena, *b)).then_with(|| place(a).cmp(&place(b)))
         });
     }
 
@@ -334,6 +336,17 @@ mod tests {
             let mut twin = pairs.clone();
             twin.sort_by(|a, b| a.0.cmp(&b.0));
             prop_assert_eq!(sorted(max_bytes, &pairs), twin);
+        }
+    }
+
+    #[test]
+    fn empty_pairs_keep_their_place() {
+        let mut pairs = vec![(vec![], vec![]); 40];
+        for (place, pair) in pairs.iter_mut().enumerate() {
+            pair.1.extend((place % 7 == 3).then_some(7));
+        }
+        for max_bytes in [0, 1_000, 100_000] {
+            assert_eq!(sorted(max_bytes, &pairs), pairs);
         }
     }
 
