@@ -26,11 +26,13 @@ pub(super) struct Bars {
     pub(super) next_watermark: VenueTime,
     /// By asset: its index among this worker's, or [`NO_PLACE`]. Asset numbers have no gaps.
     places: Vec<u32>,
-    pub(super) assets: Vec<AssetId>,
+    n_assets: u32,
     /// By index of the asset, then level: the last bucket.
     current: Vec<Current>,
     /// As `current`.
     pub(super) series: Vec<Series>,
+    /// As `current`.
+    pub(super) assets: Vec<AssetId>,
     pub(super) slots: Vec<Bar>,
     /// Slots without a bar.
     free: Vec<Slot>,
@@ -58,9 +60,10 @@ struct Current {
 
 /// A bar changed in this epoch.
 pub(super) struct Touched {
-    pub(super) slot: Slot,
+    slot: Slot,
+    level: usize,
     /// What stood for it before.
-    pub(super) old: Option<Shown>,
+    old: Option<Shown>,
 }
 
 /// Ticks to be taken out.
@@ -83,9 +86,10 @@ impl Bars {
             watermark: VenueTime::MIN,
             next_watermark: VenueTime::MIN,
             places: Vec::new(),
-            assets: Vec::new(),
+            n_assets: 0,
             current: Vec::new(),
             series: Vec::new(),
+            assets: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
             wide: FxHashMap::default(),
@@ -129,10 +133,11 @@ impl Bars {
         if self.places.len() <= index {
             self.places.resize(index + 1, NO_PLACE);
         }
-        let place = u32::try_from(self.assets.len()).expect("assets have 32 bits");
+        let place = self.n_assets;
         self.places[index] = place;
-        self.assets.push(asset);
-        let n_series = self.assets.len() * self.levels.len();
+        self.n_assets += 1;
+        let n_series = self.series.len() + self.levels.len();
+        self.assets.resize(n_series, asset);
         let none = Current { start: VenueTime::MIN, slot: NO_SLOT };
         self.current.resize(n_series, none);
         self.series.resize_with(n_series, Series::default);
@@ -270,7 +275,7 @@ impl Bars {
     pub(super) fn touch(&mut self, slot: Slot, level: usize) {
         if !self.slots[index(slot)].is_touched {
             let old = self.shown(slot, level, self.watermark);
-            self.touched.push(Touched { slot, old });
+            self.touched.push(Touched { slot, level, old });
             self.slots[index(slot)].is_touched = true;
         }
     }
@@ -282,8 +287,7 @@ impl Bars {
         self.close();
         self.watermark = self.next_watermark;
         let mut touched = std::mem::take(&mut self.touched);
-        for Touched { slot, old } in touched.drain(..) {
-            let level = self.level_of(slot);
+        for Touched { slot, level, old } in touched.drain(..) {
             let new = self.shown(slot, level, self.watermark);
             if old != new {
                 if let Some(old) = old {
@@ -323,7 +327,7 @@ impl Bars {
         }
     }
 
-    pub(super) fn level_of(&self, slot: Slot) -> usize {
+    fn level_of(&self, slot: Slot) -> usize {
         index(self.slots[index(slot)].series) % self.levels.len()
     }
 

@@ -15,6 +15,7 @@ pub(super) type Shown = Result<BarRow, Row>;
 impl Bars {
     /// What stands for a bar at a watermark: nothing for an empty one, and for a cell that only
     /// divides ticks.
+    #[inline]
     pub(super) fn shown(&self, slot: Slot, level: usize, watermark: VenueTime) -> Option<Shown> {
         let size = self.levels[level].size?;
         let bar = &self.slots[index(slot)];
@@ -28,7 +29,7 @@ impl Bars {
             return Some(Err(self.error(bar, size, reason)));
         };
         Some(Ok(BarRow {
-            asset: self.assets[index(bar.series) / self.levels.len()],
+            asset: self.assets[index(bar.series)],
             size,
             bucket: bar.start,
             open: price(bar.prices.first.price),
@@ -57,7 +58,7 @@ impl Bars {
     #[cold]
     fn error(&self, bar: &Bar, size: ShortText, reason: &'static str) -> Row {
         let names = &self.names;
-        let asset = self.assets[index(bar.series) / self.levels.len()];
+        let asset = self.assets[index(bar.series)];
         Row(Arc::from([
             Value::from(names.text(names.venue(asset))),
             Value::from(names.text(names.asset(asset))),
