@@ -25,7 +25,7 @@ pub fn render(worker: &mut Worker, plan: &Plan, names: &Arc<Names>) -> Rendered 
     let inputs = worker.dataflow::<u64, _, _>(|scope| {
         let fed = inputs::build(scope, &plan.relations);
         let mut nodes: Vec<Vec<Edge<'_>>> = Vec::with_capacity(plan.nodes.len());
-        for node in &plan.nodes {
+        for (index, node) in plan.nodes.iter().enumerate() {
             let inputs: Vec<Edge<'_>> =
                 node.inputs.iter().map(|port| edge(&fed.edges, &nodes, *port).clone()).collect();
             let context = Context {
@@ -34,6 +34,9 @@ pub fn render(worker: &mut Worker, plan: &Plan, names: &Arc<Names>) -> Rendered 
                 names: Arc::clone(names),
                 view: &node.name,
                 reads: node.reads.iter().copied().collect(),
+                is_read: (0..node.n_outputs)
+                    .map(|output| plan.is_read(Port::Node { node: index, output }))
+                    .collect(),
             };
             nodes.push(node.build.build(&context, &inputs));
         }

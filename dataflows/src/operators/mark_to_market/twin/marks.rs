@@ -1,0 +1,249 @@
+//! Marks as of the grid's steps: for each asset and step before which it had a mark row, the last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use timely::dataflow::StreamVec;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concatenate, Exchange};
+use types::changes::consolidate;
+use types::json::write_row;
+use types::relations::{Mark, Quote, Settlement};
+use types::{AssetId, Names, Price, Schema, Span, VenueTime};
+
+use super::prepare::MarkKind;
+use crate::edge::Edge;
+use crate::operators::epochs::per_epoch;
+use crate::operators::ticks::{Print, Tick, prints};
+use crate::plan::Context;
+use crate::route::route_asset;
+
+/// What marks are made of.
+pub(super) struct Sources<'e, 's> {
+    /// Quotes, trades or fills.
+    pub(super) prices: Option<&'e Edge<'s>>,
+    /// Payouts.
+    pub(super) settlements: Option<&'e Edge<'s>>,
+}
+
+/// What the operator is fed with.
+#[derive(Clone)]
+enum Input {
+    Quote(Quote),
+    Print(Print, isize),
+    Settlement(Settlement, isize),
+}
+
+/// The marks of each asset on its worker, with +1 or -1.
+pub(super) fn build<'s>(
+    kind: MarkKind,
+    grid: Span,
+    context: &Context<'s, '_>,
+    sources: &Sources<'_, 's>,
+) -> StreamVec<'s, u64, (Mark, u64, isize)> {
+    let prices = match (kind, sources.prices) {
+        (MarkKind::Last, Some(edge)) => {
+            Some(prints(edge).map(|(print, diff)| Input::Print(print, diff)))
+        }
+        (_, Some(edge)) => {
+            let quotes = edge.quotes().inner;
+            let quotes =
+                quotes.exchange(|(row, _, _): &(Quote, u64, isize)| route_asset(row.asset));
+            // Quotes are never taken back, and one that repeats says nothing new.
+            Some(quotes.flat_map(|(row, _, diff)| (diff > 0).then_some(Input::Quote(row))))
+        }
+        (_, None) => None,
+    };
+    let settlements = sources.settlements.map(|edge| {
+        let rows = edge.settlements().inner;
+        rows.exchange(|(row, _, _): &(Settlement, u64, isize)| route_asset(row.asset))
+            .map(|(row, _, diff)| Input::Settlement(row, diff))
+    });
+    let inputs = context.scope.concatenate(prices.into_iter().chain(settlements));
+    let mut marks = Marks {
+        kind,
+        grid,
+        names: Arc::clone(&context.names),
+        quote_schema: Quote::schema(),
+        assets: FxHashMap::default(),
+    };
+    let name = format!("view {}: marks", context.view);
+    per_epoch(inputs, &name, move |epoch, inputs, out| {
+        marks.take(inputs, |mark, diff| out.push((mark, epoch, diff)));
+    })
+}
+
+/// The mark rows of a worker's assets.
+struct Marks {
+    kind: MarkKind,
+    grid: Span,
+    names: Arc<Names>,
+    quote_schema: Schema,
+    assets: FxHashMap<AssetId, Asset>,
+}
+
+/// One asset's mark rows.
+#[derive(Default)]
+struct Asset {
+    /// The last quote with two sides before each step. Quotes aren't corrected, so the others can't
+    /// matter again.
+    quotes: BTreeMap<VenueTime, Quote>,
+    /// All trades, with their multiplicity.
+    ticks: BTreeMap<Tick, u64>,
+    settlement: Option<(VenueTime, Price)>,
+    /// The marks that were told.
+    told: BTreeMap<VenueTime, Mark>,
+}
+
+impl Marks {
+    fn take(&mut self, inputs: &mut Vec<Input>, mut tell: impl FnMut(Mark, isize)) {
+        let mut touched: BTreeMap<AssetId, BTreeSet<VenueTime>> = BTreeMap::new();
+        let mut settlements = Vec::new();
+        for input in inputs.drain(..) {
+            let (asset, step) = match input {
+                Input::Quote(quote) => (quote.asset, self.take_quote(quote)),
+                Input::Print(print, diff) => (print.asset, Some(self.take_print(&print, diff))),
+                Input::Settlement(row, diff) => {
+                    settlements.push((row, diff));
+                    continue;
+                }
+            };
+            if let Some(step) = step {
+                touched.entry(asset).or_default().insert(step);
+            }
+        }
+        consolidate(&mut settlements);
+        // What is taken back comes first, so that the new payout stands.
+        settlements.sort_by_key(|(_, diff)| *diff);
+        for (row, diff) in settlements {
+            let steps = self.take_settlement(&row, diff);
+            touched.entry(row.asset).or_default().extend(steps);
+        }
+        for (asset, steps) in touched {
+            self.tell(asset, steps, &mut tell);
+        }
+    }
+
+    /// Tells the marks of an asset's steps where they differ from what was told.
+    fn tell(
+        &mut self,
+        asset: AssetId,
+        steps: BTreeSet<VenueTime>,
+        tell: &mut impl FnMut(Mark, isize),
+    ) {
+        let (kind, grid) = (self.kind, self.grid);
+        let Some(state) = self.assets.get_mut(&asset) else { return };
+        for step in steps {
+            let new = state.mark(asset, step, kind, grid);
+            if state.told.get(&step) == new.as_ref() {
+                continue;
+            }
+            if let Some(old) = state.told.remove(&step) {
+                tell(old, -1);
+            }
+            if let Some(new) = new {
+                state.told.insert(step, new.clone());
+                tell(new, 1);
+            }
+        }
+    }
+
+    /// Keeps a quote where it is its step's last; gives the step.
+    fn take_quote(&mut self, quote: Quote) -> Option<VenueTime> {
+        quote.both_sides()?;
+        let step = quote.event_time.next_step(self.grid);
+        let kept = self.assets.entry(quote.asset).or_default().quotes.entry(step);
+        match kept {
+            std::collections::btree_map::Entry::Vacant(vacant) => {
+                vacant.insert(quote);
+            }
+            std::collections::btree_map::Entry::Occupied(mut kept) => {
+                let order = |q: &Quote| (q.event_time, q.seq);
+                let text = |q: &Quote| {
+                    let mut text = Vec::new();
+                    write_row(&mut text, q, &self.quote_schema, &self.names);
+                    text
+                };
+                let is_later = order(&quote)
+                    .cmp(&order(kept.get()))
+                    .then_with(|| text(&quote).cmp(&text(kept.get())))
+                    .is_gt();
+                if !is_later {
+                    return None;
+                }
+                kept.insert(quote);
+            }
+        }
+        Some(step)
+    }
+
+    /// Takes a trade in or out; gives its step.
+    fn take_print(&mut self, print: &Print, diff: isize) -> VenueTime {
+        let tick = print.tick(&self.names);
+        let step = tick.time.next_step(self.grid);
+        let ticks = &mut self.assets.entry(print.asset).or_default().ticks;
+        let count = ticks.get(&tick).copied().unwrap_or_default();
+        let diff = i64::try_from(diff).expect("a multiplicity fits 64 bits");
+        // Removals may come before what they remove, inside an epoch: the count wraps there and back.
+        match count.wrapping_add_signed(diff) {
+            0 => ticks.remove(&tick),
+            count => ticks.insert(tick, count),
+        };
+        step
+    }
+
+    /// Takes a payout in or out; gives the steps whose marks it may change.
+    fn take_settlement(&mut self, row: &Settlement, diff: isize) -> Vec<VenueTime> {
+        let grid = self.grid;
+        let asset = self.assets.entry(row.asset).or_default();
+        asset.settlement = (diff > 0).then_some((row.event_time, row.payout));
+        asset.steps_from(row.event_time.next_step(grid), grid)
+    }
+}
+
+impl Asset {
+    /// The step and all later ones before which the asset has mark rows.
+    fn steps_from(&self, first: VenueTime, grid: Span) -> Vec<VenueTime> {
+        let mut steps = vec![first];
+        steps.extend(self.told.range(first..).map(|(step, _)| *step));
+        steps.extend(self.quotes.range(first..).map(|(step, _)| *step));
+        let mut from = first.less(grid.nanos());
+        while let Some((tick, _)) = self.ticks.range(Tick::before(from)..).next() {
+            from = tick.time.next_step(grid);
+            steps.push(from);
+        }
+        steps
+    }
+
+    /// The mark that the rows of a step give.
+    fn mark(&self, asset: AssetId, step: VenueTime, kind: MarkKind, grid: Span) -> Option<Mark> {
+        let mark = |long: i64, short: i64, mark_time| {
+            Some(Mark { step, asset, long_twice: long, short_twice: short, mark_time })
+        };
+        if let Some((time, payout)) = self.settlement {
+            let settled = time.next_step(grid);
+            if step == settled {
+                return mark(payout.raw() * 2, payout.raw() * 2, time);
+            }
+            if step > settled {
+                return None;
+            }
+        }
+        if kind == MarkKind::Last {
+            let bounds = Tick::before(step.less(grid.nanos()))..Tick::before(step);
+            let (tick, _) = self.ticks.range(bounds).next_back()?;
+            return mark(tick.price.raw() * 2, tick.price.raw() * 2, tick.time);
+        }
+        let quote = self.quotes.get(&step)?;
+        let (bid, ask) = quote.both_sides()?;
+        match kind {
+            MarkKind::Mid => {
+                let twice = bid.raw() + ask.raw();
+                mark(twice, twice, quote.event_time)
+            }
+            MarkKind::BidAsk => mark(bid.raw() * 2, ask.raw() * 2, quote.event_time),
+            MarkKind::Last | MarkKind::Settlement => None,
+        }
+    }
+}
