@@ -24,8 +24,12 @@ mod revise;
 mod series;
 mod slab;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod ticks;
 mod trace;
+#[cfg(test)]
+mod twin;
 mod value;
 
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};

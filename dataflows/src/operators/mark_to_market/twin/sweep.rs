@@ -16,7 +16,7 @@ use super::snapshots::{Outcome, Row, Snapshots, Unit, now, outcome, sums};
 use super::value::{Held, Sums};
 
 /// The state of one worker.
-pub(super) struct Sweep {
+pub(crate) struct Sweep {
     snapshots: Snapshots,
     book: Book,
     /// The last published step; all steps up to it are.
@@ -53,7 +53,7 @@ struct News {
 type Dirty = BTreeMap<Unit, (VenueTime, VenueTime)>;
 
 impl Sweep {
-    pub(super) fn new(snapshots: Snapshots) -> Self {
+    pub(crate) fn new(snapshots: Snapshots) -> Self {
         Self {
             snapshots,
             book: Book::default(),
@@ -69,7 +69,7 @@ impl Sweep {
     }
 
     /// Takes an epoch's changes in and revises what is published.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         mut steps: Vec<(PositionStep, isize)>,
         mut marks: Vec<(Mark, isize)>,
@@ -200,7 +200,7 @@ impl Sweep {
 
     /// Publishes the steps up to one. After the end, the last step may lie before what other
     /// inputs' watermark has published: that is taken back.
-    pub(super) fn advance(&mut self, until: Option<VenueTime>) {
+    pub(crate) fn advance(&mut self, until: Option<VenueTime>) {
         let Some(until) = until else { return };
         loop {
             let pending = self.pending.first_key_value().map(|(step, _)| *step);
@@ -290,7 +290,7 @@ impl Sweep {
     }
 
     /// Tells all changes of the epoch.
-    pub(super) fn tell(&mut self, mut tell: impl FnMut(Row, isize)) {
+    pub(crate) fn tell(&mut self, mut tell: impl FnMut(Row, isize)) {
         for (row, diff) in self.changes.drain(..) {
             tell(row, diff);
         }

@@ -9,13 +9,13 @@ use types::{Money, Price, Size, VenueTime};
 
 /// What marks need to know of a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) qty: Size,
+pub(crate) struct Held {
+    pub(crate) qty: Size,
     /// `None` while the basis is unknown.
-    pub(super) cost: Option<Money>,
-    pub(super) realized: Money,
-    pub(super) fees: Money,
-    pub(super) funding: Money,
+    pub(crate) cost: Option<Money>,
+    pub(crate) realized: Money,
+    pub(crate) fees: Money,
+    pub(crate) funding: Money,
 }
 
 impl From<&Position> for Held {
@@ -32,7 +32,7 @@ impl From<&Position> for Held {
 
 /// An exact amount in units of 5e-19: half of [`Money`]'s, so that the middle of two prices is exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Exact(I256);
+pub(crate) struct Exact(I256);
 
 impl Exact {
     fn of(money: Money) -> Self {
@@ -40,7 +40,7 @@ impl Exact {
     }
 
     /// The amount half-even at 1e-9; `None` where that doesn't fit.
-    pub(super) fn rounded(self) -> Option<Money> {
+    pub(crate) fn rounded(self) -> Option<Money> {
         let unit = I256::from(2_000_000_000i64);
         let (quotient, rest) = (self.0 / unit, self.0 % unit);
         let up = match (rest.abs() * I256::from(2)).cmp(&unit) {
@@ -74,7 +74,7 @@ fn unrealized(held: &Held, mark: Option<&Mark>) -> Option<Exact> {
 
 /// Sums over positions. A position is added and taken off again as it changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sums {
+pub(crate) struct Sums {
     realized: I256,
     unrealized: I256,
     fees: I256,
@@ -82,13 +82,13 @@ pub(super) struct Sums {
     exposure: I256,
     /// Positions, flat ones too.
     n_held: u64,
-    pub(super) n_open: u64,
-    pub(super) n_unmarked: u64,
+    pub(crate) n_open: u64,
+    pub(crate) n_unmarked: u64,
 }
 
 impl Sums {
     /// The sums over one position.
-    pub(super) fn of(held: &Held, mark: Option<&Mark>) -> Self {
+    pub(crate) fn of(held: &Held, mark: Option<&Mark>) -> Self {
         let unrealized = unrealized(held, mark);
         let is_open = !held.qty.is_zero();
         let exposure = unrealized.and_then(|_| mark_of(held, mark?));
@@ -106,31 +106,31 @@ impl Sums {
     }
 
     /// Whether there is no position, not even a flat one.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.n_held == 0
     }
 
-    pub(super) fn realized(&self) -> Option<Money> {
+    pub(crate) fn realized(&self) -> Option<Money> {
         Exact(self.realized).rounded()
     }
 
-    pub(super) fn unrealized(&self) -> Option<Money> {
+    pub(crate) fn unrealized(&self) -> Option<Money> {
         Exact(self.unrealized).rounded()
     }
 
-    pub(super) fn fees(&self) -> Option<Money> {
+    pub(crate) fn fees(&self) -> Option<Money> {
         Exact(self.fees).rounded()
     }
 
-    pub(super) fn funding(&self) -> Option<Money> {
+    pub(crate) fn funding(&self) -> Option<Money> {
         Exact(self.funding).rounded()
     }
 
-    pub(super) fn exposure(&self) -> Option<Money> {
+    pub(crate) fn exposure(&self) -> Option<Money> {
         Exact(self.exposure).rounded()
     }
 
-    pub(super) fn total(&self) -> Option<Money> {
+    pub(crate) fn total(&self) -> Option<Money> {
         Exact(self.realized + self.unrealized - self.fees + self.funding).rounded()
     }
 }
@@ -162,7 +162,7 @@ impl SubAssign<Sums> for Sums {
 }
 
 /// What a position shows of its mark: the mark, when its row happened, and the average price.
-pub(super) fn shown(
+pub(crate) fn shown(
     held: &Held,
     mark: Option<&Mark>,
 ) -> (Option<Money>, Option<VenueTime>, Option<Price>) {
