@@ -99,6 +99,9 @@ pub struct Context<'s, 'p> {
     pub view: &'p str,
     /// The input relations that the view is computed from.
     pub reads: Vec<usize>,
+    /// For each output with a name, whether a view reads it or it leaves the dataflow. What isn't
+    /// read needn't be made.
+    pub is_read: Vec<bool>,
 }
 
 /// An operator with its options settled.
@@ -158,6 +161,12 @@ impl Plan {
     /// The index of a view.
     pub fn view(&self, name: &str) -> Option<usize> {
         self.views.iter().position(|v| v.name == name)
+    }
+
+    /// Whether a view reads what is at a port, or it leaves the dataflow.
+    pub fn is_read(&self, port: Port) -> bool {
+        self.nodes.iter().any(|node| node.inputs.contains(&port))
+            || self.emitted_views().any(|view| view.port == port)
     }
 
     /// The views whose changes leave the dataflow.

@@ -25,7 +25,7 @@ pub fn render(worker: &mut Worker, plan: &Plan, names: &Arc<Names>) -> Rendered 
     let inputs = worker.dataflow::<u64, _, _>(|scope| {
         let fed = inputs::build(scope, &plan.relations);
         let mut edges = Edges::new(&plan.relations, &fed.relations);
-        for node in &plan.nodes {
+        for (index, node) in plan.nodes.iter().enumerate() {
             let inputs: Vec<Edge<'_>> = node.inputs.iter().map(|port| edges.at(*port)).collect();
             let context = Context {
                 scope,
@@ -33,6 +33,9 @@ pub fn render(worker: &mut Worker, plan: &Plan, names: &Arc<Names>) -> Rendered 
                 names: Arc::clone(names),
                 view: &node.name,
                 reads: node.reads.iter().copied().collect(),
+                is_read: (0..node.n_outputs)
+                    .map(|output| plan.is_read(Port::Node { node: index, output }))
+                    .collect(),
             };
             edges.nodes.push(node.build.build(&context, &inputs));
         }

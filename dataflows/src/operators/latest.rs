@@ -218,7 +218,7 @@ impl Last {
                 before.entry(key).or_insert_with(|| held.last().cloned());
                 for _ in 0..diff.unsigned_abs() {
                     if diff < 0 {
-                        held.remove(&place, &row);
+                        held.remove(&order, &place, &row);
                     } else {
                         held.insert(&order, place.clone(), row.clone());
                     }

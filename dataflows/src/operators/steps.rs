@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use differential_dataflow::AsCollection;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
+use types::changes::consolidate;
 use types::relations::PositionStep;
 use types::{Span, VenueTime};
 
@@ -31,21 +32,31 @@ pub(super) fn published<'s>(
     let rows = steps.inner.map(|(row, _, diff)| Input::Step(row, diff));
     let clock = context.clock.clone().map(Input::Clock);
     let name = format!("{}: published steps", context.view);
-    let mut held: BTreeMap<VenueTime, BTreeMap<PositionStep, isize>> = BTreeMap::new();
+    let mut held: BTreeMap<VenueTime, Vec<(PositionStep, isize)>> = BTreeMap::new();
     let mut last: Option<VenueTime> = None;
     let published = per_epoch(rows.concat(clock), &name, move |epoch, inputs, out| {
+        let mut published = Vec::new();
+        // The clock may stand behind rows that it publishes.
+        let clock = |input: &Input| match input {
+            Input::Step(..) => None,
+            Input::Clock(clock) => clock.last_step(grid, &reads),
+        };
+        last = last.max(inputs.iter().filter_map(clock).max());
         for input in inputs.drain(..) {
             match input {
-                Input::Step(row, diff) => {
-                    *held.entry(row.step).or_default().entry(row).or_default() += diff;
-                }
-                Input::Clock(clock) => last = last.max(clock.last_step(grid, &reads)),
+                Input::Step(row, diff) if Some(row.step) <= last => published.push((row, diff)),
+                Input::Step(row, diff) => held.entry(row.step).or_default().push((row, diff)),
+                Input::Clock(_) => {}
             }
         }
         while let Some(entry) = held.first_entry().filter(|entry| Some(*entry.key()) <= last) {
-            let changed = entry.remove().into_iter().filter(|(_, diff)| *diff != 0);
-            out.extend(changed.map(|(row, diff)| (row, epoch, diff)));
+            published.append(&mut entry.remove());
         }
+        consolidate(&mut published);
+        // The rows of a key stand together, the one that is gone first.
+        let key = |row: &PositionStep| (row.step, row.position.wallet, row.position.asset);
+        published.sort_by_key(|(row, diff)| (key(row), *diff));
+        out.extend(published.into_iter().map(|(row, diff)| (row, epoch, diff)));
     });
     published.as_collection()
 }

@@ -8,9 +8,10 @@
 //! condition that becomes true inside the cooldown is passed over for good: it fires again only after
 //! a row where it isn't true. Two firings with the same time and id are one, as the later says.
 //!
-//! All rows are kept, because a late or removed one re-evaluates what comes after it: an alert whose
-//! cause is gone is taken back.
+//! All rows are kept, because a late or removed one re-evaluates what comes after it, up to where the
+//! rule stands as it stood before: an alert whose cause is gone is taken back.
 
+mod entity;
 mod rule;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Marks as of the grid's steps: for each asset and step before which it had a mark row, the last.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -9,13 +9,14 @@ use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concatenate, Exchange};
 use types::changes::consolidate;
 use types::json::write_row;
-use types::relations::{Mark, Quote, Settlement};
+use types::relations::{Fill, Mark, Quote, Settlement, Trade};
 use types::{AssetId, Names, Price, Schema, Span, VenueTime};
 
+use super::past::BySteps;
 use super::prepare::MarkKind;
+use super::ticks::{Print, Ticks};
 use crate::edge::Edge;
 use crate::operators::epochs::per_epoch;
-use crate::operators::ticks::{Print, Tick, prints};
 use crate::plan::Context;
 use crate::route::route_asset;
 
@@ -44,7 +45,9 @@ pub(super) fn build<'s>(
 ) -> StreamVec<'s, u64, (Mark, u64, isize)> {
     let prices = match (kind, sources.prices) {
         (MarkKind::Last, Some(edge)) => {
-            Some(prints(edge).map(|(print, diff)| Input::Print(print, diff)))
+            let prints = prints(edge);
+            let prints = prints.exchange(|(print, _): &(Print, isize)| route_asset(print.asset));
+            Some(prints.map(|(print, diff)| Input::Print(print, diff)))
         }
         (_, Some(edge)) => {
             let quotes = edge.quotes().inner;
@@ -74,6 +77,23 @@ pub(super) fn build<'s>(
     })
 }
 
+/// The trades at a price of an edge of fills or trades.
+///
+/// # Panics
+/// If the plan let another kind through.
+fn prints<'s>(edge: &Edge<'s>) -> StreamVec<'s, u64, (Print, isize)> {
+    match edge {
+        Edge::Fills(fills) => {
+            let print = |(fill, _, diff): (Fill, u64, isize)| Some((Print::of_fill(&fill)?, diff));
+            fills.inner.clone().flat_map(print)
+        }
+        other => {
+            let trades = other.trades().inner;
+            trades.map(|(trade, _, diff): (Trade, u64, isize)| (Print::of_trade(&trade), diff))
+        }
+    }
+}
+
 /// The mark rows of a worker's assets.
 struct Marks {
     kind: MarkKind,
@@ -89,64 +109,70 @@ struct Asset {
     /// The last quote with two sides before each step. Quotes aren't corrected, so the others can't
     /// matter again.
     quotes: BTreeMap<VenueTime, Quote>,
-    /// All trades, with their multiplicity.
-    ticks: BTreeMap<Tick, u64>,
+    /// All trades: a removed one shows the one before it.
+    ticks: Ticks,
     settlement: Option<(VenueTime, Price)>,
     /// The marks that were told.
-    told: BTreeMap<VenueTime, Mark>,
+    told: BySteps<Mark>,
 }
 
 impl Marks {
     fn take(&mut self, inputs: &mut Vec<Input>, mut tell: impl FnMut(Mark, isize)) {
-        let mut touched: BTreeMap<AssetId, BTreeSet<VenueTime>> = BTreeMap::new();
-        let mut settlements = Vec::new();
+        let mut touched: Vec<(AssetId, VenueTime)> = Vec::new();
+        let (mut settlements, mut removed) = (Vec::new(), Vec::new());
         for input in inputs.drain(..) {
             let (asset, step) = match input {
                 Input::Quote(quote) => (quote.asset, self.take_quote(quote)),
-                Input::Print(print, diff) => (print.asset, Some(self.take_print(&print, diff))),
+                Input::Print(print, diff) => (print.asset, {
+                    // Inside an epoch, a removal may come before what it removes.
+                    if diff < 0 {
+                        removed.push((print, diff));
+                    } else {
+                        self.take_print(&print, diff);
+                    }
+                    Some(print.tick.time.next_step(self.grid))
+                }),
                 Input::Settlement(row, diff) => {
                     settlements.push((row, diff));
                     continue;
                 }
             };
-            if let Some(step) = step {
-                touched.entry(asset).or_default().insert(step);
+            if let Some(step) = step.filter(|step| touched.last() != Some(&(asset, *step))) {
+                touched.push((asset, step));
             }
+        }
+        for (print, diff) in removed {
+            self.take_print(&print, diff);
         }
         consolidate(&mut settlements);
         // What is taken back comes first, so that the new payout stands.
         settlements.sort_by_key(|(_, diff)| *diff);
         for (row, diff) in settlements {
             let steps = self.take_settlement(&row, diff);
-            touched.entry(row.asset).or_default().extend(steps);
+            touched.extend(steps.into_iter().map(|step| (row.asset, step)));
         }
-        for (asset, steps) in touched {
-            self.tell(asset, steps, &mut tell);
+        touched.sort_unstable();
+        touched.dedup();
+        for (asset, step) in touched {
+            self.tell(asset, step, &mut tell);
         }
     }
 
-    /// Tells the marks of an asset's steps where they differ from what was told.
-    fn tell(
-        &mut self,
-        asset: AssetId,
-        steps: BTreeSet<VenueTime>,
-        tell: &mut impl FnMut(Mark, isize),
-    ) {
-        let (kind, grid) = (self.kind, self.grid);
+    /// Tells the mark of an asset's step where it differs from what was told.
+    fn tell(&mut self, asset: AssetId, step: VenueTime, tell: &mut impl FnMut(Mark, isize)) {
         let Some(state) = self.assets.get_mut(&asset) else { return };
-        for step in steps {
-            let new = state.mark(asset, step, kind, grid);
-            if state.told.get(&step) == new.as_ref() {
-                continue;
-            }
-            if let Some(old) = state.told.remove(&step) {
-                tell(old, -1);
-            }
-            if let Some(new) = new {
-                state.told.insert(step, new.clone());
-                tell(new, 1);
-            }
+        let new = state.mark(asset, step, self.kind, self.grid);
+        let old = state.told.at(step);
+        if old == new.as_ref() {
+            return;
         }
+        if let Some(old) = old {
+            tell(old.clone(), -1);
+        }
+        if let Some(new) = &new {
+            tell(new.clone(), 1);
+        }
+        state.told.set(step, new);
     }
 
     /// Keeps a quote where it is its step's last; gives the step.
@@ -178,19 +204,16 @@ impl Marks {
         Some(step)
     }
 
-    /// Takes a trade in or out; gives its step.
-    fn take_print(&mut self, print: &Print, diff: isize) -> VenueTime {
-        let tick = print.tick(&self.names);
-        let step = tick.time.next_step(self.grid);
+    /// Takes a trade in or out.
+    fn take_print(&mut self, print: &Print, diff: isize) {
         let ticks = &mut self.assets.entry(print.asset).or_default().ticks;
-        let count = ticks.get(&tick).copied().unwrap_or_default();
-        let diff = i64::try_from(diff).expect("a multiplicity fits 64 bits");
-        // Removals may come before what they remove, inside an epoch: the count wraps there and back.
-        match count.wrapping_add_signed(diff) {
-            0 => ticks.remove(&tick),
-            count => ticks.insert(tick, count),
-        };
-        step
+        for _ in 0..diff.unsigned_abs() {
+            if diff > 0 {
+                ticks.insert(print.tick, &self.names);
+            } else {
+                ticks.remove(&print.tick, &self.names);
+            }
+        }
     }
 
     /// Takes a payout in or out; gives the steps whose marks it may change.
@@ -206,10 +229,10 @@ impl Asset {
     /// The step and all later ones before which the asset has mark rows.
     fn steps_from(&self, first: VenueTime, grid: Span) -> Vec<VenueTime> {
         let mut steps = vec![first];
-        steps.extend(self.told.range(first..).map(|(step, _)| *step));
+        steps.extend(self.told.range(first, VenueTime::END).iter().map(|(step, _)| *step));
         steps.extend(self.quotes.range(first..).map(|(step, _)| *step));
         let mut from = first.less(grid.nanos());
-        while let Some((tick, _)) = self.ticks.range(Tick::before(from)..).next() {
+        while let Some(tick) = self.ticks.from(from) {
             from = tick.time.next_step(grid);
             steps.push(from);
         }
@@ -231,8 +254,10 @@ impl Asset {
             }
         }
         if kind == MarkKind::Last {
-            let bounds = Tick::before(step.less(grid.nanos()))..Tick::before(step);
-            let (tick, _) = self.ticks.range(bounds).next_back()?;
+            let tick = self.ticks.before(step)?;
+            if tick.time < step.less(grid.nanos()) {
+                return None;
+            }
             return mark(tick.price.raw() * 2, tick.price.raw() * 2, tick.time);
         }
         let quote = self.quotes.get(&step)?;

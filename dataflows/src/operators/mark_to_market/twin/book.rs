@@ -9,11 +9,11 @@ use types::{AssetId, Sym, VenueTime};
 use super::value::{Held, Sums};
 
 /// A position's wallet and asset.
-pub(super) type Pair = (Sym, AssetId);
+pub(crate) type Pair = (Sym, AssetId);
 
 /// Positions by wallet, and marks; each by the step from which on it holds.
 #[derive(Default)]
-pub(super) struct Book {
+pub(crate) struct Book {
     wallets: FxHashMap<Sym, BTreeMap<AssetId, BTreeMap<VenueTime, Held>>>,
     marks: FxHashMap<AssetId, BTreeMap<VenueTime, Mark>>,
     /// Who has ever held an asset.
@@ -22,36 +22,36 @@ pub(super) struct Book {
 
 impl Book {
     /// The position as of a time.
-    pub(super) fn held(&self, (wallet, asset): Pair, time: VenueTime) -> Option<&Held> {
+    pub(crate) fn held(&self, (wallet, asset): Pair, time: VenueTime) -> Option<&Held> {
         let steps = self.wallets.get(&wallet)?.get(&asset)?;
         Some(steps.range(..=time).next_back()?.1)
     }
 
     /// The mark as of a time.
-    pub(super) fn mark(&self, asset: AssetId, time: VenueTime) -> Option<&Mark> {
+    pub(crate) fn mark(&self, asset: AssetId, time: VenueTime) -> Option<&Mark> {
         Some(self.marks.get(&asset)?.range(..=time).next_back()?.1)
     }
 
     /// What a position adds to its wallet's sums as of a time.
-    pub(super) fn part(&self, pair: Pair, time: VenueTime) -> Sums {
+    pub(crate) fn part(&self, pair: Pair, time: VenueTime) -> Sums {
         let held = self.held(pair, time);
         held.map(|held| Sums::of(held, self.mark(pair.1, time))).unwrap_or_default()
     }
 
     /// The assets that a wallet has ever held.
-    pub(super) fn assets(&self, wallet: Sym) -> impl Iterator<Item = AssetId> {
+    pub(crate) fn assets(&self, wallet: Sym) -> impl Iterator<Item = AssetId> {
         self.wallets.get(&wallet).into_iter().flat_map(|assets| assets.keys().copied())
     }
 
     /// Who has ever held an asset.
-    pub(super) fn holders(&self, asset: AssetId) -> impl Iterator<Item = Sym> {
+    pub(crate) fn holders(&self, asset: AssetId) -> impl Iterator<Item = Sym> {
         let first = (asset, Sym::from_index(0));
         let holders = self.holders.range(first..);
         holders.take_while(move |holder| holder.0 == asset).map(|holder| holder.1)
     }
 
     /// The steps in a range at which a position or its mark changes.
-    pub(super) fn changes(
+    pub(crate) fn changes(
         &self,
         (wallet, asset): Pair,
         (first, last): (VenueTime, VenueTime),
@@ -63,17 +63,17 @@ impl Book {
     }
 
     /// The first step behind `step` at which a position is told anew.
-    pub(super) fn next_step(&self, (wallet, asset): Pair, step: VenueTime) -> Option<VenueTime> {
+    pub(crate) fn next_step(&self, (wallet, asset): Pair, step: VenueTime) -> Option<VenueTime> {
         next(self.wallets.get(&wallet)?.get(&asset)?, step)
     }
 
     /// The first step behind `step` at which an asset's mark is told anew.
-    pub(super) fn next_mark(&self, asset: AssetId, step: VenueTime) -> Option<VenueTime> {
+    pub(crate) fn next_mark(&self, asset: AssetId, step: VenueTime) -> Option<VenueTime> {
         next(self.marks.get(&asset)?, step)
     }
 
     /// Sets or removes a position as of a step.
-    pub(super) fn set_held(&mut self, (wallet, asset): Pair, step: VenueTime, held: Option<Held>) {
+    pub(crate) fn set_held(&mut self, (wallet, asset): Pair, step: VenueTime, held: Option<Held>) {
         let assets = self.wallets.entry(wallet).or_default();
         let steps = assets.entry(asset).or_default();
         match held {
@@ -92,7 +92,7 @@ impl Book {
     }
 
     /// Sets or removes a mark as of a step.
-    pub(super) fn set_mark(&mut self, asset: AssetId, step: VenueTime, mark: Option<Mark>) {
+    pub(crate) fn set_mark(&mut self, asset: AssetId, step: VenueTime, mark: Option<Mark>) {
         let steps = self.marks.entry(asset).or_default();
         match mark {
             Some(mark) => steps.insert(step, mark),

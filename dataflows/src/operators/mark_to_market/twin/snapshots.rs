@@ -12,7 +12,7 @@ use super::value::{Sums, shown};
 
 /// A row of one of the outputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Row {
+pub(crate) enum Row {
     Wallet(Pnl),
     Position(PositionPnl),
     Now(PnlNow),
@@ -20,11 +20,11 @@ pub(super) enum Row {
 }
 
 /// Whose snapshots: a wallet's, or those of its position in one asset.
-pub(super) type Unit = (Sym, Option<AssetId>);
+pub(crate) type Unit = (Sym, Option<AssetId>);
 
 /// What a unit shows, whatever the step. Rows bear [`VenueTime::MIN`] as their snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// No position yet.
     Nothing,
     /// What stands in the view.
@@ -36,21 +36,21 @@ pub(super) enum Outcome {
 }
 
 /// What the rows are about.
-pub(super) struct Snapshots {
-    pub(super) grid: Span,
-    pub(super) by_position: bool,
-    pub(super) emits_all: bool,
-    pub(super) names: Arc<Names>,
+pub(crate) struct Snapshots {
+    pub(crate) grid: Span,
+    pub(crate) by_position: bool,
+    pub(crate) emits_all: bool,
+    pub(crate) names: Arc<Names>,
 }
 
 impl Snapshots {
     /// The unit that a position belongs to.
-    pub(super) fn unit(&self, (wallet, asset): Pair) -> Unit {
+    pub(crate) fn unit(&self, (wallet, asset): Pair) -> Unit {
         (wallet, self.by_position.then_some(asset))
     }
 
     /// The row of an outcome at a step.
-    pub(super) fn row(&self, unit: Unit, snapshot: VenueTime, outcome: Outcome) -> Option<Row> {
+    pub(crate) fn row(&self, unit: Unit, snapshot: VenueTime, outcome: Outcome) -> Option<Row> {
         match outcome {
             Outcome::Nothing => None,
             Outcome::Wallet(row) => Some(Row::Wallet(Pnl { snapshot, ..row })),
@@ -73,7 +73,7 @@ impl Snapshots {
     }
 
     /// What a unit shows at the steps of a range at which it has a row.
-    pub(super) fn rows(
+    pub(crate) fn rows(
         &self,
         book: &Book,
         unit: Unit,
@@ -115,13 +115,13 @@ impl Snapshots {
     }
 
     /// Whether a step has a row, by what was shown at the step before and what is.
-    pub(super) fn is_row(&self, before: &Outcome, now: &Outcome, sums: &Sums) -> bool {
+    pub(crate) fn is_row(&self, before: &Outcome, now: &Outcome, sums: &Sums) -> bool {
         if self.emits_all { sums.n_open > 0 } else { now != before }
     }
 }
 
 /// The sums of a unit as of a time.
-pub(super) fn sums(book: &Book, unit: Unit, time: VenueTime) -> Sums {
+pub(crate) fn sums(book: &Book, unit: Unit, time: VenueTime) -> Sums {
     let mut sums = Sums::default();
     match unit.1 {
         Some(asset) => sums += book.part((unit.0, asset), time),
@@ -131,7 +131,7 @@ pub(super) fn sums(book: &Book, unit: Unit, time: VenueTime) -> Sums {
 }
 
 /// What a unit shows as of a time; `sums` are those of that time.
-pub(super) fn outcome(book: &Book, unit: Unit, sums: &Sums, time: VenueTime) -> Outcome {
+pub(crate) fn outcome(book: &Book, unit: Unit, sums: &Sums, time: VenueTime) -> Outcome {
     if sums.is_empty() {
         return Outcome::Nothing;
     }
@@ -143,7 +143,7 @@ pub(super) fn outcome(book: &Book, unit: Unit, sums: &Sums, time: VenueTime) -> 
 }
 
 /// The row of the newest snapshot, of open positions alone. What overflows has none.
-pub(super) fn now(book: &Book, pair: Pair, time: VenueTime) -> Option<PnlNow> {
+pub(crate) fn now(book: &Book, pair: Pair, time: VenueTime) -> Option<PnlNow> {
     let sums = book.part(pair, time);
     if sums.n_open == 0 {
         return None;
