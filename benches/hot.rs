@@ -39,7 +39,7 @@ fn main() {
     if memory::is_child(&arguments) {
         return;
     }
-    let fills = stream::arrivals(arguments.n_fills, SEED);
+    let fills = stream::arrivals(arguments.n_fills, SEED, arguments.step);
     if views::once(&arguments, &fills) {
         return;
     }

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) {
 pub(crate) fn is_child(arguments: &Arguments) -> bool {
     let named = |part: &&(&str, _, _)| arguments.names(&format!("{CHILD}{}", part.0));
     let Some((name, views, emitted)) = PARTS.iter().find(named) else { return false };
-    let fills = stream::arrivals(arguments.n_fills, SEED);
+    let fills = stream::arrivals(arguments.n_fills, SEED, stream::STEP);
     let engine = (*name != "loop").then(|| Arc::new(Engine::new(views, emitted)));
     // What making the events took is no peak of what is measured.
     std::fs::write("/proc/self/clear_refs", "5").expect("Linux forgets a peak");

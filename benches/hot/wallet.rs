@@ -8,9 +8,9 @@ use crate::support::arguments::Arguments;
 use crate::support::digest::Digest;
 use crate::support::engine::{BARS, Engine, MARKS, POSITIONS};
 use crate::support::harness::{Lap, Session};
-use crate::support::loops;
 use crate::support::stream::{self, Dice, Fill};
 use crate::support::table::{self, percentiles};
+use crate::views::expected;
 
 /// Corrections of each kind.
 const N_CORRECTIONS: usize = 100;
@@ -93,17 +93,8 @@ fn busy(fills: &[Fill]) {
     session.end();
 
     let all: Vec<Fill> = fills.iter().chain(&cancelled).chain(&late).copied().collect();
-    let mut expected = Digest::default();
-    let truth = without_cancelled(&all, &cancelled);
-    expected.positions(loops::positions(&truth).rows());
-    assert_eq!(digest.positions, expected.positions, "the loop's rows");
-}
-
-fn without_cancelled(all: &[Fill], cancelled: &[Fill]) -> Vec<Fill> {
-    let gone = |fill: &Fill| cancelled.iter().any(|c| c.id == fill.id);
-    let mut left: Vec<Fill> = all.iter().filter(|fill| !gone(fill)).copied().collect();
-    left.sort_unstable_by_key(|fill| (fill.time, fill.id));
-    left
+    let expected = expected(&["positions"], &stream::truth(&all));
+    assert_eq!(digest.rows(), expected.rows(), "the loop's rows");
 }
 
 /// CPU time a fill; on the average, since a clock's own cost hides that of a single one.
@@ -144,7 +135,7 @@ fn corrections(arguments: &Arguments, fills: &[Fill]) {
     for (name, views, emitted) in parts {
         let engine = Arc::new(Engine::new(views, emitted));
         let mut session = Session::start(&engine, 1);
-        session.feed(fills, 10_000);
+        let mut digest = session.feed(fills, 10_000).digest;
         let mut dice = Dice(11);
         let mut standing: Vec<Fill> = stream::truth(fills);
         let mut cancelled = Vec::new();
@@ -162,7 +153,12 @@ fn corrections(arguments: &Arguments, fills: &[Fill]) {
             let lap = session.feed(events, 1);
             let (times, changes) = (percentiles(&lap.epochs), lap.digest.n_changes);
             table::note(&format!("  {name:<12}{what:<12}{changes:>9} changes{times}"));
+            digest.add(&lap.digest);
         }
+        digest.add(&session.close().digest);
         session.end();
+        let all = [fills, cancelled.as_slice(), late.as_slice()].concat();
+        let expected = expected(emitted, &stream::truth(&all));
+        assert_eq!(digest.rows(), expected.rows(), "{name}: the loop's rows");
     }
 }

@@ -1,5 +1,7 @@
 //! What a bench is asked to do.
 
+use super::stream::STEP;
+
 /// The words behind `cargo bench --bench NAME --`.
 #[derive(Clone, Debug)]
 pub(crate) struct Arguments {
@@ -7,6 +9,8 @@ pub(crate) struct Arguments {
     parts: Vec<String>,
     /// Fills.
     pub(crate) n_fills: u32,
+    /// Nanoseconds of event time from one fill to the next.
+    pub(crate) step: i64,
     /// How often each line is measured; the best counts.
     pub(crate) n_runs: usize,
     /// Events of an epoch.
@@ -25,6 +29,7 @@ impl Arguments {
         let mut read = Self {
             parts: Vec::new(),
             n_fills,
+            step: STEP,
             n_runs: 3,
             batches: vec![10_000, 100, 1],
             workers: vec![1, 2],
@@ -40,7 +45,11 @@ impl Arguments {
                 "--batches" => read.batches = value().split(',').map(number).collect(),
                 "--workers" => read.workers = value().split(',').map(number).collect(),
                 "--no-reduce" => read.skips_reduce = true,
-                "--test" => (read.n_fills, read.n_runs, read.is_test) = (20_000, 1, true),
+                "--test" => {
+                    (read.n_fills, read.n_runs, read.is_test) = (20_000, 1, true);
+                    // Some hours, so that there are snapshots.
+                    read.step = STEP * 20;
+                }
                 // Cargo adds words of its own.
                 word if word.starts_with("--") => {}
                 part => read.parts.push(part.to_owned()),

@@ -47,6 +47,11 @@ impl Digest {
         self.n_changes += other.n_changes;
     }
 
+    /// What stands, however it came about.
+    pub(crate) fn rows(&self) -> [Sum; 3] {
+        [self.positions, self.bars, self.pnl]
+    }
+
     /// Adds the changes of a view.
     ///
     /// # Panics

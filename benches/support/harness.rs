@@ -220,7 +220,9 @@ impl<F: Flow> Place<F> {
         }
     }
 
-    /// Each epoch after the one before it is complete.
+    /// Each epoch after the one before it is complete. Never inlined, so that callgrind can be told
+    /// to count in it alone.
+    #[inline(never)]
     fn one_by_one(&mut self, worker: &mut Worker, batch: usize, work: Work<F::Share>) -> Lap {
         let mut lap = Lap::default();
         let mut outputs = Vec::with_capacity(work.len());

@@ -32,11 +32,12 @@ pub(crate) struct Fill {
 }
 
 /// The events of a seed in the order of their arrival; `n` counts fills, cancellations are added.
-pub(crate) fn arrivals(n: u32, seed: u64) -> Vec<Fill> {
+/// A longer step than [`STEP`] spreads few fills over more time.
+pub(crate) fn arrivals(n: u32, seed: u64, step: i64) -> Vec<Fill> {
     let mut dice = Dice(seed);
     let (wallets, assets) = (zipf(N_WALLETS, 1.1), zipf(N_ASSETS, 1.0));
     let mut prices: Vec<i64> = (0..N_ASSETS).map(|_| 10_000 + dice.below(500_000_000)).collect();
-    let end = START + i64::from(n) * STEP;
+    let end = START + i64::from(n) * step;
     let mut arrivals: Vec<(i64, Fill)> =
         Vec::with_capacity(usize::try_from(n + n / 900).expect("it fits"));
     for id in 0..n {
@@ -45,7 +46,7 @@ pub(crate) fn arrivals(n: u32, seed: u64) -> Vec<Fill> {
         // A walk in steps of up to 0.1 %, in units of 1e-6.
         *price = (*price + dice.below(*price / 500 + 3) - *price / 1_000 - 1).max(1_000);
         let size = size(&mut dice);
-        let time = START + i64::from(id) * STEP + dice.below(STEP);
+        let time = START + i64::from(id) * step + dice.below(step);
         let fill = Fill {
             time,
             price: *price * 1_000,
