@@ -25,6 +25,7 @@ pub mod json;
 pub mod names;
 pub mod number;
 pub mod options;
+mod probe;
 pub mod relations;
 pub mod row;
 pub mod schema;

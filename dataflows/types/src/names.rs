@@ -2,12 +2,10 @@
 
 use std::sync::{Arc, RwLock};
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use rustc_hash::FxHashMap;
 
-use crate::digest::Fold;
 use crate::id::{AssetId, EventId, Sym};
+use crate::probe::{Probe, Probes};
 use crate::value::Text;
 
 /// The texts of all interned names. Only grows; read by every thread without a lock.
@@ -65,34 +63,11 @@ impl Names {
 #[derive(Debug, Default)]
 pub struct Interner {
     names: Arc<Names>,
-    syms: HashTable<Slot<Sym>>,
-    assets: HashTable<Slot<AssetId>>,
+    syms: Probes<Sym>,
+    assets: Probes<AssetId>,
     /// The venue of the last asset, since rows that follow one another mostly share theirs.
     venue: Option<Sym>,
     keeps_id_texts: bool,
-}
-
-/// What a probe finds: the texts themselves stand in [`Names`] alone.
-#[derive(Clone, Copy, Debug)]
-struct Slot<T> {
-    /// The upper half of the hash: spares looking at most texts that aren't meant, and hashing
-    /// them again when the table grows.
-    tag: u32,
-    named: T,
-}
-
-impl<T> Slot<T> {
-    /// The hash by which a tag stands in a table: its bits go where the table looks.
-    fn hash(tag: u32) -> u64 {
-        u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    }
-}
-
-/// The tag of a text; assets mix their venue in.
-fn tag(seed: u64, text: &str) -> u32 {
-    let mut fold = Fold::new(seed);
-    fold.add_text(text);
-    u32::try_from(fold.finish() >> 32).unwrap_or_default()
 }
 
 impl Interner {
@@ -111,20 +86,7 @@ impl Interner {
     /// # Panics
     /// From the 2^32nd name on.
     pub fn sym(&mut self, text: &str) -> Sym {
-        let tag = tag(0, text);
-        let names = &self.names;
-        let is_it =
-            |slot: &Slot<Sym>| slot.tag == tag && names.text(slot.named).as_str() == text;
-        let rehash = |slot: &Slot<Sym>| Slot::<Sym>::hash(slot.tag);
-        match self.syms.entry(Slot::<Sym>::hash(tag), is_it, rehash) {
-            Entry::Occupied(slot) => slot.get().named,
-            Entry::Vacant(slot) => {
-                let index = names.texts.push(Text::from(text));
-                let sym = Sym::from_index(u32::try_from(index).expect("fewer than 2^32 names"));
-                slot.insert(Slot { tag, named: sym });
-                sym
-            }
-        }
+        sym(&mut self.syms, &self.names, text)
     }
 
     /// Interns an asset of a venue.
@@ -133,22 +95,12 @@ impl Interner {
     /// From the 2^32nd asset on.
     pub fn asset(&mut self, venue: &str, asset: &str) -> AssetId {
         let venue = self.venue(venue);
-        let tag = tag(u64::from(venue.index()) + 1, asset);
-        let names = &self.names;
-        let is_it = |slot: &Slot<AssetId>| {
-            let (its_venue, its_asset) = names.pair(slot.named);
-            slot.tag == tag && its_venue == venue && names.text(its_asset).as_str() == asset
-        };
-        let hash = Slot::<AssetId>::hash(tag);
-        if let Some(slot) = self.assets.find(hash, is_it) {
-            return slot.named;
-        }
-        let pair = (venue, self.sym(asset));
-        let index = self.names.assets.push(pair);
-        let named = AssetId(u32::try_from(index).expect("fewer than 2^32 assets"));
-        let rehash = |slot: &Slot<AssetId>| Slot::<AssetId>::hash(slot.tag);
-        self.assets.insert_unique(hash, Slot { tag, named }, rehash);
-        named
+        let (names, syms) = (&self.names, &mut self.syms);
+        let is_it = |named| names.text(names.pair(named).1).as_str() == asset;
+        self.assets.find_or_insert(Probe::new(asset, venue.index()), is_it, || {
+            let index = names.assets.push((venue, sym(syms, names, asset)));
+            AssetId(u32::try_from(index).expect("fewer than 2^32 assets"))
+        })
     }
 
     fn venue(&mut self, text: &str) -> Sym {
@@ -172,6 +124,14 @@ impl Interner {
     }
 }
 
+fn sym(syms: &mut Probes<Sym>, names: &Names, text: &str) -> Sym {
+    let is_it = |named| names.text(named).as_str() == text;
+    syms.find_or_insert(Probe::new(text, 0), is_it, || {
+        let index = names.texts.push(Text::from(text));
+        Sym::from_index(u32::try_from(index).expect("fewer than 2^32 names"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +153,9 @@ mod tests {
         let mut twin: std::collections::BTreeMap<String, Sym> = std::collections::BTreeMap::new();
         let mut pairs = std::collections::BTreeMap::new();
         for i in 0..20_000u32 {
-            let text = format!("w{}", i.wrapping_mul(0x9e37_79b9) % 5000);
+            let number = i.wrapping_mul(0x9e37_79b9) % 5000;
+            let long = if number % 3 == 0 { "0x00000000000000000000000" } else { "w" };
+            let text = format!("{long}{number}");
             let next = u32::try_from(twin.len()).unwrap();
             let sym = *twin.entry(text.clone()).or_insert(Sym::from_index(next));
             assert_eq!(interner.sym(&text), sym);

@@ -101,3 +101,6 @@ impl Content {
         self.present = self.present << 1 | u64::from(is_present);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,3 +143,6 @@ impl Stream {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;
