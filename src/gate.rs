@@ -118,8 +118,7 @@ mod tests {
     ) -> (bool, std::thread::JoinHandle<bool>) {
         let behind = Arc::clone(gate);
         let entering = std::thread::spawn(move || behind.enter(epoch, n_bytes).is_ok());
-        let until = std::time::Duration::from_millis(50);
-        std::thread::sleep(until);
+        std::thread::sleep(Duration::from_millis(50));
         (entering.is_finished(), entering)
     }
 
@@ -144,6 +143,5 @@ mod tests {
         gate.close();
         assert!(!entering.join().unwrap(), "what waits is refused");
         assert_eq!(gate.enter(7, 0), Err(Closed));
-        std::thread::sleep(Duration::ZERO);
     }
 }

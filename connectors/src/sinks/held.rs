@@ -148,22 +148,27 @@ fn index(place: u32) -> usize {
 /// Rows a piece: growing moves no row, and leaves no room for as many again.
 const PIECE: usize = 1024;
 
-/// Rows in pieces of equal size.
+/// Rows in pieces of equal size, which are kept for what comes after a clearing.
 struct Slab<R> {
     pieces: Vec<Vec<R>>,
+    /// The piece that rows go to.
+    at: usize,
 }
 
 impl<R> Slab<R> {
     const fn new() -> Self {
-        Self { pieces: Vec::new() }
+        Self { pieces: Vec::new(), at: 0 }
     }
 
     fn push(&mut self, row: R) {
-        match self.pieces.last_mut() {
-            Some(piece) if piece.len() < PIECE => piece.push(row),
+        if self.pieces.get(self.at).is_some_and(|piece| piece.len() == PIECE) {
+            self.at += 1;
+        }
+        match self.pieces.get_mut(self.at) {
+            Some(piece) => piece.push(row),
             // A small view's only piece grows as it needs.
-            None => self.pieces.push(vec![row]),
-            Some(_) => {
+            None if self.at == 0 => self.pieces.push(vec![row]),
+            None => {
                 let mut piece = Vec::with_capacity(PIECE);
                 piece.push(row);
                 self.pieces.push(piece);
@@ -184,7 +189,8 @@ impl<R> Slab<R> {
     }
 
     fn clear(&mut self) {
-        self.pieces.clear();
+        self.pieces.iter_mut().for_each(Vec::clear);
+        self.at = 0;
     }
 }
 
