@@ -7,6 +7,7 @@ use differential_dataflow::AsCollection;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 use types::changes::consolidate;
+use types::options::{Problem, Settings};
 use types::relations::PositionStep;
 use types::{Span, VenueTime};
 
@@ -14,6 +15,24 @@ use crate::clock::Clock;
 use crate::edge::Coll;
 use crate::operators::epochs::per_epoch;
 use crate::plan::Context;
+
+/// The largest grid, 5,200 weeks: its steps around all allowed event times fit 64 bits.
+const LARGEST: i64 = 5_200 * 7 * 86_400_000_000_000;
+
+/// The grid that an option gives; tells a problem where its steps could leave the range of times.
+pub(super) fn grid(
+    settings: &Settings,
+    option: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Span> {
+    let grid = settings.duration(option)?;
+    if grid.nanos() > LARGEST {
+        let message = format!("a step of {grid} is too long");
+        let problem = Problem::new(settings.place(option), "too_long", message);
+        problems.push(problem.hint("the longest is 5200w, about a hundred years"));
+    }
+    Some(grid)
+}
 
 /// What the operator takes.
 #[derive(Clone)]

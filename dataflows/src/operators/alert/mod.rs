@@ -27,7 +27,7 @@ use crate::operators::Operator;
 use crate::operators::expressions::condition;
 use crate::operators::latest::{columns, no_time};
 use crate::operators::ordered::Order;
-use crate::operators::steps::published;
+use crate::operators::steps::{grid, published};
 use crate::plan::{Build, Context, Output, PlanBuilder, Port, Prepared, View};
 use crate::with_edge;
 
@@ -122,7 +122,7 @@ fn port(
     plan: &mut PlanBuilder,
     problems: &mut Vec<Problem>,
 ) -> Option<Port> {
-    let every: Option<Span> = settings.duration("every");
+    let every = grid(settings, "every", problems);
     if view.kind != RelationKind::Positions {
         if every.is_some() {
             let message = format!("`every` is for positions, but `{}` has times", view.name);

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concatenate, Exchange};
+use timely::dataflow::operators::{Capability, InputCapability};
 use types::changes::consolidate;
 use types::json::write_row;
 use types::relations::{Fill, Mark, Quote, Settlement, Trade};
@@ -16,7 +20,6 @@ use super::past::BySteps;
 use super::prepare::MarkKind;
 use super::ticks::{Print, Ticks};
 use crate::edge::Edge;
-use crate::operators::epochs::per_epoch;
 use crate::plan::Context;
 use crate::route::route_asset;
 
@@ -28,12 +31,12 @@ pub(super) struct Sources<'e, 's> {
     pub(super) settlements: Option<&'e Edge<'s>>,
 }
 
-/// What the operator is fed with.
-#[derive(Clone)]
-enum Input {
-    Quote(Quote),
-    Print(Print, isize),
-    Settlement(Settlement, isize),
+/// What an epoch brings, in the containers that it came in.
+#[derive(Default)]
+struct Input {
+    quotes: Vec<Vec<(Quote, u64, isize)>>,
+    prints: Vec<Vec<(Print, isize)>>,
+    settlements: Vec<(Settlement, isize)>,
 }
 
 /// The marks of each asset on its worker, with +1 or -1.
@@ -43,27 +46,28 @@ pub(super) fn build<'s>(
     context: &Context<'s, '_>,
     sources: &Sources<'_, 's>,
 ) -> StreamVec<'s, u64, (Mark, u64, isize)> {
-    let prices = match (kind, sources.prices) {
+    let name = format!("view {}: marks", context.view);
+    let mut builder = OperatorBuilder::new(name, context.scope);
+    let (mut quotes, mut prints) = (None, None);
+    match (kind, sources.prices) {
         (MarkKind::Last, Some(edge)) => {
-            let prints = prints(edge);
-            let prints = prints.exchange(|(print, _): &(Print, isize)| route_asset(print.asset));
-            Some(prints.map(|(print, diff)| Input::Print(print, diff)))
+            let by_asset = Exchange::new(|(print, _): &(Print, isize)| route_asset(print.asset));
+            prints = Some(builder.new_input(all_prints(edge), by_asset));
         }
         (_, Some(edge)) => {
-            let quotes = edge.quotes().inner;
-            let quotes =
-                quotes.exchange(|(row, _, _): &(Quote, u64, isize)| route_asset(row.asset));
-            // Quotes are never taken back, and one that repeats says nothing new.
-            Some(quotes.flat_map(|(row, _, diff)| (diff > 0).then_some(Input::Quote(row))))
+            let by_asset =
+                Exchange::new(|(row, _, _): &(Quote, u64, isize)| route_asset(row.asset));
+            quotes = Some(builder.new_input(edge.quotes().inner, by_asset));
         }
-        (_, None) => None,
-    };
-    let settlements = sources.settlements.map(|edge| {
-        let rows = edge.settlements().inner;
-        rows.exchange(|(row, _, _): &(Settlement, u64, isize)| route_asset(row.asset))
-            .map(|(row, _, diff)| Input::Settlement(row, diff))
+        (_, None) => {}
+    }
+    let mut settlements = sources.settlements.map(|edge| {
+        let by_asset =
+            Exchange::new(|(row, _, _): &(Settlement, u64, isize)| route_asset(row.asset));
+        builder.new_input(edge.settlements().inner, by_asset)
     });
-    let inputs = context.scope.concatenate(prices.into_iter().chain(settlements));
+    let (output, stream) = builder.new_output::<Vec<(Mark, u64, isize)>>();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(output);
     let mut marks = Marks {
         kind,
         grid,
@@ -71,17 +75,50 @@ pub(super) fn build<'s>(
         quote_schema: Quote::schema(),
         assets: FxHashMap::default(),
     };
-    let name = format!("view {}: marks", context.view);
-    per_epoch(inputs, &name, move |epoch, inputs, out| {
-        marks.take(inputs, |mark, diff| out.push((mark, epoch, diff)));
-    })
+    builder.build(move |_| {
+        let mut stash: BTreeMap<u64, (Capability<u64>, Input)> = BTreeMap::new();
+        move |frontiers| {
+            let start = |time: &InputCapability<u64>| (time.retain(0), Input::default());
+            if let Some(quotes) = &mut quotes {
+                quotes.for_each_time(|time, containers| {
+                    let (_, input) = stash.entry(*time.time()).or_insert_with(|| start(&time));
+                    input.quotes.extend(containers.map(std::mem::take));
+                });
+            }
+            if let Some(prints) = &mut prints {
+                prints.for_each_time(|time, containers| {
+                    let (_, input) = stash.entry(*time.time()).or_insert_with(|| start(&time));
+                    input.prints.extend(containers.map(std::mem::take));
+                });
+            }
+            if let Some(settlements) = &mut settlements {
+                settlements.for_each_time(|time, containers| {
+                    let (_, input) = stash.entry(*time.time()).or_insert_with(|| start(&time));
+                    let rows = containers.flat_map(|container| container.drain(..));
+                    input.settlements.extend(rows.map(|(row, _, diff)| (row, diff)));
+                });
+            }
+            while let Some(entry) = stash.first_entry() {
+                if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
+                    break;
+                }
+                let (epoch, (capability, input)) = entry.remove_entry();
+                let mut told = Vec::new();
+                marks.take(input, |mark, diff| told.push((mark, epoch, diff)));
+                if !told.is_empty() {
+                    output.activate().session(&capability).give_container(&mut told);
+                }
+            }
+        }
+    });
+    stream
 }
 
 /// The trades at a price of an edge of fills or trades.
 ///
 /// # Panics
 /// If the plan let another kind through.
-fn prints<'s>(edge: &Edge<'s>) -> StreamVec<'s, u64, (Print, isize)> {
+fn all_prints<'s>(edge: &Edge<'s>) -> StreamVec<'s, u64, (Print, isize)> {
     match edge {
         Edge::Fills(fills) => {
             let print = |(fill, _, diff): (Fill, u64, isize)| Some((Print::of_fill(&fill)?, diff));
@@ -117,33 +154,23 @@ struct Asset {
 }
 
 impl Marks {
-    fn take(&mut self, inputs: &mut Vec<Input>, mut tell: impl FnMut(Mark, isize)) {
+    fn take(&mut self, input: Input, mut tell: impl FnMut(Mark, isize)) {
+        let Input { quotes, prints, mut settlements } = input;
         let mut touched: Vec<(AssetId, VenueTime)> = Vec::new();
-        let (mut settlements, mut removed) = (Vec::new(), Vec::new());
-        for input in inputs.drain(..) {
-            let (asset, step) = match input {
-                Input::Quote(quote) => (quote.asset, self.take_quote(quote)),
-                Input::Print(print, diff) => (print.asset, {
-                    // Inside an epoch, a removal may come before what it removes.
-                    if diff < 0 {
-                        removed.push((print, diff));
-                    } else {
-                        self.take_print(&print, diff);
-                    }
-                    Some(print.tick.time.next_step(self.grid))
-                }),
-                Input::Settlement(row, diff) => {
-                    settlements.push((row, diff));
-                    continue;
-                }
-            };
-            if let Some(step) = step.filter(|step| touched.last() != Some(&(asset, *step))) {
-                touched.push((asset, step));
+        // Quotes are never taken back, and one that repeats says nothing new.
+        for (quote, _, _) in quotes.into_iter().flatten().filter(|(_, _, diff)| *diff > 0) {
+            let asset = quote.asset;
+            touched.extend(self.take_quote(quote).map(|step| (asset, step)));
+        }
+        // Inside an epoch, a removal may come before what it removes.
+        for pass in [1, -1] {
+            let prints = prints.iter().flatten();
+            for (print, diff) in prints.filter(|(_, diff)| diff.signum() == pass) {
+                self.take_print(print, *diff);
+                touched.push((print.asset, print.tick.time.next_step(self.grid)));
             }
         }
-        for (print, diff) in removed {
-            self.take_print(&print, diff);
-        }
+        drop(prints);
         consolidate(&mut settlements);
         // What is taken back comes first, so that the new payout stands.
         settlements.sort_by_key(|(_, diff)| *diff);

@@ -12,6 +12,7 @@ use super::operator;
 use super::series::Snapshots;
 use super::sweep::Sweep;
 use crate::edge::Edge;
+use crate::operators::steps::grid;
 use crate::plan::{Build, Context, Output, PlanBuilder, Port, Prepared};
 
 /// What a position is valued at.
@@ -42,7 +43,8 @@ pub(super) fn prepare(
         problems.push(problem.hint("name the quotes that it reads: marks need all of them"));
     }
     let kind = mark_kind(settings, &mut problems);
-    let (Some(positions), Some(snapshot)) = (positions, settings.duration("snapshot")) else {
+    let snapshot = grid(settings, "snapshot", &mut problems);
+    let (Some(positions), Some(snapshot)) = (positions, snapshot) else {
         return Err(problems);
     };
     let Some(steps) = plan.steps_of(&positions, snapshot) else {
