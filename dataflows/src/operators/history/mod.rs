@@ -14,6 +14,7 @@
 //! events as they come (SEMANTICS section 2).
 
 mod deep;
+mod index;
 mod late;
 mod log;
 mod revisions;
@@ -30,7 +31,7 @@ use std::fmt::Debug;
 
 use types::{Op, VenueTime};
 
-pub(crate) use store::{Place, Store};
+pub(crate) use store::{BLOCK, Place, Store};
 
 /// Something that depends on the order of a key's events.
 pub(crate) trait Fold {
@@ -96,16 +97,16 @@ pub(crate) trait Fold {
     fn about(note: &Self::Note) -> u128;
 }
 
-/// What an event of a relation does to a key: it counts only against others of its identity.
-pub(crate) struct Revision<E> {
+/// What an event of a relation does to a key: it counts only against others of its identity. Of a
+/// bust's event only the identity is read, and its time as a hint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Revision {
     /// What it does.
     pub(crate) op: Op,
     /// Which of several states of the event this is.
     pub(crate) revision: u64,
     /// Whether nothing of its identity came before.
     pub(crate) is_first: bool,
-    /// The event; of a bust only identity is read, and its time as a hint.
-    pub(crate) event: E,
 }
 
 /// Takes what an epoch changed, key by key. Where something is replaced, both stand in one call.
@@ -128,4 +129,10 @@ pub(crate) struct Step<'a, F: Fold> {
     pub(crate) old: Option<&'a F::State>,
     /// What stands there now.
     pub(crate) new: Option<&'a F::State>,
+}
+
+/// How many bytes a key takes, without its history.
+#[cfg(test)]
+pub(crate) const fn size_of_key<F: Fold>() -> usize {
+    size_of::<shard::Held<F>>()
 }

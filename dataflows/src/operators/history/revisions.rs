@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use types::Op;
 
-use super::{Fold, Revision};
+use super::Revision;
 
 /// What is known of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,16 +81,14 @@ pub(super) struct Resolving<E> {
 impl<E: Clone + PartialEq> Resolving<E> {
     /// Starts from what is remembered and what was found in the history.
     pub(super) fn new(remembered: Option<Known>, held: Option<E>) -> Self {
-        let known = remembered.unwrap_or(Known {
-            best: held.as_ref().map(|_| (0, Op::Insert)),
-            busted: None,
-        });
+        let known = remembered
+            .unwrap_or(Known { best: held.as_ref().map(|_| (0, Op::Insert)), busted: None });
         Self { held, known, fresh: None }
     }
 
     /// Takes an event of the identity.
-    pub(super) fn take(&mut self, revision: Revision<E>) {
-        let Revision { op, revision, event, .. } = revision;
+    pub(super) fn take(&mut self, revision: Revision, event: E) {
+        let Revision { op, revision, .. } = revision;
         if op == Op::Bust {
             self.known.busted = self.known.busted.max(Some(revision));
         } else if self.known.best.is_none_or(|best| (revision, op) > best) {
@@ -111,10 +109,4 @@ impl<E: Clone + PartialEq> Resolving<E> {
             Some(fresh) => (self.known, self.held, Some(fresh)),
         }
     }
-}
-
-/// Whether an event changes nothing of a history, and what it says can be remembered at once: a
-/// bust that nothing came before.
-pub(super) fn only_waits<F: Fold>(revision: &Revision<F::Event>) -> bool {
-    revision.op == Op::Bust && revision.is_first
 }

@@ -48,10 +48,10 @@ impl<F: Fold> Twin<F>
 where
     F::Key: Hash,
 {
-    pub(super) fn revise(&mut self, revision: Revision<F::Event>) {
-        let identity = F::identity(&revision.event).expect("revisions have identities");
+    pub(super) fn revise(&mut self, revision: Revision, event: F::Event) {
+        let identity = F::identity(&event).expect("revisions have identities");
         let slot = self.slots.entry(identity).or_insert(Slot { best: None, busted: None });
-        let Revision { op, revision, event, .. } = revision;
+        let Revision { op, revision, .. } = revision;
         match op {
             Op::Bust => slot.busted = slot.busted.max(Some(revision)),
             op if slot.best.as_ref().is_none_or(|best| (revision, op) > (best.0, best.1)) => {
