@@ -9,7 +9,8 @@ use types::{AssetId, Op, Span, Sym};
 use super::entry::Entry;
 use super::ledger::Ledger;
 use super::operator::Update;
-use crate::operators::history::{Place, Revision, Sink, Store};
+use crate::operators::history::{Place, Sink, Store};
+use crate::revisions::Revision;
 
 /// See the module.
 pub(super) struct Keys {

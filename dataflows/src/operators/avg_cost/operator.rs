@@ -16,8 +16,9 @@ use super::entry::Entry;
 use super::keys::{Key, Keys};
 use super::ledger::{Finding, Ledger, Note, State};
 use crate::edge::Edge;
-use crate::operators::history::{BLOCK, Revision, Sink, Step};
+use crate::operators::history::{BLOCK, Sink, Step};
 use crate::plan::Context;
+use crate::revisions::Revision;
 use crate::route::route;
 
 /// A row, its epoch and its change of multiplicity.
@@ -47,8 +48,7 @@ impl Incoming for Event<Fill> {
     }
 
     fn enter(&self, keys: &mut Keys, key: Key) {
-        let Self { op, revision, is_first, ref row } = *self;
-        keys.revise(key, Revision { op, revision, is_first }, &Entry::of_fill(row));
+        keys.revise(key, Revision::of(self), &Entry::of_fill(&self.row));
     }
 }
 

@@ -4,9 +4,9 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use types::VenueTime;
 
-use super::revisions::{Resolving, Revisions};
+use super::Fold;
 use super::walk::Walk;
-use super::{Fold, Revision};
+use crate::revisions::{Known, Resolving, Revision, Revisions};
 
 /// What an epoch changes of a key beside appending.
 pub(super) enum Change<E> {
@@ -112,7 +112,7 @@ impl<F: Fold> Lookup<F> {
 pub(super) fn edits<F: Fold>(
     changes: &mut Vec<Change<F::Event>>,
     key: F::Key,
-    revisions: &mut Revisions<F::Key>,
+    revisions: &mut Revisions<(F::Key, u128)>,
     find: impl FnOnce(&mut [Lookup<F>]),
 ) -> Vec<Edit<F>>
 where
@@ -132,7 +132,7 @@ where
     let mut lookups: Vec<Lookup<F>> = Vec::new();
     for same in revised.chunk_by(|a, b| a.0 == b.0) {
         let identity = same[0].0;
-        let may_stand = revisions.get(key, identity).is_none_or(super::revisions::Known::stands);
+        let may_stand = revisions.get((key, identity)).is_none_or(Known::stands);
         if may_stand && !same.iter().any(|(_, revision, _)| revision.is_first) {
             let mut times = same.iter().map(|(.., event)| F::time(&F::order(event)));
             let hint = times.find(|time| *time > VenueTime::MIN);
@@ -145,13 +145,13 @@ where
     while let Some((identity, revision, event)) = revised.next() {
         let lookup = lookups.next_if(|lookup| lookup.identity == identity);
         let held = lookup.and_then(|lookup| lookup.found);
-        let mut resolving = Resolving::new(revisions.get(key, identity), held);
+        let mut resolving = Resolving::new(revisions.get((key, identity)), held);
         resolving.take(revision, event);
         while let Some((_, revision, event)) = revised.next_if(|(next, ..)| *next == identity) {
             resolving.take(revision, event);
         }
         let (known, leaves, enters) = resolving.finish();
-        revisions.set(key, identity, known);
+        revisions.set((key, identity), known);
         edits.extend(leaves.map(|event| Edit::new(event, -1)));
         edits.extend(enters.map(|event| Edit::new(event, 1)));
     }

@@ -10,16 +10,13 @@
 //! chunks that never change in place, each with the state before it, and an open rest. Shards are
 //! ranges of the key's hash: growth pauses one of many, and a chunk can be written away as it is.
 //!
-//! Identities are resolved here as well ([`revisions`]), by key, so that a fold can read a relation's
+//! Identities are resolved here as well ([`crate::revisions`]), by key, so that a fold can read a relation's
 //! events as they come (SEMANTICS section 2).
 
 mod deep;
-mod index;
 mod late;
 mod log;
-mod revisions;
 mod shard;
-mod slab;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,7 +26,7 @@ mod walk;
 
 use std::fmt::Debug;
 
-use types::{Op, VenueTime};
+use types::VenueTime;
 
 pub(crate) use store::{BLOCK, Place, Store};
 
@@ -95,18 +92,6 @@ pub(crate) trait Fold {
 
     /// Which event a note is about, as a number.
     fn about(note: &Self::Note) -> u128;
-}
-
-/// What an event of a relation does to a key: it counts only against others of its identity. Of a
-/// bust's event only the identity is read, and its time as a hint.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Revision {
-    /// What it does.
-    pub(crate) op: Op,
-    /// Which of several states of the event this is.
-    pub(crate) revision: u64,
-    /// Whether nothing of its identity came before.
-    pub(crate) is_first: bool,
 }
 
 /// Takes what an epoch changed, key by key. Where something is replaced, both stand in one call.

@@ -6,12 +6,12 @@ use types::VenueTime;
 
 use super::Fold;
 use super::deep::Deep;
-use super::index::Index;
 use super::late::{Change, Kept, Lookup, edits, merge};
 use super::log::Log;
-use super::revisions::Revisions;
-use super::slab::{NONE, Slab};
 use super::walk::Walk;
+use crate::operators::index::Index;
+use crate::operators::slab::{NONE, Slab};
+use crate::revisions::Revisions;
 
 /// Events that a history may hold in the log.
 const SHALLOW: usize = 16;
@@ -56,7 +56,7 @@ pub(super) struct Shard<F: Fold> {
     log: Log<F::Packed>,
     deep: Slab<Deep<F>, 6>,
     aside: F::Aside,
-    pub(super) revisions: Revisions<F::Key>,
+    pub(super) revisions: Revisions<(F::Key, u128)>,
 }
 
 /// What of a route places a key within its shard. Neither the lowest bits, which say the worker,

@@ -6,9 +6,10 @@ use types::{Op, Span, VenueTime};
 
 use super::late::Change;
 use super::shard::{Shard, Walks, fragment};
-use super::slab::index;
 use super::walk::Walk;
-use super::{Fold, Revision, Sink};
+use super::{Fold, Sink};
+use crate::operators::slab::index;
+use crate::revisions::Revision;
 
 /// Shards of a worker: as many as the highest byte of a route tells apart.
 const SHARDS: u64 = 256;
@@ -143,7 +144,7 @@ where
     pub(crate) fn wait(&mut self, key: F::Key, revision: Revision, event: &F::Event) {
         if let Some(identity) = F::identity(event) {
             let shard = shard_of(F::route(key));
-            self.shards[index(shard)].revisions.wait(key, identity, revision.revision);
+            self.shards[index(shard)].revisions.wait((key, identity), revision.revision);
         }
     }
 
@@ -154,7 +155,7 @@ where
         if !is_new || !self.append(place, event) {
             return self.revise_late(place, revision, event);
         }
-        if revision.op != Op::Insert || revision.revision > 0 {
+        if !revision.is_plain() {
             self.remember(place, revision, event);
         }
     }
@@ -165,7 +166,7 @@ where
         let shard = &mut self.shards[index(place.shard)];
         let key = shard.held.get(place.number).key;
         if let Some(identity) = F::identity(event) {
-            shard.revisions.set_first(key, identity, revision.op, revision.revision);
+            shard.revisions.set_first((key, identity), revision);
         }
     }
 

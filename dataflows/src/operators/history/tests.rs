@@ -5,6 +5,7 @@ use types::{Op, Span, VenueTime};
 
 use super::twin::Twin;
 use super::*;
+use crate::revisions::Revision;
 
 /// A fold that depends on order in every step. Some events are kept aside, some make notes.
 #[derive(Clone, Copy)]

@@ -6,7 +6,8 @@ use std::hash::Hash;
 
 use types::{Op, Span, VenueTime};
 
-use super::{Fold, Revision};
+use super::Fold;
+use crate::revisions::Revision;
 
 /// What is known of one identity.
 struct Slot<E> {

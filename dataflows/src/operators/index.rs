@@ -1,4 +1,4 @@
-//! A shard's index: what of a key's hash places it, to the key's number.
+//! An index: what of a key's hash places it, to the key's number.
 //!
 //! One word an entry and linear probing, so that a look takes one line of memory most of the time,
 //! and the lines of many looks can be asked for before the first of them is needed.
@@ -6,7 +6,7 @@
 use super::slab::index;
 
 /// See the module.
-pub(super) struct Index {
+pub(crate) struct Index {
     /// Fragment over number and one; zero where nothing is. As many as a power of two.
     slots: Vec<u64>,
     n_held: usize,
@@ -16,20 +16,20 @@ pub(super) struct Index {
 const FIRST: usize = 16;
 
 impl Index {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { slots: Vec::new(), n_held: 0 }
     }
 
     /// The slot where a search starts; for [`Index::find`].
     #[inline]
-    pub(super) fn home(&self, fragment: u32) -> u64 {
+    pub(crate) fn home(&self, fragment: u32) -> u64 {
         self.slots.get(self.place(fragment)).copied().unwrap_or_default()
     }
 
     /// The number of the entry with this fragment that `is_it` says yes to. `home` is what
     /// [`Index::home`] gave.
     #[inline]
-    pub(super) fn find(
+    pub(crate) fn find(
         &self,
         fragment: u32,
         home: u64,
@@ -50,7 +50,7 @@ impl Index {
     }
 
     /// Adds an entry.
-    pub(super) fn insert(&mut self, fragment: u32, number: u32) {
+    pub(crate) fn insert(&mut self, fragment: u32, number: u32) {
         // At most five slots in eight are used, so that searches stay short.
         if (self.n_held + 1) * 8 > self.slots.len() * 5 {
             let room = (self.slots.len() * 2).max(FIRST);
