@@ -146,7 +146,7 @@ where
                     let mut session = output.session(&time);
                     for container in containers {
                         let rows = container.drain(..).map(|event| (event.row, epoch, 1));
-                        session.give_iterator(rows);
+                        session.give_container(&mut rows.collect());
                     }
                 });
             }

@@ -248,18 +248,15 @@ impl Judge<'_> {
         let (cells, schema) = (self.cells, self.schema);
         let mut event: Event<R> = Event::read(cells, self.revision, schema, self.names)?;
         let time = event.row.event_time(schema).filter(|_| event.op != Op::Bust);
-        let standing = match event.row.identity(schema) {
-            Some(identity) => {
-                let is_bust = event.op == Op::Bust;
-                let content = if is_bust { 0 } else { content32(&event.row, cells, schema) };
-                self.identities.judge(identity, event.op, event.revision, content)
-            }
-            None => {
-                // Rows without an identity are one where all of their content is equal.
-                let content = content128(&event.row, cells, schema);
-                let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), content);
-                if is_new { Standing::First } else { Standing::Duplicate }
-            }
+        let standing = if let Some(identity) = event.row.identity(schema) {
+            let is_bust = event.op == Op::Bust;
+            let content = if is_bust { 0 } else { content32(&event.row, cells, schema) };
+            self.identities.judge(identity, event.op, event.revision, content)
+        } else {
+            // Rows without an identity are one where all of their content is equal.
+            let content = content128(&event.row, cells, schema);
+            let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), content);
+            if is_new { Standing::First } else { Standing::Duplicate }
         };
         event.is_first = standing == Standing::First;
         if standing.enters() {

@@ -7,9 +7,7 @@ use std::path::Path;
 use types::Reject;
 use types::event::{Cell, Reason};
 use types::expr::{Compiled, Expr};
-use types::number::{
-    NumberError, Rounding, div_half_even, parse_scaled, parse_small, pow10,
-};
+use types::number::{NumberError, Rounding, div_half_even, parse_scaled, parse_small, pow10};
 use types::relations::{InputColumn, InputKind};
 use types::schema::Type;
 use types::value::{Text, Value};
@@ -294,12 +292,13 @@ impl Kind {
     ) -> Result<(), (Reason, String)> {
         let cell = match self {
             Self::Nano { scale, rounding } => {
-                match NANO_SCALE.checked_sub(*scale).and_then(|places| parse_small(text, places)) {
-                    Some(small) => Cell::Nano(small),
-                    None => {
-                        cells.set_nano(column, nano(text, *scale, *rounding)?);
-                        return Ok(());
-                    }
+                if let Some(small) =
+                    NANO_SCALE.checked_sub(*scale).and_then(|places| parse_small(text, places))
+                {
+                    Cell::Nano(small)
+                } else {
+                    cells.set_nano(column, nano(text, *scale, *rounding)?);
+                    return Ok(());
                 }
             }
             Self::Count => Cell::Count(match parse_small(text, 0).map(u64::try_from) {

@@ -164,12 +164,7 @@ impl Mapper {
         Ok(())
     }
 
-    fn set_id(
-        &self,
-        view: RowView<'_>,
-        row: u64,
-        cells: &mut RowCells<'_>,
-    ) -> Result<(), Failure> {
+    fn set_id(&self, view: RowView<'_>, row: u64, cells: &mut RowCells<'_>) -> Result<(), Failure> {
         match &self.id {
             Id::Mapped => Ok(()),
             Id::Identity(column, parts) => set_identity(*column, parts, view, cells),

@@ -20,11 +20,7 @@ use crate::plan::Context;
 const LARGEST: i64 = 5_200 * 7 * 86_400_000_000_000;
 
 /// The grid that an option gives; tells a problem where its steps could leave the range of times.
-pub(super) fn grid(
-    settings: &Settings,
-    option: &str,
-    problems: &mut Vec<Problem>,
-) -> Option<Span> {
+pub(super) fn grid(settings: &Settings, option: &str, problems: &mut Vec<Problem>) -> Option<Span> {
     let grid = settings.duration(option)?;
     if grid.nanos() > LARGEST {
         let message = format!("a step of {grid} is too long");

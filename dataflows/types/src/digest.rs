@@ -104,7 +104,8 @@ mod tests {
     fn folds_are_pinned_and_differ() {
         assert_eq!([folded(""), folded("w36310"), folded("0x00000000000000000000")], PINNED);
         let text = "0123456789abcdef0123456789abcdef";
-        let parts = (0..=text.len()).flat_map(|end| (0..end).filter_map(move |start| text.get(start..end)));
+        let parts =
+            (0..=text.len()).flat_map(|end| (0..end).filter_map(move |start| text.get(start..end)));
         let parts: BTreeSet<&str> = parts.collect();
         let folds: BTreeSet<u64> = parts.iter().map(|part| folded(part)).collect();
         assert_eq!(folds.len(), parts.len());
@@ -119,6 +120,5 @@ mod tests {
         assert_eq!(folds.len(), numbers.len());
     }
 
-    const PINNED: [u64; 3] =
-        [0xee98_cc7b_b874_81eb, 0xfe83_aa17_1fd4_99d6, 0x4f44_3b6f_83c5_b379];
+    const PINNED: [u64; 3] = [0xee98_cc7b_b874_81eb, 0xfe83_aa17_1fd4_99d6, 0x4f44_3b6f_83c5_b379];
 }

@@ -28,10 +28,14 @@ impl Probe {
                 fold.finish()
             });
             (first, last)
-        } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        } else if let (Some(first), Some(last)) =
+            (bytes.first_chunk::<8>(), bytes.last_chunk::<8>())
+        {
             // The two meet or overlap: with the length they are the text.
             (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-        } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        } else if let (Some(first), Some(last)) =
+            (bytes.first_chunk::<4>(), bytes.last_chunk::<4>())
+        {
             (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
         } else {
             (bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0)
@@ -80,9 +84,8 @@ impl<T: Copy> Probes<T> {
         is_it: impl Fn(T) -> bool,
         name: impl FnOnce() -> T,
     ) -> T {
-        let is_it = |(other, named): &(Probe, T)| {
-            *other == probe && (probe.is_whole() || is_it(*named))
-        };
+        let is_it =
+            |(other, named): &(Probe, T)| *other == probe && (probe.is_whole() || is_it(*named));
         match self.table.entry(probe.hash(), is_it, |(probe, _)| probe.hash()) {
             Entry::Occupied(slot) => slot.get().1,
             Entry::Vacant(slot) => {
@@ -105,7 +108,7 @@ mod tests {
         // Texts of two letters of all lengths up to beyond a short one's, and of odd bytes.
         let mut texts: Vec<String> = vec!["\0".to_owned(), "\0\0".to_owned(), "é".to_owned()];
         for n in 0..=18 {
-            for i in 0..n + 1 {
+            for i in 0..=n {
                 texts.push("a".repeat(i) + &"b".repeat(n - i));
                 texts.push("a".repeat(i) + "\0" + &"a".repeat(n - i));
             }

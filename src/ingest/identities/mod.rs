@@ -53,7 +53,7 @@ struct Print {
 impl Print {
     fn of(identity: &Identity) -> Self {
         // All identities of a relation have a wallet or none has, and so with assets.
-        let wallet = identity.wallet.map_or(0, |wallet| wallet.index());
+        let wallet = identity.wallet.map_or(0, types::Sym::index);
         let asset = identity.asset.map_or(0, |asset| asset.0);
         let mut bytes = [0; 24];
         let (names, id) = bytes.split_at_mut(8);
@@ -95,7 +95,11 @@ impl Known {
         }
         match self.best {
             Some((r, o, c)) if (r, o) == (revision, op) => {
-                if c == content { Standing::Duplicate } else { Standing::Conflict }
+                if c == content {
+                    Standing::Duplicate
+                } else {
+                    Standing::Conflict
+                }
             }
             Some((r, o, _)) if (r, o) > (revision, op) => Standing::Duplicate,
             _ => {
@@ -132,7 +136,9 @@ impl Identities {
         content: u32,
     ) -> Standing {
         let print = Print::of(&identity);
-        let Some(shard) = self.shards.get_mut(print.shard()) else { unreachable!("as many shards") };
+        let Some(shard) = self.shards.get_mut(print.shard()) else {
+            unreachable!("as many shards")
+        };
         let known = if shard.mark(print) {
             let known = self.revised.get(&print).copied();
             known.or_else(|| shard.find(print).map(inserted))

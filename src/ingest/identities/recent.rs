@@ -35,7 +35,8 @@ impl RecentRows {
         while let Some((_, digest)) = self.in_order.pop_front_if(|(first, _)| *first < time) {
             self.digests.remove(&digest);
         }
-        while let Some((_, digest)) = self.behind.first().copied().filter(|(first, _)| *first < time)
+        while let Some((_, digest)) =
+            self.behind.first().copied().filter(|(first, _)| *first < time)
         {
             self.behind.pop_first();
             self.digests.remove(&digest);

@@ -10,9 +10,8 @@ const ID: Identity = Identity { wallet: None, asset: None, id: 7 };
 
 fn judge_all(events: &[(Op, u64, u32)]) -> (Vec<Standing>, u64) {
     let mut identities = Identities::default();
-    let judge = |(op, revision, content): &(Op, u64, u32)| {
-        identities.judge(ID, *op, *revision, *content)
-    };
+    let judge =
+        |(op, revision, content): &(Op, u64, u32)| identities.judge(ID, *op, *revision, *content);
     let standings = events.iter().map(judge).collect();
     (standings, identities.n_pending())
 }
@@ -23,11 +22,7 @@ fn the_greatest_revision_stands_and_repeats_are_told() {
     use Standing::{Applied, Conflict, Duplicate, First};
     let good = types::event::FOR_GOOD;
     for (events, standings, n_pending) in [
-        (
-            vec![(Insert, 0, 1), (Insert, 0, 1), (Insert, 0, 2)],
-            vec![First, Duplicate, Conflict],
-            0,
-        ),
+        (vec![(Insert, 0, 1), (Insert, 0, 1), (Insert, 0, 2)], vec![First, Duplicate, Conflict], 0),
         (
             vec![(Correct, 2, 1), (Insert, 1, 9), (Insert, 2, 9)],
             vec![First, Duplicate, Duplicate],
@@ -79,7 +74,8 @@ fn many_identities_are_judged_as_by_a_plain_map() {
     let (mut identities, mut twin) = (Identities::default(), Twin::default());
     let mut state = 7u64;
     let mut draw = |n: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % n
     };
     for i in 0..400_000u64 {

@@ -139,7 +139,9 @@ impl Stream {
             }
             (self.next, self.progress, self.index) = (reply.next, reply.progress, 0);
         }
-        self.greatest = self.greatest.max(self.rows.as_ref().map_or(VenueTime::MIN, |rows| rows.time(self.index)));
+        self.greatest = self
+            .greatest
+            .max(self.rows.as_ref().map_or(VenueTime::MIN, |rows| rows.time(self.index)));
         Ok(true)
     }
 }

@@ -38,7 +38,7 @@ fn text(rows: &[Row]) -> String {
     let mut text = "venue,wallet,asset,id,side,price,size,event_time\n".to_owned();
     for (i, second) in rows.iter().enumerate() {
         let time = second.map_or("never".to_owned(), |s| format!("2026-01-01T00:00:{s:02}Z"));
-        text.push_str(&format!("v,w,a,{i},buy,1,1,{time}\n"));
+        text.extend(["v,w,a,", &i.to_string(), ",buy,1,1,", &time, "\n"]);
     }
     text
 }

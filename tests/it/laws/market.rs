@@ -9,7 +9,8 @@ use dataflows::oracle::marks::{self, Market};
 use num_traits::ToPrimitive;
 use types::relations::{
     Alert, Bar, Basis, Fill, FillKind, Input, Pnl, PnlNow, Position, PositionPnl, Quote, Relation,
-    Settlement, Severity, Trade, revision_column};
+    Settlement, Severity, Trade, revision_column,
+};
 use types::{AssetId, Event, Interner, Money, Price, Schema, Size, Span, Sym, VenueTime};
 
 use super::history::{self, Arrival, Change, Placed, standing};

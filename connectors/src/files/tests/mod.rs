@@ -16,7 +16,9 @@ use types::event::Cell;
 use types::relations::{InputColumn, InputKind, RelationKind};
 
 use crate::error::ConnectError;
-use crate::source::{FileSource, Format, From, Mapping, Order, Record, RowRef, RowStream, Rows, open};
+use crate::source::{
+    FileSource, Format, From, Mapping, Order, Record, RowRef, RowStream, Rows, open,
+};
 
 /// A source of `fills` in a folder, with nothing mapped.
 fn fills(folder: &Path, path: &str) -> FileSource {

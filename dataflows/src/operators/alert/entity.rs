@@ -62,8 +62,7 @@ impl<R: HasId> Entity<R> {
             old.insert(key.clone(), firing);
             new.insert(key, Firing { resolved_at: None, message });
         }
-        let mut stood =
-            Standing { open: standing.open.clone(), last_fired: standing.last_fired };
+        let mut stood = Standing { open: standing.open.clone(), last_fired: standing.last_fired };
         let start = first_at(first);
         let mut was_true = self.rows.before(&start).is_some_and(|row| rule.is_true(row));
         let mut before: Option<VenueTime> = None;
@@ -154,10 +153,7 @@ impl Standing {
 }
 
 /// The firings that differ.
-fn differing(
-    old: BTreeMap<FiringKey, Firing>,
-    new: BTreeMap<FiringKey, Firing>,
-) -> Differing {
+fn differing(old: BTreeMap<FiringKey, Firing>, new: BTreeMap<FiringKey, Firing>) -> Differing {
     let mut differing = Differing::new();
     for (key, firing) in old {
         differing.insert(key, (Some(firing), None));

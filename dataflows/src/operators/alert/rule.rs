@@ -1,6 +1,6 @@
 //! One rule over the rows of its entities.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use differential_dataflow::AsCollection;

@@ -255,12 +255,11 @@ impl Packed {
                 fee
             }
         };
-        let id = match u64::try_from(entry.id.raw()) {
-            Ok(id) => id,
-            Err(_) => {
-                flags |= WIDE_ID;
-                aside.ids.add(entry.id)
-            }
+        let id = if let Ok(id) = u64::try_from(entry.id.raw()) {
+            id
+        } else {
+            flags |= WIDE_ID;
+            aside.ids.add(entry.id)
         };
         Some(Self { time, id, size, worth, seq_and_flags: seq | flags, fee })
     }
@@ -437,7 +436,9 @@ mod tests {
                 prop_assert_eq!(packed.identity(&aside), entry.identity());
             }
             // What is freed is used again.
-            packed.iter().for_each(|packed| packed.release(&mut aside));
+            for packed in &packed {
+                packed.release(&mut aside);
+            }
             let (n_entries, n_ids) = (aside.entries.things.len(), aside.ids.things.len());
             for entry in &entries {
                 Packed::of(entry, &mut market, &mut aside);

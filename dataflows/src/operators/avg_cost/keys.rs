@@ -9,7 +9,8 @@ use types::{AssetId, Op, Span, Sym};
 use super::entry::Entry;
 use super::ledger::Ledger;
 use super::operator::Update;
-use crate::operators::history::{Place, Revision, Sink, Store};
+use crate::operators::history::{Place, Sink, Store};
+use crate::revisions::Revision;
 
 /// See the module.
 pub(super) struct Keys {
@@ -28,9 +29,9 @@ struct Holders {
 /// A key that was looked up.
 #[derive(Clone, Copy)]
 pub(super) struct Key {
-    key: (Sym, AssetId),
+    pub(super) key: (Sym, AssetId),
     /// `None` where it wasn't there then.
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
 }
 
 impl Keys {
@@ -39,27 +40,32 @@ impl Keys {
         Self { store: Store::new(ledger, grids), holders }
     }
 
-    /// Looks a key up.
-    pub(super) fn find(&self, key: (Sym, AssetId)) -> Key {
-        Key { key, place: self.store.find(key) }
+    /// Looks keys up.
+    pub(super) fn find_all(
+        &self,
+        keys: impl Iterator<Item = (Sym, AssetId)>,
+        places: &mut Vec<Option<Place>>,
+    ) {
+        self.store.find_all(keys, places);
     }
 
     /// Takes an event of a fill.
-    pub(super) fn revise(&mut self, key: Key, revision: Revision<Entry>) {
-        if revision.op == Op::Bust {
+    #[inline]
+    pub(super) fn revise(&mut self, key: Key, revision: Revision, entry: &Entry) {
+        let place = match key.place {
+            Some(place) => place,
             // A removal alone makes no position.
-            match key.place.or_else(|| self.store.find(key.key)) {
-                Some(place) => self.store.revise(place, revision),
-                None => self.store.wait(key.key, &revision),
-            }
-        } else {
-            let place = self.place(key);
-            self.store.revise(place, revision);
-        }
+            None if revision.op == Op::Bust => match self.store.find(key.key) {
+                Some(place) => place,
+                None => return self.store.wait(key.key, revision, entry),
+            },
+            None => self.place(key),
+        };
+        self.store.revise(place, revision, entry);
     }
 
     /// Adds a fill, or takes it out.
-    pub(super) fn change(&mut self, key: Key, entry: Entry, diff: isize) {
+    pub(super) fn change(&mut self, key: Key, entry: &Entry, diff: isize) {
         let place = self.place(key);
         self.store.change(place, entry, diff);
     }
@@ -74,7 +80,7 @@ impl Keys {
             let holders = holders.entry(key.key.1).or_default();
             holders.keys.push(place);
             if let Some(settlement) = &holders.settlement {
-                self.store.change(place, settlement.clone(), 1);
+                self.store.change(place, settlement, 1);
             }
         }
         place
@@ -91,7 +97,7 @@ impl Keys {
                 holders.settlement = None;
             }
             for place in &holders.keys {
-                self.store.change(*place, entry.clone(), diff);
+                self.store.change(*place, &entry, diff);
             }
         }
     }

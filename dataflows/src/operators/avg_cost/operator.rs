@@ -16,8 +16,9 @@ use super::entry::Entry;
 use super::keys::{Key, Keys};
 use super::ledger::{Finding, Ledger, Note, State};
 use crate::edge::Edge;
-use crate::operators::history::{Revision, Sink, Step};
+use crate::operators::history::{BLOCK, Sink, Step};
 use crate::plan::Context;
+use crate::revisions::Revision;
 use crate::route::route;
 
 /// A row, its epoch and its change of multiplicity.
@@ -47,8 +48,7 @@ impl Incoming for Event<Fill> {
     }
 
     fn enter(&self, keys: &mut Keys, key: Key) {
-        let Self { op, revision, is_first, ref row } = *self;
-        keys.revise(key, Revision { op, revision, is_first, event: Entry::of_fill(row) });
+        keys.revise(key, Revision::of(self), &Entry::of_fill(&self.row));
     }
 }
 
@@ -59,7 +59,7 @@ impl Incoming for Update<Fill> {
     }
 
     fn enter(&self, keys: &mut Keys, key: Key) {
-        keys.change(key, Entry::of_fill(&self.0), self.2);
+        keys.change(key, &Entry::of_fill(&self.0), self.2);
     }
 }
 
@@ -95,12 +95,10 @@ impl<'s> Builder<'_, 's, '_> {
         let Self { ledger, grids, context } = self;
         let name = format!("view {}: avg_cost", context.view);
         let mut builder = OperatorBuilder::new(name, context.scope);
-        let by_key =
-            Exchange::new(|input: &I| route(input.fill().wallet, input.fill().asset));
+        let by_key = Exchange::new(|input: &I| route(input.fill().wallet, input.fill().asset));
         let mut fills = builder.new_input(fills, by_key);
         // Any worker may hold positions of the asset.
-        let mut settlements =
-            settlements.map(|rows| builder.new_input(rows.broadcast(), Pipeline));
+        let mut settlements = settlements.map(|rows| builder.new_input(rows.broadcast(), Pipeline));
 
         let (mut positions, positions_stream) = new_output::<Position>(&mut builder);
         let (mut errors, errors_stream) = new_output::<FoldError>(&mut builder);
@@ -154,9 +152,6 @@ impl<'s> Builder<'_, 's, '_> {
     }
 }
 
-/// Fills whose keys are looked up together, so that the looks wait for memory together.
-const BLOCK: usize = 32;
-
 /// Applies an epoch: every touched key is folded once, and its old and new rows leave.
 fn apply<I: Incoming>(
     keys: &mut Keys,
@@ -165,13 +160,12 @@ fn apply<I: Incoming>(
     changes: &mut Changes,
 ) {
     keys.settle(settlements);
-    let mut found = Vec::with_capacity(BLOCK);
+    let mut places = Vec::with_capacity(BLOCK);
     for block in fills.iter().flat_map(|fills| fills.chunks(BLOCK)) {
-        found.clear();
-        let key = |input: &I| keys.find((input.fill().wallet, input.fill().asset));
-        found.extend(block.iter().map(key));
-        for (input, key) in block.iter().zip(&found) {
-            input.enter(keys, *key);
+        let key = |input: &I| (input.fill().wallet, input.fill().asset);
+        keys.find_all(block.iter().map(key), &mut places);
+        for (input, place) in block.iter().zip(&places) {
+            input.enter(keys, Key { key: key(input), place: *place });
         }
     }
     keys.finish(changes);
@@ -254,15 +248,12 @@ impl Changes {
 
 impl Sink<Ledger> for Changes {
     fn state(&mut self, (wallet, asset): (Sym, AssetId), old: &State, new: &State) {
-        if old == new {
+        if old.shows_as(new) {
             return;
         }
-        let (old, new) = (old.position(wallet, asset), new.position(wallet, asset));
-        if old == new {
-            return;
-        }
-        self.positions.extend(old.map(|row| (row, self.epoch, -1)));
-        self.positions.extend(new.map(|row| (row, self.epoch, 1)));
+        let epoch = self.epoch;
+        self.positions.extend(old.position(wallet, asset).map(|row| (row, epoch, -1)));
+        self.positions.extend(new.position(wallet, asset).map(|row| (row, epoch, 1)));
     }
 
     fn note(&mut self, key: (Sym, AssetId), old: Option<&Note>, new: Option<&Note>) {

@@ -177,3 +177,9 @@ fn overflow_leaves_the_fill_out_and_never_wraps() {
     let (_, notes) = fold(Oversell::Short, &script);
     assert_eq!(notes.len(), 1);
 }
+
+#[test]
+fn a_position_is_two_lines_of_memory() {
+    assert_eq!(size_of::<super::ledger::State>(), 96);
+    assert_eq!(crate::operators::history::size_of_key::<Ledger>(), 128);
+}

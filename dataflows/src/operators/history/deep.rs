@@ -16,13 +16,14 @@ use super::walk::Walk;
 pub(super) const CHUNK: usize = 64;
 
 /// See the module.
+#[repr(C)]
 pub(super) struct Deep<F: Fold> {
+    open: Vec<F::Packed>,
     sealed: Vec<Sealed<F>>,
     /// The state before the open events.
     base: F::State,
     /// The state before open event `CHUNK`, where there are more.
     middle: F::State,
-    open: Vec<F::Packed>,
 }
 
 /// A sealed chunk. Never empty.
@@ -89,8 +90,11 @@ impl<F: Fold> Deep<F> {
                 lookup.search(ties.take_while(|event| F::packed_time(event) == time), kept);
             }
         }
-        let newest_first =
-            self.open.iter().rev().chain(self.sealed.iter().rev().flat_map(|s| s.events.iter().rev()));
+        let newest_first = self
+            .open
+            .iter()
+            .rev()
+            .chain(self.sealed.iter().rev().flat_map(|s| s.events.iter().rev()));
         Lookup::search_all(lookups, newest_first, kept);
     }
 

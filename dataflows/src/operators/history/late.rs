@@ -2,18 +2,18 @@
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
-use types::{Op, VenueTime};
+use types::VenueTime;
 
-use super::revisions::{Resolving, Revisions};
+use super::Fold;
 use super::walk::Walk;
-use super::{Fold, Revision};
+use crate::revisions::{Known, Resolving, Revision, Revisions};
 
 /// What an epoch changes of a key beside appending.
 pub(super) enum Change<E> {
     /// An event enters or leaves as often as this says.
     Edit(E, isize),
     /// An event counts against others of its identity.
-    Revise(Revision<E>),
+    Revise(Revision, E),
 }
 
 /// A change of a history.
@@ -112,7 +112,7 @@ impl<F: Fold> Lookup<F> {
 pub(super) fn edits<F: Fold>(
     changes: &mut Vec<Change<F::Event>>,
     key: F::Key,
-    revisions: &mut Revisions<F::Key>,
+    revisions: &mut Revisions<(F::Key, u128)>,
     find: impl FnOnce(&mut [Lookup<F>]),
 ) -> Vec<Edit<F>>
 where
@@ -122,36 +122,36 @@ where
     for change in changes.drain(..) {
         match change {
             Change::Edit(event, diff) => edits.push(Edit::new(event, diff)),
-            Change::Revise(revision) => {
-                revised.extend(F::identity(&revision.event).map(|id| (id, revision)));
+            Change::Revise(revision, event) => {
+                revised.extend(F::identity(&event).map(|identity| (identity, revision, event)));
             }
         }
     }
     // Stable: events of one identity stay as they came.
-    revised.sort_by_key(|(identity, _)| *identity);
+    revised.sort_by_key(|(identity, ..)| *identity);
     let mut lookups: Vec<Lookup<F>> = Vec::new();
     for same in revised.chunk_by(|a, b| a.0 == b.0) {
         let identity = same[0].0;
-        let may_stand = revisions.get(key, identity).is_none_or(super::revisions::Known::stands);
-        if may_stand && !same.iter().any(|(_, revision)| revision.is_first) {
-            let times = same.iter().map(|(_, r)| F::time(&F::order(&r.event)));
-            let hint = times.into_iter().find(|time| *time > VenueTime::MIN);
+        let may_stand = revisions.get((key, identity)).is_none_or(Known::stands);
+        if may_stand && !same.iter().any(|(_, revision, _)| revision.is_first) {
+            let mut times = same.iter().map(|(.., event)| F::time(&F::order(event)));
+            let hint = times.find(|time| *time > VenueTime::MIN);
             lookups.push(Lookup { identity, hint, found: None });
         }
     }
     find(&mut lookups);
     let mut lookups = lookups.into_iter().peekable();
     let mut revised = revised.into_iter().peekable();
-    while let Some((identity, first)) = revised.next() {
+    while let Some((identity, revision, event)) = revised.next() {
         let lookup = lookups.next_if(|lookup| lookup.identity == identity);
         let held = lookup.and_then(|lookup| lookup.found);
-        let mut resolving = Resolving::new(revisions.get(key, identity), held);
-        resolving.take(first);
-        while let Some((_, revision)) = revised.next_if(|(next, _)| *next == identity) {
-            resolving.take(revision);
+        let mut resolving = Resolving::new(revisions.get((key, identity)), held);
+        resolving.take(revision, event);
+        while let Some((_, revision, event)) = revised.next_if(|(next, ..)| *next == identity) {
+            resolving.take(revision, event);
         }
         let (known, leaves, enters) = resolving.finish();
-        revisions.set(key, identity, known);
+        revisions.set((key, identity), known);
         edits.extend(leaves.map(|event| Edit::new(event, -1)));
         edits.extend(enters.map(|event| Edit::new(event, 1)));
     }
@@ -175,8 +175,7 @@ pub(super) fn merge<F: Fold>(
         let before = rest.partition_point(|e| F::packed_order(e, kept.aside) < order);
         merged.extend_from_slice(&rest[..before]);
         rest = &rest[before..];
-        let n_ties =
-            rest.iter().take_while(|e| F::packed_order(e, kept.aside) == order).count();
+        let n_ties = rest.iter().take_while(|e| F::packed_order(e, kept.aside) == order).count();
         let mut ties: Vec<F::Packed> = rest[..n_ties].to_vec();
         rest = &rest[n_ties..];
         for edit in edits.iter().filter(|edit| edit.diff > 0) {
@@ -197,9 +196,4 @@ pub(super) fn merge<F: Fold>(
     }
     merged.extend_from_slice(rest);
     merged
-}
-
-/// Whether an event needs no memory of its revision.
-pub(super) fn is_plain(op: Op, revision: u64) -> bool {
-    op == Op::Insert && revision == 0
 }

@@ -1,7 +1,7 @@
 //! The open history of keys with few events: one log a shard, linked from a key's newest event to
 //! its oldest, so that a tiny history costs no allocation of its own.
 
-use super::slab::{NONE, Slab};
+use crate::operators::slab::{NONE, Slab};
 
 /// An event and the one before it.
 struct Linked<P> {

@@ -10,15 +10,13 @@
 //! chunks that never change in place, each with the state before it, and an open rest. Shards are
 //! ranges of the key's hash: growth pauses one of many, and a chunk can be written away as it is.
 //!
-//! Identities are resolved here as well ([`revisions`]), by key, so that a fold can read a relation's
+//! Identities are resolved here as well ([`crate::revisions`]), by key, so that a fold can read a relation's
 //! events as they come (SEMANTICS section 2).
 
 mod deep;
 mod late;
 mod log;
-mod revisions;
 mod shard;
-mod slab;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -28,9 +26,9 @@ mod walk;
 
 use std::fmt::Debug;
 
-use types::{Op, VenueTime};
+use types::VenueTime;
 
-pub(crate) use store::{Place, Store};
+pub(crate) use store::{BLOCK, Place, Store};
 
 /// Something that depends on the order of a key's events.
 pub(crate) trait Fold {
@@ -96,18 +94,6 @@ pub(crate) trait Fold {
     fn about(note: &Self::Note) -> u128;
 }
 
-/// What an event of a relation does to a key: it counts only against others of its identity.
-pub(crate) struct Revision<E> {
-    /// What it does.
-    pub(crate) op: Op,
-    /// Which of several states of the event this is.
-    pub(crate) revision: u64,
-    /// Whether nothing of its identity came before.
-    pub(crate) is_first: bool,
-    /// The event; of a bust only identity is read, and its time as a hint.
-    pub(crate) event: E,
-}
-
 /// Takes what an epoch changed, key by key. Where something is replaced, both stand in one call.
 pub(crate) trait Sink<F: Fold> {
     /// A key was touched; the states may be equal.
@@ -128,4 +114,10 @@ pub(crate) struct Step<'a, F: Fold> {
     pub(crate) old: Option<&'a F::State>,
     /// What stands there now.
     pub(crate) new: Option<&'a F::State>,
+}
+
+/// How many bytes a key takes, without its history.
+#[cfg(test)]
+pub(crate) const fn size_of_key<F: Fold>() -> usize {
+    size_of::<shard::Held<F>>()
 }

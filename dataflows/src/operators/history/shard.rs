@@ -2,27 +2,29 @@
 
 use std::hash::Hash;
 
-use hashbrown::HashTable;
 use types::VenueTime;
 
 use super::Fold;
 use super::deep::Deep;
 use super::late::{Change, Kept, Lookup, edits, merge};
 use super::log::Log;
-use super::revisions::Revisions;
-use super::slab::{NONE, Slab};
 use super::walk::Walk;
+use crate::operators::index::Index;
+use crate::operators::slab::{NONE, Slab};
+use crate::revisions::Revisions;
 
 /// Events that a history may hold in the log.
 const SHALLOW: usize = 16;
 
-/// One key.
+/// One key. With the ledger's state it is two lines of memory: a search reads the one, what comes
+/// behind it asks for the other.
+#[repr(C, align(64))]
 pub(super) struct Held<F: Fold> {
-    /// The state after all events; while changes wait for the epoch's end, after those before.
-    pub(super) state: F::State,
     pub(super) key: F::Key,
     /// When its newest event happened.
     pub(super) newest: VenueTime,
+    /// The state after all events; while changes wait for the epoch's end, after those before.
+    pub(super) state: F::State,
     /// Its newest event in the log, or its number among the deep histories.
     events: u32,
     /// Its number on the epoch's list of touched keys, from 1 on; 0 while it isn't there.
@@ -30,6 +32,8 @@ pub(super) struct Held<F: Fold> {
     common: F::Common,
     n_shallow: u8,
     is_deep: bool,
+    /// Whether the epoch changes more of it than the end.
+    pub(super) is_late: bool,
     /// Whether the fold ever said something of its events.
     pub(super) has_notes: bool,
 }
@@ -45,30 +49,22 @@ impl<F: Fold> Held<F> {
     }
 }
 
-/// An entry of the index: what of the hash places it, and the key's number.
-type Indexed = (u32, u32);
-
 /// See the module.
 pub(super) struct Shard<F: Fold> {
-    index: HashTable<Indexed>,
+    index: Index,
     pub(super) held: Slab<Held<F>, 8>,
     log: Log<F::Packed>,
     deep: Slab<Deep<F>, 6>,
     aside: F::Aside,
-    pub(super) revisions: Revisions<F::Key>,
+    pub(super) revisions: Revisions<(F::Key, u128)>,
 }
 
 /// What of a route places a key within its shard. Neither the lowest bits, which say the worker,
 /// nor the highest, which say the shard.
 #[expect(clippy::as_conversions, reason = "takes 32 of the bits")]
 #[expect(clippy::cast_possible_truncation, reason = "takes 32 of the bits")]
-const fn fragment(route: u64) -> u32 {
+pub(super) const fn fragment(route: u64) -> u32 {
     (route >> 16) as u32
-}
-
-/// Spreads a fragment over all bits of a table's hash.
-fn table_hash(fragment: u32) -> u64 {
-    u64::from(fragment).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl<F: Fold> Shard<F>
@@ -77,7 +73,7 @@ where
 {
     pub(super) fn new() -> Self {
         Self {
-            index: HashTable::new(),
+            index: Index::new(),
             held: Slab::new(),
             log: Log::new(),
             deep: Slab::new(),
@@ -86,13 +82,27 @@ where
         }
     }
 
-    /// The number of a key.
-    pub(super) fn find(&self, key: F::Key, route: u64) -> Option<u32> {
-        let fragment = fragment(route);
-        let same = |(other, number): &Indexed| {
-            *other == fragment && self.held.get(*number).key == key
-        };
-        self.index.find(table_hash(fragment), same).map(|(_, number)| *number)
+    /// The index's first word of a search.
+    #[inline]
+    pub(super) fn home(&self, fragment: u32) -> u64 {
+        self.index.home(fragment)
+    }
+
+    /// The number of a key; `home` is what [`Shard::home`] gave.
+    #[inline]
+    pub(super) fn find(&self, key: F::Key, fragment: u32, home: u64) -> Option<u32> {
+        self.index.find(fragment, home, |number| self.held.get(number).key == key)
+    }
+
+    /// Asks for the memory that appending to a key's history needs, all of a block's keys at once,
+    /// so that waiting for one isn't waiting for each.
+    #[inline]
+    pub(super) fn warm(&self, number: u32) -> i64 {
+        let held = self.held.get(number);
+        if !held.is_deep {
+            return 0;
+        }
+        self.deep.get(held.events).newest().map_or(0, |event| F::packed_time(event).nanos())
     }
 
     /// Adds a key; gives its number.
@@ -103,24 +113,20 @@ where
             newest: VenueTime::MIN,
             events: NONE,
             touched: 0,
+            is_late: false,
             common: F::Common::default(),
             n_shallow: 0,
             is_deep: false,
             has_notes: false,
         });
-        let fragment = fragment(route);
-        let rehash = |(fragment, _): &Indexed| table_hash(*fragment);
-        self.index.insert_unique(table_hash(fragment), (fragment, number), rehash);
+        self.index.insert(fragment(route), number);
         number
     }
 
-    /// Whether an event comes behind all events of a key.
-    pub(super) fn is_in_order(&self, number: u32, order: &F::Order) -> bool {
+    /// Whether an event comes behind all events of a key, of which the newest is of the same time.
+    #[cold]
+    pub(super) fn wins_tie(&self, number: u32, order: &F::Order) -> bool {
         let held = self.held.get(number);
-        let time = F::time(order);
-        if time != held.newest {
-            return time > held.newest;
-        }
         let newest = if held.is_deep {
             self.deep.get(held.events).newest()
         } else {
@@ -130,6 +136,7 @@ where
     }
 
     /// Keeps an event that comes in order and folds it in.
+    #[inline]
     pub(super) fn append(&mut self, fold: &F, number: u32, event: &F::Event) -> Option<F::Note> {
         let Self { held, log, deep, aside, .. } = self;
         let held = held.get_mut(number);
@@ -147,9 +154,7 @@ where
             held.n_shallow += 1;
         }
         held.newest = F::packed_time(&packed);
-        let note = fold.step(&mut held.state, event);
-        held.has_notes |= note.is_some();
-        note
+        fold.step(&mut held.state, event)
     }
 
     /// Applies what an epoch changed of a key out of order, and folds it anew. The walks are left
@@ -163,7 +168,6 @@ where
     ) {
         let Self { held, log, deep, aside, revisions, .. } = self;
         let held = held.get_mut(number);
-        walks.observes |= held.has_notes;
         let mut kept = Kept { rules: fold, common: &mut held.common, aside };
         if held.is_deep {
             let deep = deep.get_mut(held.events);

@@ -6,7 +6,8 @@ use std::hash::Hash;
 
 use types::{Op, Span, VenueTime};
 
-use super::{Fold, Revision};
+use super::Fold;
+use crate::revisions::Revision;
 
 /// What is known of one identity.
 struct Slot<E> {
@@ -48,10 +49,10 @@ impl<F: Fold> Twin<F>
 where
     F::Key: Hash,
 {
-    pub(super) fn revise(&mut self, revision: Revision<F::Event>) {
-        let identity = F::identity(&revision.event).expect("revisions have identities");
+    pub(super) fn revise(&mut self, revision: &Revision, event: F::Event) {
+        let identity = F::identity(&event).expect("revisions have identities");
         let slot = self.slots.entry(identity).or_insert(Slot { best: None, busted: None });
-        let Revision { op, revision, event, .. } = revision;
+        let Revision { op, number: revision, .. } = *revision;
         match op {
             Op::Bust => slot.busted = slot.busted.max(Some(revision)),
             op if slot.best.as_ref().is_none_or(|best| (revision, op) > (best.0, best.1)) => {
@@ -61,12 +62,12 @@ where
         }
     }
 
-    pub(super) fn change(&mut self, event: F::Event, diff: isize) {
+    pub(super) fn change(&mut self, event: &F::Event, diff: isize) {
         for _ in 0..diff {
             self.others.push(event.clone());
         }
         for _ in diff..0 {
-            let place = self.others.iter().position(|other| *other == event);
+            let place = self.others.iter().position(|other| other == event);
             self.others.swap_remove(place.expect("only what is there is removed"));
         }
     }

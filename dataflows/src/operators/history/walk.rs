@@ -59,11 +59,16 @@ impl<F: Fold> Walk<F> {
         }
         merge(&old.notes, &self.notes, F::about, |old, new| sink.note(key, old, new));
         for (index, (old, new)) in old.grids.iter().zip(&self.grids).enumerate() {
-            merge(&old.closed, &new.closed, |step| step.0, |old, new| {
-                let Some((at, _)) = new.or(old) else { return };
-                let step = Step { at: *at, old: old.map(|s| &s.1), new: new.map(|s| &s.1) };
-                sink.step(key, index, step);
-            });
+            merge(
+                &old.closed,
+                &new.closed,
+                |step| step.0,
+                |old, new| {
+                    let Some((at, _)) = new.or(old) else { return };
+                    let step = Step { at: *at, old: old.map(|s| &s.1), new: new.map(|s| &s.1) };
+                    sink.step(key, index, step);
+                },
+            );
         }
     }
 }

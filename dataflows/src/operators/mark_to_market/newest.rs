@@ -45,8 +45,12 @@ impl Newest {
             }
             let (old, new) = (row(mirror, pair, old), row(mirror, pair, new));
             if old != new {
-                old.into_iter().for_each(|row| tell.now(row, -1));
-                new.into_iter().for_each(|row| tell.now(row, 1));
+                if let Some(old) = old {
+                    tell.now(old, -1);
+                }
+                if let Some(new) = new {
+                    tell.now(new, 1);
+                }
             }
         }
     }

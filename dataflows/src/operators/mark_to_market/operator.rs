@@ -38,17 +38,17 @@ pub(super) fn build<'s>(
     let name = format!("view {}: mark_to_market", context.view);
     let mut builder = OperatorBuilder::new(name, context.scope);
     let activator = context.scope.activator_for(builder.operator_info().address);
-    let by_wallet = Exchange::new(|(row, _, _): &Update<PositionStep>| {
-        route_wallet(row.position.wallet)
-    });
+    let by_wallet =
+        Exchange::new(|(row, _, _): &Update<PositionStep>| route_wallet(row.position.wallet));
     let mut steps = builder.new_input(steps.steps().inner, by_wallet);
     let mut marks = builder.new_input(marks, Pipeline);
     let mut clock = builder.new_input(context.clock.clone(), Pipeline);
     let by_position = sweep.by_position;
-    let (mut wallets, wallets_stream) = Output::<Pnl>::new(&mut builder);
-    let (mut positions, positions_stream) = Output::<PositionPnl>::new(&mut builder);
-    let (mut now, now_stream) = Output::<PnlNow>::new(&mut builder);
-    let (mut errors, errors_stream) = Output::<types::Row>::new(&mut builder);
+    let (wallets, wallets_stream) = Output::<Pnl>::new(&mut builder);
+    let (positions, positions_stream) = Output::<PositionPnl>::new(&mut builder);
+    let (now, now_stream) = Output::<PnlNow>::new(&mut builder);
+    let (errors, errors_stream) = Output::<types::Row>::new(&mut builder);
+    let mut outputs = Outputs { wallets, positions, now, errors };
     let reads = context.reads.clone();
     builder.build(move |_| {
         let mut stash: BTreeMap<u64, (Vec<Capability<u64>>, Input)> = BTreeMap::new();
@@ -83,16 +83,7 @@ pub(super) fn build<'s>(
                     current = Some((epoch, capabilities));
                 }
                 let Some((epoch, capabilities)) = &current else { break };
-                let [a, b, c, d] = capabilities.as_slice() else {
-                    unreachable!("a capability for each output")
-                };
-                let mut out = Told {
-                    epoch: *epoch,
-                    wallets: (&mut wallets, a),
-                    positions: (&mut positions, b),
-                    now: (&mut now, c),
-                    errors: (&mut errors, d),
-                };
+                let mut out = outputs.told(*epoch, capabilities);
                 let is_done = sweep.work(PIECE, &mut out);
                 out.flush();
                 if !is_done {
@@ -137,6 +128,28 @@ impl<R: Clone + 'static> Output<R> {
         if !self.rows.is_empty() {
             self.output.activate().session(capability).give_container(&mut self.rows);
             self.rows.clear();
+        }
+    }
+}
+
+/// All outputs.
+struct Outputs {
+    wallets: Output<Pnl>,
+    positions: Output<PositionPnl>,
+    now: Output<PnlNow>,
+    errors: Output<types::Row>,
+}
+
+impl Outputs {
+    /// What takes the rows of an epoch.
+    fn told<'a>(&'a mut self, epoch: u64, capabilities: &'a [Capability<u64>]) -> Told<'a> {
+        let [a, b, c, d] = capabilities else { unreachable!("a capability for each output") };
+        Told {
+            epoch,
+            wallets: (&mut self.wallets, a),
+            positions: (&mut self.positions, b),
+            now: (&mut self.now, c),
+            errors: (&mut self.errors, d),
         }
     }
 }

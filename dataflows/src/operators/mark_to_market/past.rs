@@ -69,7 +69,8 @@ impl Past {
             return self.wide[wide];
         }
         let nano = |nano: i64| Money::from_raw(i128::from(nano) * NANO);
-        let money = |low: u64, high: i32| Money::from_raw((i128::from(high) << 64) | i128::from(low));
+        let money =
+            |low: u64, high: i32| Money::from_raw((i128::from(high) << 64) | i128::from(low));
         Held {
             qty: Size::from_nano(record.qty.into()).unwrap_or_default(),
             cost: (record.cost_high != UNKNOWN).then(|| money(record.cost, record.cost_high)),
@@ -176,15 +177,12 @@ impl Past {
         if let Some(record) = narrow(step, held, before) {
             return record;
         }
-        let cost = match self.free_wide.pop() {
-            Some(free) => {
-                self.wide[usize::try_from(free).expect("a number of the table")] = *held;
-                free
-            }
-            None => {
-                self.wide.push(*held);
-                u64::try_from(self.wide.len() - 1).expect("an index fits 64 bits")
-            }
+        let cost = if let Some(free) = self.free_wide.pop() {
+            self.wide[usize::try_from(free).expect("a number of the table")] = *held;
+            free
+        } else {
+            self.wide.push(*held);
+            u64::try_from(self.wide.len() - 1).expect("an index fits 64 bits")
         };
         let (qty, fees, funding, realized) = (WIDE, 0, 0, 0);
         let (cost_high, realized_high) = (0, 0);

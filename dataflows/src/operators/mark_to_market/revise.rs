@@ -48,8 +48,8 @@ enum Traced {
 
 impl Sweep {
     /// Takes a revision in and tells what it changes of published steps.
-    pub(super) fn revise(&mut self, revision: Revision, tell: &mut impl Tell) {
-        let dirty = self.dirty(&revision);
+    pub(super) fn revise(&mut self, revision: &Revision, tell: &mut impl Tell) {
+        let dirty = self.dirty(revision);
         if self.tells_now {
             let (mirror, published) = (&self.mirror, self.published);
             for dirty in &dirty {
@@ -127,7 +127,7 @@ impl Sweep {
         )
     }
 
-    fn apply(&mut self, revision: Revision) {
+    fn apply(&mut self, revision: &Revision) {
         for (asset, step, mark) in &revision.marks {
             self.mirror.asset(*asset).marks.set(*step, *mark);
         }
@@ -157,19 +157,19 @@ impl Sweep {
                 let asset = Some(self.mirror.at(dirty[0].pair).asset);
                 let unit = Unit { wallet: self.mirror.wallets.get(wallet).name, asset };
                 let new = Series { before, points };
-                self.snapshots.replace(unit, range.1, &old, &new, tell);
+                self.snapshots.replace(unit, range.1, (&old, &new), tell);
             }
             Before::Parts(wallet, old) => self.compare_parts(wallet, dirty, old, tell),
             Before::Wallet(wallet, old) => {
                 let unit = self.wallet(wallet);
                 match (old, self.traced(wallet, range)) {
                     (Traced::Narrow(old), Traced::Narrow(new)) => {
-                        self.snapshots.replace(unit, range.1, &old, &new, tell);
+                        self.snapshots.replace(unit, range.1, (&old, &new), tell);
                         self.set_sums(wallet, range, &new);
                     }
                     (old, new) => {
                         let (old, new) = (old.widened(), new.widened());
-                        self.snapshots.replace(unit, range.1, &old, &new, tell);
+                        self.snapshots.replace(unit, range.1, (&old, &new), tell);
                         self.mirror.wallets.get_mut(wallet).is_wide = true;
                     }
                 }
@@ -200,10 +200,10 @@ impl Sweep {
             let old = Series { before: old.before.widened(), points };
             self.mirror.wallets.get_mut(wallet).is_wide = true;
             let new = self.traced(wallet, (first, last)).widened();
-            self.snapshots.replace(unit, last, &old, &new, tell);
+            self.snapshots.replace(unit, last, (&old, &new), tell);
             return;
         };
-        self.snapshots.replace(unit, last, &old, &new, tell);
+        self.snapshots.replace(unit, last, (&old, &new), tell);
         self.set_sums(wallet, (first, last), &new);
     }
 

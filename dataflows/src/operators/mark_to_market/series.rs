@@ -194,8 +194,7 @@ impl Snapshots {
         &self,
         unit: Unit,
         last: VenueTime,
-        old: &Series<P>,
-        new: &Series<P>,
+        (old, new): (&Series<P>, &Series<P>),
         tell: &mut impl Tell,
     ) {
         let (mut olds, mut news) = (old.points.iter().peekable(), new.points.iter().peekable());
@@ -212,7 +211,7 @@ impl Snapshots {
                 is = *point;
             }
             if !self.emits_all {
-                self.revise(unit, step, before, (was, is), tell);
+                self.revise(unit, step, (before, (was, is)), tell);
                 continue;
             }
             let ahead = next(olds.peek()).into_iter().chain(next(news.peek()));
@@ -226,8 +225,7 @@ impl Snapshots {
         &self,
         unit: Unit,
         step: VenueTime,
-        (was_before, is_before): (P, P),
-        (was, is): (P, P),
+        ((was_before, is_before), (was, is)): ((P, P), (P, P)),
         tell: &mut impl Tell,
     ) {
         if was_before == is_before && was == is {

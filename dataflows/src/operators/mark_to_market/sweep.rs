@@ -57,11 +57,19 @@ pub(super) struct Pending {
 enum Work {
     None,
     /// Takes back the rows of published steps behind the last, step by step and wallet by wallet.
-    TakeBack { input: Input, until: VenueTime, step: VenueTime, wallet: u32 },
+    TakeBack {
+        input: Input,
+        until: VenueTime,
+        step: VenueTime,
+        wallet: u32,
+    },
     /// Takes an epoch in.
     Take(Input),
     /// Publishes up to a step.
-    Publish { until: Option<VenueTime>, step: Option<Step> },
+    Publish {
+        until: Option<VenueTime>,
+        step: Option<Step>,
+    },
 }
 
 /// A step that is being published.
@@ -119,7 +127,7 @@ impl Sweep {
             match std::mem::replace(&mut self.work, Work::None) {
                 Work::None => return true,
                 Work::TakeBack { input, until, step, wallet } => {
-                    self.take_back(input, until, (step, wallet), &mut n_rows, tell);
+                    self.take_back(input, (until, step, wallet), &mut n_rows, tell);
                 }
                 Work::Take(input) => {
                     let until = input.until;
@@ -158,8 +166,7 @@ impl Sweep {
     fn take_back(
         &mut self,
         input: Input,
-        until: VenueTime,
-        (step, wallet): (VenueTime, u32),
+        (until, step, wallet): (VenueTime, VenueTime, u32),
         n_rows: &mut usize,
         tell: &mut impl Tell,
     ) {
@@ -169,7 +176,11 @@ impl Sweep {
             self.work = Work::Take(input);
             return;
         }
-        let end = self.mirror.wallets.len().min(wallet.saturating_add(u32::try_from(*n_rows).unwrap_or(u32::MAX)));
+        let end = self
+            .mirror
+            .wallets
+            .len()
+            .min(wallet.saturating_add(u32::try_from(*n_rows).unwrap_or(u32::MAX)));
         for wallet in wallet..end {
             *n_rows = n_rows.saturating_sub(self.tell_open(wallet, step, -1, tell));
         }
@@ -212,7 +223,7 @@ impl Sweep {
             }
         }
         if !revision.positions.is_empty() || !revision.marks.is_empty() {
-            self.revise(revision, tell);
+            self.revise(&revision, tell);
         }
     }
 
@@ -269,7 +280,9 @@ impl Sweep {
             n_holders += self.mirror.assets[index_of(*asset)].holders.len();
         }
         if self.tells_now {
-            pairs.iter().for_each(|pair| self.newest.touch(*pair));
+            for pair in &pairs {
+                self.newest.touch(*pair);
+            }
             for asset in &assets {
                 self.mirror.holders(*asset).for_each(|pair| self.newest.touch(pair));
             }
@@ -337,7 +350,7 @@ impl Sweep {
                     (*next - 1, *is_swept || swept == self.n_sweeps)
                 }
                 Wallets::Some { list, next } => {
-                    let Some(wallet) = list.get(*next) else { return None };
+                    let wallet = list.get(*next)?;
                     *next += 1;
                     (*wallet, true)
                 }
@@ -403,13 +416,7 @@ impl Sweep {
 
     /// Tells the rows of a wallet or its positions at a step that shows what is published last;
     /// gives about how many.
-    fn tell_open(
-        &self,
-        wallet: u32,
-        step: VenueTime,
-        diff: isize,
-        tell: &mut impl Tell,
-    ) -> usize {
+    fn tell_open(&self, wallet: u32, step: VenueTime, diff: isize, tell: &mut impl Tell) -> usize {
         let found = self.mirror.wallets.get(wallet);
         let mut unit = Unit { wallet: found.name, asset: None };
         if self.by_position {
@@ -424,7 +431,9 @@ impl Sweep {
         if found.is_wide {
             let sums: Option<Sums<ethnum::I256>> = self.mirror.sums_at(wallet, self.published);
             let sums = sums.filter(Point::is_open);
-            sums.iter().for_each(|s| self.snapshots.tell(unit, step, (s.shown(unit), diff), tell));
+            if let Some(sums) = sums {
+                self.snapshots.tell(unit, step, (sums.shown(unit), diff), tell);
+            }
         } else if found.sums.is_open() {
             self.snapshots.tell(unit, step, (found.sums.shown(unit), diff), tell);
         }

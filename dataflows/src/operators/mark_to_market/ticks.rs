@@ -132,9 +132,9 @@ impl Ticks {
             piece.last().is_some_and(|last| last.order(tick, names).is_lt())
         });
         let piece = self.pieces.get_mut(index);
-        let place = piece.as_ref().map_or(0, |piece| {
-            piece.partition_point(|other| other.order(tick, names).is_lt())
-        });
+        let place = piece
+            .as_ref()
+            .map_or(0, |piece| piece.partition_point(|other| other.order(tick, names).is_lt()));
         let piece = piece.filter(|piece| piece.get(place) == Some(tick));
         let Some(piece) = piece else { panic!("a trade that isn't held was removed: {tick:?}") };
         piece.remove(place);
@@ -145,9 +145,8 @@ impl Ticks {
 
     /// The first piece whose last trade isn't before this one, or the last.
     fn piece(&self, tick: &Tick, names: &Names) -> usize {
-        let behind = |piece: &Vec<Tick>| {
-            piece.last().is_some_and(|last| last.order(tick, names).is_le())
-        };
+        let behind =
+            |piece: &Vec<Tick>| piece.last().is_some_and(|last| last.order(tick, names).is_le());
         self.pieces.partition_point(behind).min(self.pieces.len() - 1)
     }
 

@@ -99,7 +99,8 @@ fn divide(amount: u128) -> (u128, u64) {
         return ((amount / UNIT).into(), amount % UNIT);
     }
     let shifted = amount >> 10;
-    let low_bits = |number: u128, n: u32| u64::try_from(number & ((1 << n) - 1)).unwrap_or_default();
+    let low_bits =
+        |number: u128, n: u32| u64::try_from(number & ((1 << n) - 1)).unwrap_or_default();
     if let Ok(high) = u64::try_from(shifted >> LOW) {
         // The rest is below 2^21, so that it fits 64 bits beside the lower 43.
         let low = ((high % ODD) << LOW) | low_bits(shifted, LOW);

@@ -11,8 +11,8 @@ use types::{Interner, Money, Names, Price, ShortText, Size, Span, VenueTime};
 use super::bars::Bars;
 use super::show::Shown;
 use super::slow;
+use super::slow::ticks::Print;
 use super::tick::{Printed, Tick};
-use crate::operators::ticks::Print;
 
 const SECOND: i64 = 1_000_000_000;
 /// A Monday.

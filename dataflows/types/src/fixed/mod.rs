@@ -137,6 +137,10 @@ impl Size {
 
     /// What this size costs at a price, exactly; `None` where it doesn't fit.
     pub fn checked_mul_price(self, price: Price) -> Option<Money> {
+        // 64 x 64 bits can't overflow.
+        if let Ok(size) = i64::try_from(self.0) {
+            return Some(Money(i128::from(size).wrapping_mul(price.0.into())));
+        }
         Some(Money(self.0.checked_mul(price.0.into())?))
     }
 }
@@ -159,8 +163,8 @@ impl Money {
 
     /// Makes money from units of 1e-9.
     pub fn of_nanos(raw: i64) -> Self {
-        // The product of 64 and 30 bits fits.
-        Self(i128::from(raw) * Self::NANO)
+        // 64 x 30 bits can't overflow.
+        Self(i128::from(raw).wrapping_mul(Self::NANO))
     }
 
     /// Units of 1e-9, rounded half-even: how money leaves.

@@ -9,9 +9,11 @@ use ethnum::I256;
 use serde::{Deserialize, Serialize};
 
 use crate::spell::with_scaled;
-pub use parse::{parse_scaled, parse_small};
+pub use divide::{div_half_even, mul_div_half_even};
 use parse::{digits, rescale};
+pub use parse::{parse_scaled, parse_small};
 
+mod divide;
 mod parse;
 
 /// The largest scale that a [`Decimal`] may have.
@@ -43,50 +45,6 @@ pub enum Rounding {
 /// Returns 10^n, or `None` where it doesn't fit (n above 38).
 pub fn pow10(n: u32) -> Option<i128> {
     10i128.checked_pow(n)
-}
-
-/// Divides, rounding to the nearest, ties to the even neighbour.
-///
-/// # Panics
-/// If `d` is zero.
-pub fn div_half_even(n: i128, d: i128) -> i128 {
-    assert!(d != 0, "division by zero");
-    let (q, r) = (n / d, n % d);
-    if r == 0 {
-        return q;
-    }
-    // |r| < |d|, so `twice` can't be compared by doubling: it might not fit.
-    let (r, half) = (r.unsigned_abs(), d.unsigned_abs() - r.unsigned_abs());
-    let up = match r.cmp(&half) {
-        Ordering::Less => false,
-        Ordering::Greater => true,
-        Ordering::Equal => q % 2 != 0,
-    };
-    let away = if (n < 0) == (d < 0) { 1 } else { -1 };
-    if up { q + away } else { q }
-}
-
-/// Computes `a x b / d` exactly, rounded half-even once; `None` where the result doesn't fit.
-///
-/// # Panics
-/// If `d` is zero.
-pub fn mul_div_half_even(a: i128, b: i128, d: i128) -> Option<i128> {
-    if let Some(product) = a.checked_mul(b) {
-        return Some(div_half_even(product, d));
-    }
-    assert!(d != 0, "division by zero");
-    let product = I256::from(a) * I256::from(b);
-    let divisor = I256::from(d);
-    let (quotient, rest) = (product / divisor, product % divisor);
-    let twice = rest.abs() * I256::from(2);
-    let up = match twice.cmp(&divisor.abs()) {
-        Ordering::Less => false,
-        Ordering::Greater => true,
-        Ordering::Equal => quotient % I256::from(2) != I256::ZERO,
-    };
-    let same_sign = product.is_negative() == divisor.is_negative();
-    let away = if same_sign { I256::ONE } else { -I256::ONE };
-    i128::try_from(if up { quotient + away } else { quotient }).ok()
 }
 
 /// Writes `raw x 10^-scale` as the shortest decimal: `6`, `0.5`, `-0.000000001`.

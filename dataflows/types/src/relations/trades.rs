@@ -1,7 +1,7 @@
 //! `trades`: what a venue says was traded.
 
-use super::fills::Side;
 use super::content::Content;
+use super::fills::Side;
 use super::input::{Identity, Input, InputColumn, InputKind};
 use super::reading::{Reading, wallet_text};
 use super::relation;
@@ -113,8 +113,7 @@ impl Input for Trade {
             return Err(Reject::of(Reason::OutOfRange, "size", "price x size is too large"));
         }
         let event_time = if is_bust { VenueTime::MIN } else { read.time(EVENT_TIME)? };
-        let mut wallet =
-            |column| read.maybe_text(column).map(|text| names.sym(&wallet_text(text)));
+        let mut wallet = |column| read.maybe_text(column).map(|text| names.sym(&wallet_text(text)));
         let (maker_wallet, taker_wallet) = (wallet(MAKER_WALLET), wallet(TAKER_WALLET));
         Ok(Self {
             asset: names.asset(venue, asset),

@@ -14,7 +14,7 @@ use crate::{Size, relations};
 fn cell(column: &InputColumn, choice: u8, draft: &mut Draft, index: usize) {
     let choices = [0, 1_000_000_000, i128::from(i64::MAX) + 1];
     let text = ["0xAb", "0xab", "a", "b"];
-    let is_null = !column.needed && choice % 4 == 0;
+    let is_null = !column.needed && choice.is_multiple_of(4);
     let choice = usize::from(choice / 4);
     match column.kind {
         _ if is_null => {}
@@ -23,7 +23,10 @@ fn cell(column: &InputColumn, choice: u8, draft: &mut Draft, index: usize) {
             // Sizes must be above zero.
             let from = usize::from(column.name == "size");
             let number = choices[from + choice % (choices.len() - 1 - from)];
-            draft.set_nano(index, if column.name == "start_qty" { choices[choice % 3] } else { number });
+            draft.set_nano(
+                index,
+                if column.name == "start_qty" { choices[choice % 3] } else { number },
+            );
         }
         InputKind::Count => draft.set(index, Cell::Count(u64::from(choice % 2 == 0))),
         InputKind::Time => {
@@ -91,7 +94,9 @@ proptest! {
         seq_is_mapped: bool,
     ) {
         let mut second = first.clone();
-        changes.iter().for_each(|(index, choice)| second[*index] = *choice);
+        for (index, choice) in &changes {
+            second[*index] = *choice;
+        }
         for kind in [
             RelationKind::Fills, RelationKind::Trades, RelationKind::Quotes,
             RelationKind::Settlements, RelationKind::Rows,

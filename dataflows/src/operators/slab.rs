@@ -1,16 +1,16 @@
 //! Things by number, in blocks: growth never moves what is there, so it never pauses for long.
 
 /// Stands for no number.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// A number as an index.
-pub(super) fn index(number: u32) -> usize {
+pub(crate) fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Things by number. Blocks hold `1 << SHIFT` of them; the first grows, so that small stores stay
 /// small.
-pub(super) struct Slab<T, const SHIFT: u32> {
+pub(crate) struct Slab<T, const SHIFT: u32> {
     blocks: Vec<Vec<T>>,
     len: u32,
 }
@@ -18,7 +18,7 @@ pub(super) struct Slab<T, const SHIFT: u32> {
 impl<T, const SHIFT: u32> Slab<T, SHIFT> {
     const MASK: u32 = (1 << SHIFT) - 1;
 
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { blocks: Vec::new(), len: 0 }
     }
 
@@ -26,7 +26,7 @@ impl<T, const SHIFT: u32> Slab<T, SHIFT> {
     ///
     /// # Panics
     /// From 2^32 - 1 things on.
-    pub(super) fn push(&mut self, thing: T) -> u32 {
+    pub(crate) fn push(&mut self, thing: T) -> u32 {
         let number = self.len;
         assert!(number < NONE, "a shard holds fewer than 2^32 - 1 things");
         if number & Self::MASK == 0 {
@@ -42,12 +42,12 @@ impl<T, const SHIFT: u32> Slab<T, SHIFT> {
     ///
     /// # Panics
     /// If there is none.
-    pub(super) fn get(&self, number: u32) -> &T {
+    pub(crate) fn get(&self, number: u32) -> &T {
         &self.blocks[index(number >> SHIFT)][index(number & Self::MASK)]
     }
 
     /// As [`Slab::get`], to change it.
-    pub(super) fn get_mut(&mut self, number: u32) -> &mut T {
+    pub(crate) fn get_mut(&mut self, number: u32) -> &mut T {
         &mut self.blocks[index(number >> SHIFT)][index(number & Self::MASK)]
     }
 }

@@ -1,19 +1,12 @@
-//! Trades at a price, from trades or fills alike: what bars and last prices are made of.
+//! Trades at a price with the texts that order them.
 
 use std::cmp::Ordering;
 
-use serde::{Deserialize, Serialize};
-use timely::dataflow::StreamVec;
-use timely::dataflow::operators::Exchange;
-use timely::dataflow::operators::vec::Map;
-use types::relations::{Fill, FillKind, Trade};
+use types::relations::{Fill, FillKind};
 use types::{AssetId, EventId, Money, Names, Price, Size, Sym, Text, Value, VenueTime, json};
 
-use crate::edge::Edge;
-use crate::route::route_asset;
-
 /// A trade at a price on its way to the worker of its asset.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Print {
     pub(crate) asset: AssetId,
     time: VenueTime,
@@ -47,19 +40,6 @@ impl Print {
             size: fill.size,
             value: fill.value(),
         })
-    }
-
-    fn of_trade(trade: &Trade) -> Self {
-        Self {
-            asset: trade.asset,
-            time: trade.event_time,
-            seq: trade.seq,
-            id: trade.id,
-            wallet: None,
-            price: trade.price,
-            size: trade.size,
-            value: trade.value(),
-        }
     }
 
     /// The tick, with the text that breaks ties.
@@ -130,22 +110,4 @@ impl Ord for Wallet {
         };
         escaped(a).cmp(&escaped(b))
     }
-}
-
-/// The trades at a price of an edge of fills or trades, each on the worker of its asset.
-///
-/// # Panics
-/// If the plan let another kind through.
-pub(crate) fn prints<'s>(edge: &Edge<'s>) -> StreamVec<'s, u64, (Print, isize)> {
-    let prints = match edge {
-        Edge::Fills(fills) => {
-            let print = |(fill, _, diff): (Fill, u64, isize)| Some((Print::of_fill(&fill)?, diff));
-            fills.inner.clone().flat_map(print)
-        }
-        other => {
-            let trades = other.trades().inner;
-            trades.map(|(trade, _, diff)| (Print::of_trade(&trade), diff))
-        }
-    };
-    prints.exchange(|(print, _): &(Print, isize)| route_asset(print.asset))
 }

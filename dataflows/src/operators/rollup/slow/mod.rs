@@ -10,7 +10,9 @@ use types::changes::consolidate;
 use types::relations::Bar;
 use types::{AssetId, Money, Names, Price, Row, ShortText, Size, Span, Value, VenueTime};
 
-use crate::operators::ticks::{Print, Tick};
+use self::ticks::{Print, Tick};
+
+pub(super) mod ticks;
 
 /// A bar, or what stands in `errors` in its place.
 pub(super) type Shown = Result<Bar, Row>;
