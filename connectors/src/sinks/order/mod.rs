@@ -82,7 +82,7 @@ impl Ranks {
     fn of<R: Relation>(rows: &[&R], index: usize, names: &Names) -> Option<Self> {
         match rows.first()?.cell(index, names) {
             Cell::Time(_) => Self::of_times(rows, index, names),
-            Cell::Text(_) | Cell::Word(_) => Self::of_texts(rows, index, names),
+            Cell::Text(_) | Cell::Word(_) | Cell::Str(_) => Self::of_texts(rows, index, names),
             _ => None,
         }
     }
@@ -92,21 +92,23 @@ impl Ranks {
         number.and_then(|number| self.by_number.get(number)).copied().unwrap_or(0)
     }
 
-    /// Of texts that stand in memory once: interned, or shared by rows. Their address tells them
-    /// apart; equal ones at two addresses get one rank.
+    /// Of texts that stand in memory once, interned or shared by rows: their address tells them apart,
+    /// and equal ones at two addresses get one rank. A text that stands in its row is looked at.
     fn of_texts<R: Relation>(rows: &[&R], index: usize, names: &Names) -> Option<Self> {
-        let mut known: FxHashMap<(usize, usize), u32> = FxHashMap::default();
+        let mut known: FxHashMap<(usize, usize, &str), u32> = FxHashMap::default();
         let (mut arena, mut ends) = (Vec::new(), Vec::new());
         let mut numbers = Vec::with_capacity(rows.len());
         for row in rows {
             let cell = row.cell(index, names);
-            let text: &str = match &cell {
-                Cell::Text(text) => text.as_str(),
-                Cell::Word(word) => word,
+            let at = |text: &str| (text.as_ptr().addr(), text.len(), "");
+            let text = match cell {
+                Cell::Text(text) => at(text.as_str()),
+                Cell::Word(word) => at(word),
+                Cell::Str(text) => (0, 0, text),
                 _ => return None,
             };
             let next = u32::try_from(known.len()).ok()?;
-            let number = *known.entry((text.as_ptr().addr(), text.len())).or_insert(next);
+            let number = *known.entry(text).or_insert(next);
             if number == next {
                 cell.write_json(&mut arena);
                 ends.push(arena.len());

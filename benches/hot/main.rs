@@ -14,14 +14,10 @@
 //! Ratios are of CPU time on one worker and of wall time on two, each of the best of several runs.
 #![forbid(unsafe_code)]
 
-#[path = "hot/memory.rs"]
 mod memory;
-#[path = "hot/path.rs"]
 mod path;
 mod support;
-#[path = "hot/views.rs"]
 mod views;
-#[path = "hot/wallet.rs"]
 mod wallet;
 
 use support::arguments::Arguments;
