@@ -1,8 +1,9 @@
 //! The ledger's rules (SEMANTICS section 5): one fill or settlement at a time, exact, checked.
 
 use types::relations::{FillKind, Side};
-use types::{AssetId, EventId, Price, Size, Sym, VenueTime};
+use types::{AssetId, EventId, Money, Price, Size, Sym, VenueTime};
 
+use self::state::Rare;
 pub(super) use self::state::State;
 use super::entry::{Aside, Entry, LedgerEvent, Movement, Order, Packed};
 use crate::operators::history::Fold;
