@@ -151,6 +151,12 @@ impl Mirror {
         ((wallet, position), is_new)
     }
 
+    /// A wallet's position in an asset, if there was ever one.
+    pub(super) fn look_up(&self, (wallet, asset): (Sym, AssetId)) -> Option<Pair> {
+        let wallet = *self.index.get(&wallet)?;
+        Some((wallet, self.wallets.get(wallet).find(asset)?))
+    }
+
     /// A position of its wallet.
     pub(super) fn at(&self, (wallet, position): Pair) -> &Position {
         &self.wallets.get(wallet).positions[usize_of(position)]

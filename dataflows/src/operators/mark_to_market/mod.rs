@@ -24,6 +24,7 @@ mod revise;
 mod series;
 mod slab;
 mod sweep;
+mod take_back;
 #[cfg(test)]
 mod tests;
 mod ticks;

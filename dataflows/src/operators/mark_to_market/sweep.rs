@@ -36,13 +36,13 @@ pub(super) struct Sweep {
     /// The last published step; all steps up to it are.
     pub(super) published: VenueTime,
     /// What was published before this epoch.
-    before: VenueTime,
+    pub(super) before: VenueTime,
     /// Changes at steps to come.
     pub(super) pending: BTreeMap<VenueTime, Pending>,
     pub(super) newest: Newest,
     /// Counts sweeps, from one.
     n_sweeps: u64,
-    work: Work,
+    pub(super) work: Work,
 }
 
 /// What changes at a step.
@@ -54,7 +54,7 @@ pub(super) struct Pending {
 }
 
 /// What is left of an epoch.
-enum Work {
+pub(super) enum Work {
     None,
     /// Takes back the rows of published steps behind the last, step by step and wallet by wallet.
     TakeBack {
@@ -73,7 +73,7 @@ enum Work {
 }
 
 /// A step that is being published.
-struct Step {
+pub(super) struct Step {
     at: VenueTime,
     /// The step published before.
     last: VenueTime,
@@ -84,7 +84,7 @@ struct Step {
 }
 
 /// Which wallets a sweep visits.
-enum Wallets {
+pub(super) enum Wallets {
     /// All from a number on; whether marks of all of them count as changed.
     All { next: u32, is_swept: bool },
     /// Those from a place of a list on.
@@ -112,8 +112,8 @@ impl Sweep {
         self.before = self.published;
         self.work = match input.until {
             // After the end, the last step may lie before what other inputs' watermark has
-            // published. Nothing is held behind it, so with `changed` there is no row.
-            Some(until) if until < self.published => {
+            // published. Where rows are changes, taking the epoch in takes back what stood there.
+            Some(until) if until < self.published && self.snapshots.emits_all => {
                 let step = until.plus(self.snapshots.grid);
                 Work::TakeBack { input, until, step, wallet: 0 }
             }
@@ -161,39 +161,11 @@ impl Sweep {
         self.pending.first_key_value().map(|(step, _)| *step)
     }
 
-    /// Takes back the rows behind the last step. Nothing changes behind it, so all steps show the
-    /// same.
-    fn take_back(
-        &mut self,
-        input: Input,
-        (until, step, wallet): (VenueTime, VenueTime, u32),
-        n_rows: &mut usize,
-        tell: &mut impl Tell,
-    ) {
-        let is_done = !self.snapshots.emits_all || step > self.published;
-        if is_done || self.mirror.wallets.len() == 0 {
-            self.published = until;
-            self.work = Work::Take(input);
-            return;
-        }
-        let end = self
-            .mirror
-            .wallets
-            .len()
-            .min(wallet.saturating_add(u32::try_from(*n_rows).unwrap_or(u32::MAX)));
-        for wallet in wallet..end {
-            *n_rows = n_rows.saturating_sub(self.tell_open(wallet, step, -1, tell));
-        }
-        let next = if end == self.mirror.wallets.len() {
-            (step.plus(self.snapshots.grid), 0)
-        } else {
-            (step, end)
-        };
-        self.work = Work::TakeBack { input, until, step: next.0, wallet: next.1 };
-    }
-
     /// Takes an epoch's changes in and revises what is published.
     fn take(&mut self, input: Input, tell: &mut impl Tell) {
+        if self.tells_now && self.published < self.before {
+            self.correct_ahead(&input);
+        }
         let mut revision = Revision::default();
         for rows in &input.steps {
             for run in rows.chunk_by(|a, b| pair_of(a) == pair_of(b)) {
@@ -416,7 +388,13 @@ impl Sweep {
 
     /// Tells the rows of a wallet or its positions at a step that shows what is published last;
     /// gives about how many.
-    fn tell_open(&self, wallet: u32, step: VenueTime, diff: isize, tell: &mut impl Tell) -> usize {
+    pub(super) fn tell_open(
+        &self,
+        wallet: u32,
+        step: VenueTime,
+        diff: isize,
+        tell: &mut impl Tell,
+    ) -> usize {
         let found = self.mirror.wallets.get(wallet);
         let mut unit = Unit { wallet: found.name, asset: None };
         if self.by_position {
@@ -442,6 +420,6 @@ impl Sweep {
 }
 
 /// The wallet and asset of a row.
-fn pair_of((row, _, _): &(PositionStep, u64, isize)) -> (types::Sym, AssetId) {
+pub(super) fn pair_of((row, _, _): &(PositionStep, u64, isize)) -> (types::Sym, AssetId) {
     (row.position.wallet, row.position.asset)
 }
