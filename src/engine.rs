@@ -15,12 +15,13 @@ use dataflows::plan::View;
 use types::{Names, Value, VenueTime};
 
 use crate::config::plan::{EnginePlan, SinkPlan, SourcePlan};
-use crate::deliver::newest::Newest;
-use crate::deliver::{self, Delivery, Publisher};
+use crate::deliver::{self, Delivery};
 use crate::env::{self, Stopwatch};
 use crate::error::Error;
 use crate::ingest::{Counts, Ingest, Merge, MergedStream, Sequencer, SequencerOptions};
 use crate::log::MemoryLog;
+use crate::publish::Publisher;
+use crate::publish::newest::Newest;
 use crate::runtime;
 use crate::serve::background::Server;
 
@@ -101,7 +102,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let mut sequencer = Sequencer::new(&plan.relations, sequencing);
     let names = Arc::clone(sequencer.names());
     // 1 to 3: receive, decode, normalise.
-    let merge = open_sources(&sources, &plan)?;
+    let merge = open_sources(&sources)?;
     let opening = Opening { pipeline: &pipeline.name, base: &base, names: &names, plan: &plan };
     let deliveries = sinks.into_iter().map(|sink| opening.sink(sink)).collect::<Result<_, _>>()?;
     let server = server.map(|server| Server::start(server, &plan, &names)).transpose()?;
@@ -173,18 +174,12 @@ fn first_cause<T>(
 }
 
 /// Opens all streams of all sources.
-fn open_sources(sources: &[SourcePlan], plan: &Plan) -> Result<Merge, Error> {
+fn open_sources(sources: &[SourcePlan]) -> Result<Merge, Error> {
     let mut streams = Vec::new();
     for (index, source) in sources.iter().enumerate() {
-        let columns = plan
-            .relations
-            .get(source.relation)
-            .map(|relation| relation.kind.input_columns(&relation.schema))
-            .unwrap_or_default();
-        let time_column = columns.iter().position(|column| column.name == "event_time");
         for rows in connectors::source::open(&source.file)? {
             let name = source.file.name.clone();
-            streams.push(MergedStream { rows, source: index, name, time_column });
+            streams.push(MergedStream { rows, source: index, name });
         }
     }
     Ok(Merge::new(streams)?)

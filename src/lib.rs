@@ -11,6 +11,7 @@ pub mod deliver;
 pub mod engine;
 pub mod env;
 pub mod error;
+mod gate;
 pub mod ingest;
 mod limits;
 pub mod log;

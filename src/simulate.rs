@@ -43,15 +43,15 @@ pub fn simulate(
         .spawn(move || {
             let mut outputs = Vec::new();
             while let Some(epoch) = output.next() {
+                output.release(epoch.epoch);
                 outputs.push(epoch);
-                output.release();
             }
             outputs
         })
         .map_err(|source| Error::io("starting a simulation", source))?;
     let mut refused = Vec::new();
     for (index, (relation, record)) in rows.into_iter().enumerate() {
-        if let Outcome::Quarantined(reject) = sequencer.admit(relation, &record) {
+        if let Outcome::Quarantined(reject) = sequencer.admit(relation, &record.view()) {
             refused.push((index, reject));
         }
         if let Some(batch) = sequencer.cut() {

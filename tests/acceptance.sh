@@ -29,4 +29,4 @@ run "$shared/acceptance/midterms.py" "$shared/data/polymarket-midterms"
 run "$shared/acceptance/same_bytes.py" "$work/data/arrivals_100000.csv"
 run "$shared/acceptance/config_errors.py"
 run "$shared/acceptance/ws_fold.py" "$work/data/fills_1000000.csv"
-"$python" tests/marketmark/run.py "$shared" "$work"
+"$python" benches/marketmark/run.py "$shared" "$work" --quick

@@ -1,7 +1,7 @@
 //! The contract of finite sources, and how a source's columns become those of a relation.
 //!
-//! A source gives streams (one a file). A stream gives rows in the order of its `order`; each row
-//! is a draft or a reject, with its place and bytes, so that whoever refuses it later can still say
+//! A source gives streams (one a file). A stream gives batches of rows in the order of its `order`;
+//! each row is a draft or a reject, with its place and bytes, so that whoever refuses it later can still say
 //! where it stood. A stream never panics on input. It ends with an error only where nothing
 //! sensible can be read any more (a damaged gzip, a header without a column).
 
@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use types::event::Draft;
+use types::Rounding;
 use types::options::{Need, OptionKind, OptionSpec, option};
 use types::relations::InputColumn;
-use types::{Reject, Rounding, VenueTime};
 
 use crate::error::ConnectError;
 
 pub use crate::files::{check_mapping, open};
+pub use crate::rows::{Failure, Record, RowRef, Rows};
 
 /// A kind of source that configs can name.
 pub struct SourceKind {
@@ -180,44 +180,18 @@ pub enum TimeFormat {
     },
 }
 
-/// One row as read. Recycled: a stream overwrites it. The draft of a reject holds nothing.
-#[derive(Debug, Default)]
-pub struct Record {
-    /// The row's number in its file, from 1, as the file stands.
-    pub row: u64,
-    /// The line where it starts, from 1.
-    pub line: u64,
-    /// The row's columns.
-    pub draft: Draft,
-    /// Why it can't be used, and the source's column, where one is to blame.
-    pub reject: Option<(Reject, Option<String>)>,
-    /// Its bytes as they stand in the file, without the line break; at most 1 MiB of them.
-    pub bytes: Vec<u8>,
-}
-
-impl Record {
-    /// The event time that moves the merge: of readable inserts and corrects.
-    pub fn event_time(&self, column: Option<usize>) -> Option<VenueTime> {
-        if self.reject.is_some() || self.draft.op == types::Op::Bust {
-            return None;
-        }
-        match self.draft.cells.get(column?)? {
-            types::event::Cell::Time(time) => Some(*time),
-            _ => None,
-        }
-    }
-}
-
 /// The rows of one file.
 pub trait RowStream: Send {
     /// The path as written in the config: for a glob, the pattern's folder and the file's name.
     fn path(&self) -> &str;
 
-    /// Reads the next row into `record`; false at the end.
+    /// Empties `rows` and reads the next ones into it; false at the end. Gives what is at hand, and
+    /// waits only where that is nothing: a batch ends where the input pauses.
     ///
     /// # Errors
-    /// Where the file can't be read any further: names path and place.
-    fn next(&mut self, record: &mut Record) -> Result<bool, ConnectError>;
+    /// Where the file can't be read any further: names path and place. The rows before that place
+    /// are in `rows`.
+    fn read(&mut self, rows: &mut Rows) -> Result<bool, ConnectError>;
 
     /// Bytes of the file read so far, and its length, for progress.
     fn progress(&self) -> (u64, u64);

@@ -12,7 +12,7 @@ const ENTRY_BYTES: usize = size_of::<Entry>();
 /// Bytes in front of each record on disk: the lengths of key and value.
 const HEADER_BYTES: usize = 8;
 /// Least and greatest buffer of one run while runs are merged.
-const RUN_BUFFER_BYTES: (usize, usize) = (4 << 10, 256 << 10);
+pub(crate) const RUN_BUFFER_BYTES: (usize, usize) = (4 << 10, 256 << 10);
 
 /// Sorts pairs of bytes by key; equal keys keep the order in which they came.
 pub(crate) struct Sorter {
@@ -81,7 +81,7 @@ impl Sorter {
             (self.max_bytes / runs.len().max(1)).clamp(RUN_BUFFER_BYTES.0, RUN_BUFFER_BYTES.1);
         let mut heads = Vec::with_capacity(runs.len());
         for (index, (start, end)) in runs.into_iter().enumerate() {
-            let run = Run { at: start, end, n_buffer, buffer: Vec::new(), read: 0 };
+            let run = Run::new((start, end), n_buffer);
             let mut head = Head { key: Vec::new(), value: Vec::new(), index, run };
             if head.advance(&file)? {
                 heads.push(head);
@@ -92,8 +92,10 @@ impl Sorter {
 
     fn sort(&mut self) {
         let arena = &self.arena;
+        // Of pairs with one start all but the last are empty.
+        let place = |entry: &Entry| (entry.start, entry.n_value);
         self.entries.sort_unstable_by(|a, b| {
-            key(arena, *a).cmp(key(arena, *b)).then(a.start.cmp(&b.start))
+            key(arena, *a).cmp(key(arena, *b)).then_with(|| place(a).cmp(&place(b)))
         });
     }
 
@@ -208,8 +210,10 @@ impl Head {
         }
         let n_key = self.run.read_length(file)?;
         let n_value = self.run.read_length(file)?;
-        self.run.read_into(file, n_key, &mut self.key)?;
-        self.run.read_into(file, n_value, &mut self.value)?;
+        self.key.clear();
+        self.run.read_onto(file, n_key, &mut self.key)?;
+        self.value.clear();
+        self.run.read_onto(file, n_value, &mut self.value)?;
         Ok(true)
     }
 }
@@ -236,7 +240,7 @@ impl PartialEq for Head {
 impl Eq for Head {}
 
 /// A run that is read in pieces.
-struct Run {
+pub(crate) struct Run {
     /// What of the file isn't in the buffer yet.
     at: u64,
     end: u64,
@@ -247,28 +251,46 @@ struct Run {
 }
 
 impl Run {
-    fn is_at_end(&self) -> bool {
+    /// Starts at the first of the bytes from `start` to `end`.
+    pub(crate) const fn new((start, end): (u64, u64), n_buffer: usize) -> Self {
+        Self { at: start, end, n_buffer, buffer: Vec::new(), read: 0 }
+    }
+
+    /// Whether all was read.
+    pub(crate) const fn is_at_end(&self) -> bool {
         self.at == self.end && self.read == self.buffer.len()
     }
 
     fn read_length(&mut self, file: &File) -> io::Result<usize> {
         let mut bytes = [0; 4];
         for byte in &mut bytes {
-            *byte = *self.filled(file)?.first().ok_or(io::ErrorKind::UnexpectedEof)?;
-            self.read += 1;
+            *byte = self.read_byte(file)?;
         }
         Ok(length(u32::from_le_bytes(bytes)))
     }
 
-    fn read_into(&mut self, file: &File, n: usize, into: &mut Vec<u8>) -> io::Result<()> {
-        into.clear();
-        while into.len() < n {
+    /// Reads one byte.
+    pub(crate) fn read_byte(&mut self, file: &File) -> io::Result<u8> {
+        let byte = *self.filled(file)?.first().ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.read += 1;
+        Ok(byte)
+    }
+
+    /// Reads `n` bytes onto the end of a vector.
+    pub(crate) fn read_onto(
+        &mut self,
+        file: &File,
+        mut n: usize,
+        onto: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        while n > 0 {
             let filled = self.filled(file)?;
-            let part = filled.get(..filled.len().min(n - into.len())).unwrap_or_default();
+            let part = filled.get(..filled.len().min(n)).unwrap_or_default();
             if part.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            into.extend_from_slice(part);
+            onto.extend_from_slice(part);
+            n -= part.len();
             self.read += part.len();
         }
         Ok(())
@@ -314,6 +336,17 @@ mod tests {
             let mut twin = pairs.clone();
             twin.sort_by(|a, b| a.0.cmp(&b.0));
             prop_assert_eq!(sorted(max_bytes, &pairs), twin);
+        }
+    }
+
+    #[test]
+    fn empty_pairs_keep_their_place() {
+        let mut pairs = vec![(vec![], vec![]); 40];
+        for (place, pair) in pairs.iter_mut().enumerate() {
+            pair.1.extend((place % 7 == 3).then_some(7));
+        }
+        for max_bytes in [0, 1_000, 100_000] {
+            assert_eq!(sorted(max_bytes, &pairs), pairs);
         }
     }
 

@@ -1,8 +1,9 @@
 //! Edges between views: typed first, so that a fill travels as a struct and not as a boxed row.
 
 use differential_dataflow::VecCollection;
+use timely::dataflow::StreamVec;
 use types::relations::{PositionStep, RelationKind};
-use types::{for_relations, relations};
+use types::{Event, for_relations, relations};
 
 /// Rows of one type with +1 or -1 at epochs.
 pub type Coll<'s, R> = VecCollection<'s, u64, R, isize>;
@@ -16,6 +17,8 @@ macro_rules! edges {
             $(#[doc = concat!("Rows of [`", stringify!($row), "`].")] $variant(Coll<'s, $row>),)*
             /// Positions as of the steps of a grid; read by operators alone.
             Steps(Coll<'s, PositionStep>),
+            /// Fills before it is settled which of them stand; read by operators alone.
+            FillEvents(StreamVec<'s, u64, Event<relations::Fill>>),
         }
 
         impl Edge<'_> {
@@ -23,7 +26,7 @@ macro_rules! edges {
             pub const fn kind(&self) -> Option<RelationKind> {
                 match self {
                     $(Self::$variant(_) => Some(RelationKind::$variant),)*
-                    Self::Steps(_) => None,
+                    Self::Steps(_) | Self::FillEvents(_) => None,
                 }
             }
         }
@@ -61,7 +64,9 @@ macro_rules! with_edge {
             $crate::Edge::PnlNow($rows) => $body,
             $crate::Edge::Alerts($rows) => $body,
             $crate::Edge::Rows($rows) => $body,
-            $crate::Edge::Steps(_) => unreachable!("the plan reads relations and views only"),
+            $crate::Edge::Steps(_) | $crate::Edge::FillEvents(_) => {
+                unreachable!("the plan reads relations and views only")
+            }
         }
     };
 }

@@ -83,12 +83,27 @@ macro_rules! inputs {
             }
         }
 
+        /// The events of one relation in a dataflow.
+        pub(crate) enum RelationEvents<'s> {
+            $($variant(StreamVec<'s, u64, Event<$row>>),)*
+        }
+
+        impl<'s> RelationEvents<'s> {
+            /// The relation's rows.
+            pub(crate) fn rows(&self, spec: &RelationSpec) -> Edge<'s> {
+                match self { $(Self::$variant(events) => rows(events.clone(), spec),)* }
+            }
+        }
+
         /// Adds the input of one relation to a dataflow.
-        fn relation<'s>(scope: Scope<'s, u64>, spec: &RelationSpec) -> (RelationInput, Edge<'s>) {
+        fn relation<'s>(
+            scope: Scope<'s, u64>,
+            spec: &RelationSpec,
+        ) -> (RelationInput, RelationEvents<'s>) {
             match spec.kind {
                 $(RelationKind::$variant => {
                     let (handle, stream) = scope.new_input::<Vec<Event<$row>>>();
-                    (RelationInput::$variant(handle), rows(stream, spec))
+                    (RelationInput::$variant(handle), RelationEvents::$variant(stream))
                 })*
                 other => panic!("{other:?} aren't fed from outside"),
             }
@@ -96,6 +111,21 @@ macro_rules! inputs {
     };
 }
 for_inputs!(inputs);
+
+impl<'s> RelationEvents<'s> {
+    /// The relation's events as they come, for readers that settle revisions themselves.
+    ///
+    /// # Panics
+    /// If no operator reads events of this relation.
+    pub(crate) fn events(&self) -> Edge<'s> {
+        match self {
+            Self::Fills(events) => Edge::FillEvents(events.clone()),
+            Self::Trades(_) | Self::Quotes(_) | Self::Settlements(_) | Self::Rows(_) => {
+                panic!("only fills are read as events")
+            }
+        }
+    }
+}
 
 /// Events as rows: resolved where they can replace one another, else as they come.
 fn rows<'s, R: Input>(stream: StreamVec<'s, u64, Event<R>>, spec: &RelationSpec) -> Edge<'s>
@@ -116,7 +146,7 @@ where
                     let mut session = output.session(&time);
                     for container in containers {
                         let rows = container.drain(..).map(|event| (event.row, epoch, 1));
-                        session.give_iterator(rows);
+                        session.give_container(&mut rows.collect());
                     }
                 });
             }
@@ -164,15 +194,15 @@ pub struct Inputs {
 /// What a worker's dataflow starts from.
 pub(crate) struct Fed<'s> {
     pub(crate) inputs: Inputs,
-    pub(crate) edges: Vec<Edge<'s>>,
+    pub(crate) relations: Vec<RelationEvents<'s>>,
     pub(crate) clock: StreamVec<'s, u64, Clock>,
 }
 
 /// Adds all inputs to a dataflow.
 pub(crate) fn build<'s>(scope: Scope<'s, u64>, specs: &[RelationSpec]) -> Fed<'s> {
-    let (relations, edges) = specs.iter().map(|spec| relation(scope, spec)).unzip();
+    let (handles, relations) = specs.iter().map(|spec| relation(scope, spec)).unzip();
     let (handle, clock) = scope.new_input::<Vec<Clock>>();
-    Fed { inputs: Inputs { relations, clock: handle }, edges, clock }
+    Fed { inputs: Inputs { relations: handles, clock: handle }, relations, clock }
 }
 
 impl Inputs {

@@ -16,6 +16,7 @@ pub mod outputs;
 pub mod plan;
 pub mod render;
 mod resolve;
+mod revisions;
 pub mod route;
 
 pub use clock::Clock;

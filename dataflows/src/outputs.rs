@@ -57,7 +57,9 @@ impl Outputs {
                 move |input, _output| {
                     input.for_each_time(|time, containers| {
                         for container in containers {
-                            let rows = container.drain(..).map(|(row, _, diff)| (row, diff));
+                            // Collected in place: the rows stay where the operator wrote them.
+                            let rows = std::mem::take(container).into_iter();
+                            let rows = rows.map(|(row, _, diff)| (row, diff));
                             take(*time.time(), Changes::from(rows.collect::<Vec<_>>()));
                         }
                     });

@@ -30,8 +30,10 @@ pub struct RelationSpec {
 /// Where a view's rows come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Port {
-    /// An input relation, by its index.
+    /// An input relation, by its index: its rows, of which at most one stands for an identity.
     Relation(usize),
+    /// An input relation's events as they come; their reader settles which of them stand.
+    Events(usize),
     /// An output of a node, by their indices.
     Node {
         /// The node.
@@ -97,9 +99,16 @@ pub struct Context<'s, 'p> {
     pub view: &'p str,
     /// The input relations that the view is computed from.
     pub reads: Vec<usize>,
+    /// For each output with a name, whether a view reads it or it leaves the dataflow. What isn't
+    /// read needn't be made.
+    pub is_read: Vec<bool>,
 }
 
 /// An operator with its options settled.
+///
+/// What it makes of an epoch has at most one old and one new row of a key, that differ, and stand
+/// together: (old, -1) directly before (new, +1), where there are both. Who reads changes relies on
+/// it: nothing behind an operator sorts or adds up.
 pub trait Build: Send + Sync {
     /// Adds the operator to a dataflow; gives an edge for each output, then one for each step
     /// asked of it.
@@ -152,6 +161,12 @@ impl Plan {
     /// The index of a view.
     pub fn view(&self, name: &str) -> Option<usize> {
         self.views.iter().position(|v| v.name == name)
+    }
+
+    /// Whether a view reads what is at a port, or it leaves the dataflow.
+    pub fn is_read(&self, port: Port) -> bool {
+        self.nodes.iter().any(|node| node.inputs.contains(&port))
+            || self.emitted_views().any(|view| view.port == port)
     }
 
     /// The views whose changes leave the dataflow.
@@ -245,6 +260,15 @@ impl PlanBuilder {
         None
     }
 
+    /// The events that a view's rows come from, where it is an input relation; else its rows. For
+    /// readers that settle revisions by key themselves.
+    pub fn events_of(view: &View) -> Port {
+        match view.port {
+            Port::Relation(relation) => Port::Events(relation),
+            port => port,
+        }
+    }
+
     /// The rows of a view as of each step of a grid; `None` where its operator can't give them.
     pub fn steps_of(&mut self, view: &View, step: Span) -> Option<Port> {
         let Port::Node { node, output: 0 } = view.port else { return None };
@@ -331,7 +355,7 @@ impl PlanBuilder {
 
     fn reads(&self, port: Port) -> BTreeSet<usize> {
         match port {
-            Port::Relation(relation) => BTreeSet::from([relation]),
+            Port::Relation(relation) | Port::Events(relation) => BTreeSet::from([relation]),
             Port::Node { node, .. } => {
                 self.nodes.get(node).map(|n| n.reads.clone()).unwrap_or_default()
             }

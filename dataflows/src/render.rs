@@ -6,9 +6,9 @@ use timely::worker::Worker;
 use types::{Changes, Names};
 
 use crate::edge::Edge;
-use crate::inputs::{self, Inputs};
+use crate::inputs::{self, Inputs, RelationEvents};
 use crate::outputs::Outputs;
-use crate::plan::{Context, Plan, Port};
+use crate::plan::{Context, Plan, Port, RelationSpec};
 
 /// A worker's end of a rendered plan.
 pub struct Rendered {
@@ -24,21 +24,23 @@ pub fn render(worker: &mut Worker, plan: &Plan, names: &Arc<Names>) -> Rendered 
     let outputs = Outputs::new(empty);
     let inputs = worker.dataflow::<u64, _, _>(|scope| {
         let fed = inputs::build(scope, &plan.relations);
-        let mut nodes: Vec<Vec<Edge<'_>>> = Vec::with_capacity(plan.nodes.len());
-        for node in &plan.nodes {
-            let inputs: Vec<Edge<'_>> =
-                node.inputs.iter().map(|port| edge(&fed.edges, &nodes, *port).clone()).collect();
+        let mut edges = Edges::new(&plan.relations, &fed.relations);
+        for (index, node) in plan.nodes.iter().enumerate() {
+            let inputs: Vec<Edge<'_>> = node.inputs.iter().map(|port| edges.at(*port)).collect();
             let context = Context {
                 scope,
                 clock: fed.clock.clone(),
                 names: Arc::clone(names),
                 view: &node.name,
                 reads: node.reads.iter().copied().collect(),
+                is_read: (0..node.n_outputs)
+                    .map(|output| plan.is_read(Port::Node { node: index, output }))
+                    .collect(),
             };
-            nodes.push(node.build.build(&context, &inputs));
+            edges.nodes.push(node.build.build(&context, &inputs));
         }
         for (index, view) in plan.emitted_views().enumerate() {
-            outputs.add(edge(&fed.edges, &nodes, view.port).clone(), index);
+            outputs.add(edges.at(view.port), index);
         }
         outputs.watch(fed.clock);
         fed.inputs
@@ -46,10 +48,29 @@ pub fn render(worker: &mut Worker, plan: &Plan, names: &Arc<Names>) -> Rendered 
     Rendered { inputs, outputs }
 }
 
-/// The edge at a port. The plan's order guarantees that it is there.
-fn edge<'e, 's>(fed: &'e [Edge<'s>], nodes: &'e [Vec<Edge<'s>>], port: Port) -> &'e Edge<'s> {
-    match port {
-        Port::Relation(relation) => &fed[relation],
-        Port::Node { node, output } => &nodes[node][output],
+/// The edges that are there so far.
+struct Edges<'e, 's> {
+    specs: &'e [RelationSpec],
+    relations: &'e [RelationEvents<'s>],
+    /// The rows of relations, made when first read: what reads events alone needn't pay for them.
+    rows: Vec<Option<Edge<'s>>>,
+    nodes: Vec<Vec<Edge<'s>>>,
+}
+
+impl<'e, 's> Edges<'e, 's> {
+    fn new(specs: &'e [RelationSpec], relations: &'e [RelationEvents<'s>]) -> Self {
+        Self { specs, relations, rows: relations.iter().map(|_| None).collect(), nodes: Vec::new() }
+    }
+
+    /// The edge at a port. The plan's order guarantees that it is there.
+    fn at(&mut self, port: Port) -> Edge<'s> {
+        match port {
+            Port::Relation(index) => {
+                let rows = || self.relations[index].rows(&self.specs[index]);
+                self.rows[index].get_or_insert_with(rows).clone()
+            }
+            Port::Events(index) => self.relations[index].events(),
+            Port::Node { node, output } => self.nodes[node][output].clone(),
+        }
     }
 }

@@ -8,7 +8,7 @@ use dataflows::plan::View;
 use types::event::{Cell, Draft, Event};
 use types::number::parse_scaled;
 use types::options::{Need, OptionKind, OptionSpec, Place, Problem, did_you_mean, option};
-use types::relations::{InputColumn, InputKind, RelationKind};
+use types::relations::{InputColumn, InputKind, RelationKind, revision_column};
 use types::value::{Float, Text};
 use types::{Decimal, Interner, Kind, Op, Rounding, Value, VenueTime, for_inputs};
 
@@ -245,9 +245,11 @@ fn set_cell(
         InputKind::Word(words, _) => {
             return Err(fails(&did_you_mean(&text, words.iter().copied()).unwrap_or_default()));
         }
-        InputKind::Nano => parse_scaled(text.as_bytes(), 9, Rounding::Exact)
-            .map(Cell::Nano)
-            .map_err(|error| fails(&error.to_string()))?,
+        InputKind::Nano => {
+            let nano = parse_scaled(text.as_bytes(), 9, Rounding::Exact);
+            draft.set_nano(index, nano.map_err(|error| fails(&error.to_string()))?);
+            return Ok(());
+        }
         InputKind::Count => {
             Cell::Count(text.parse().map_err(|_| fails("write a whole number from 0"))?)
         }
@@ -268,7 +270,8 @@ fn refused(draft: &Draft, known: &Known, place: &Place) -> Option<Problem> {
             match known.kind {
                 $(RelationKind::$variant => {
                     let mut names = Interner::new(false);
-                    Event::<$row>::read(draft, &known.columns, &known.schema, &mut names).err()
+                    let revision = revision_column(&known.columns);
+                    Event::<$row>::read(&draft.view(), revision, &known.schema, &mut names).err()
                 })*
                 _ => None,
             }

@@ -1,21 +1,18 @@
 //! Step 10 for sinks: each has a thread and a bounded queue of its own, and gets every epoch in order.
 
-pub(crate) mod newest;
-mod publisher;
-
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use connectors::sink::{EpochChanges, SinkReport};
 use connectors::{ConnectError, Sink};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError, Sender, bounded};
+use types::Changes;
 
 use crate::error::Error;
+use crate::gate::{CloseAtEnd, Gate};
 use crate::limits;
 use crate::runtime::EpochOutput;
-
-pub(crate) use publisher::{Publisher, Readers};
 
 /// How long a sink waits for another epoch before it hands over what it holds back.
 const IDLE: Duration = Duration::from_millis(200);
@@ -34,6 +31,8 @@ pub struct Delivery {
     /// Its views, as indices of the plan's emitted ones.
     views: Vec<usize>,
     queue: Sender<Message>,
+    /// Bounds the epochs of the queue and the one at work.
+    gate: Arc<Gate>,
     thread: JoinHandle<Result<SinkReport, ConnectError>>,
 }
 
@@ -42,12 +41,15 @@ pub struct Delivery {
 /// # Errors
 /// If the thread can't be started.
 pub fn start(name: &str, sink: Box<dyn Sink>, views: Vec<usize>) -> Result<Delivery, Error> {
-    let (queue, epochs) = bounded(limits::SINK_EPOCHS);
+    // The gate lets so many epochs in; behind the last comes the word that it was the last.
+    let (queue, epochs) = bounded(limits::SINK_EPOCHS + 1);
+    let gate = Gate::new(limits::SINK_EPOCHS, limits::SINK_BYTES);
+    let at_end = CloseAtEnd(Arc::clone(&gate));
     let thread = std::thread::Builder::new()
         .name(format!("sink {name}"))
-        .spawn(move || deliver(sink, &epochs))
+        .spawn(move || deliver(sink, &epochs, &at_end.0))
         .map_err(|source| Error::io("starting a sink", source))?;
-    Ok(Delivery { name: name.to_owned(), views, queue, thread })
+    Ok(Delivery { name: name.to_owned(), views, queue, gate, thread })
 }
 
 impl Delivery {
@@ -55,7 +57,9 @@ impl Delivery {
     pub fn send(&self, output: &EpochOutput) -> bool {
         let views = self.views.iter().filter_map(|view| output.changes.get(*view)).map(Arc::clone);
         let changes = EpochChanges { epoch: output.epoch, views: views.collect() };
-        self.queue.send(Message::Epoch(changes)).is_ok()
+        let n_bytes = changes.views.iter().map(|changes| Changes::bytes(changes)).sum();
+        self.gate.enter(output.epoch.0, n_bytes).is_ok()
+            && self.queue.send(Message::Epoch(changes)).is_ok()
     }
 
     /// Ends the sink after its queue; its name and what it wrote. Where the run has failed
@@ -79,15 +83,24 @@ impl Delivery {
 fn deliver(
     mut sink: Box<dyn Sink>,
     epochs: &Receiver<Message>,
+    gate: &Gate,
 ) -> Result<SinkReport, ConnectError> {
     let mut is_flushed = true;
     loop {
-        match epochs.recv_timeout(IDLE) {
+        // With nothing to hand over it sleeps until an epoch comes.
+        let message = if is_flushed {
+            epochs.recv().map_err(|RecvError| RecvTimeoutError::Disconnected)
+        } else {
+            epochs.recv_timeout(IDLE)
+        };
+        match message {
             Ok(Message::Epoch(changes)) => {
                 sink.write(&changes)?;
                 is_flushed = false;
+                let epoch = changes.epoch.0;
+                drop(changes);
+                gate.leave(epoch);
             }
-            Err(RecvTimeoutError::Timeout) if is_flushed => {}
             Err(RecvTimeoutError::Timeout) => {
                 sink.flush()?;
                 is_flushed = true;
@@ -103,3 +116,6 @@ fn deliver(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

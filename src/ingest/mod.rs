@@ -2,9 +2,10 @@
 
 mod identities;
 mod merge;
+mod readers;
 mod sequencer;
 mod stage;
 
-pub use merge::{Merge, MergedStream};
+pub use merge::{Merge, MergedRow, MergedStream};
 pub use sequencer::{Batch, Counts, Outcome, Sequencer, SequencerOptions};
 pub(crate) use stage::Ingest;

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use connectors::source::Record;
+use connectors::source::RowRef;
 use dataflows::Clock;
 use dataflows::inputs::Events;
 use dataflows::plan::RelationSpec;
-use types::digest::digest128;
-use types::event::Reason;
-use types::relations::{Input, InputColumn, content_digest};
+use types::event::{Cells, Reason};
+use types::relations::{Input, content32, content128, revision_column};
 use types::{Event, Interner, Names, Op, Reject, Row, Schema, VenueTime, relations};
 
 use super::identities::{Identities, RecentRows, Standing};
@@ -71,7 +70,8 @@ pub struct SequencerOptions {
 /// One relation's part of the sequencer.
 struct Relation {
     spec: RelationSpec,
-    columns: Vec<InputColumn>,
+    /// The input column that tells several states of a row apart.
+    revision: Option<usize>,
     identities: Identities,
     recent: RecentRows,
     events: Events,
@@ -94,7 +94,7 @@ impl Sequencer {
     /// Starts before the first row.
     pub fn new(specs: &[RelationSpec], options: SequencerOptions) -> Self {
         let relation = |spec: &RelationSpec| Relation {
-            columns: spec.kind.input_columns(&spec.schema),
+            revision: revision_column(&spec.kind.input_columns(&spec.schema)),
             identities: Identities::default(),
             recent: RecentRows::default(),
             events: Events::empty(spec.kind),
@@ -141,12 +141,12 @@ impl Sequencer {
     ///
     /// # Panics
     /// If the plan has no such relation.
-    pub fn admit(&mut self, relation: usize, record: &Record) -> Outcome {
+    pub fn admit(&mut self, relation: usize, row: &RowRef<'_>) -> Outcome {
         self.n_rows += 1;
         self.counts.received += 1;
-        let outcome = match &record.reject {
+        let outcome = match row.reject {
             Some((reject, _)) => Outcome::Quarantined(reject.clone()),
-            None => self.judge(relation, record),
+            None => self.judge(relation, &row.cells),
         };
         match outcome {
             Outcome::Applied => self.counts.applied += 1,
@@ -186,10 +186,10 @@ impl Sequencer {
         batch
     }
 
-    fn judge(&mut self, index: usize, record: &Record) -> Outcome {
+    fn judge(&mut self, index: usize, cells: &Cells<'_>) -> Outcome {
         let watermark = self.watermark();
         let relation = &mut self.relations[index];
-        let judged = relation.judge(record, &mut self.interner);
+        let judged = relation.judge(cells, &mut self.interner);
         let (standing, moves) = match judged {
             Ok(judged) => judged,
             Err(reject) => return Outcome::Quarantined(reject),
@@ -214,12 +214,12 @@ impl Relation {
     /// moves the watermark.
     fn judge(
         &mut self,
-        record: &Record,
-        interner: &mut Interner,
+        cells: &Cells<'_>,
+        names: &mut Interner,
     ) -> Result<(Standing, Option<VenueTime>), Reject> {
-        let Self { spec, columns, identities, recent, events, .. } = self;
-        let mut judge =
-            Judge { columns, schema: &spec.schema, identities, recent, record, interner };
+        let Self { spec, revision, identities, recent, events, .. } = self;
+        let (schema, revision) = (spec.schema.as_ref(), *revision);
+        let mut judge = Judge { schema, revision, identities, recent, cells, names };
         match events {
             Events::Fills(events) => judge.admit::<relations::Fill>(events),
             Events::Trades(events) => judge.admit::<relations::Trade>(events),
@@ -232,12 +232,12 @@ impl Relation {
 
 /// What judging one row needs.
 struct Judge<'a> {
-    columns: &'a [InputColumn],
     schema: &'a Schema,
+    revision: Option<usize>,
     identities: &'a mut Identities,
     recent: &'a mut RecentRows,
-    record: &'a Record,
-    interner: &'a mut Interner,
+    cells: &'a Cells<'a>,
+    names: &'a mut Interner,
 }
 
 impl Judge<'_> {
@@ -245,34 +245,23 @@ impl Judge<'_> {
         &mut self,
         events: &mut Vec<Event<R>>,
     ) -> Result<(Standing, Option<VenueTime>), Reject> {
-        let draft = &self.record.draft;
-        let mut event: Event<R> = Event::read(draft, self.columns, self.schema, self.interner)?;
-        let time = event.row.event_time(self.schema).filter(|_| event.op != Op::Bust);
-        let standing = match event.row.identity(self.schema) {
-            Some(identity) => {
-                let content = if event.op == Op::Bust {
-                    0
-                } else {
-                    content_digest(event.row.clone(), draft.seq_is_mapped)
-                };
-                self.identities.judge(identity, event.op, event.revision, content)
-            }
-            None => self.meet(&event, time),
+        let (cells, schema) = (self.cells, self.schema);
+        let mut event: Event<R> = Event::read(cells, self.revision, schema, self.names)?;
+        let time = event.row.event_time(schema).filter(|_| event.op != Op::Bust);
+        let standing = if let Some(identity) = event.row.identity(schema) {
+            let is_bust = event.op == Op::Bust;
+            let content = if is_bust { 0 } else { content32(&event.row, cells, schema) };
+            self.identities.judge(identity, event.op, event.revision, content)
+        } else {
+            // Rows without an identity are one where all of their content is equal.
+            let content = content128(&event.row, cells, schema);
+            let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), content);
+            if is_new { Standing::First } else { Standing::Duplicate }
         };
         event.is_first = standing == Standing::First;
         if standing.enters() {
             events.push(event);
         }
         Ok((standing, time))
-    }
-
-    /// Rows without an identity are one where all of their content is equal.
-    fn meet<R: Input>(&mut self, event: &Event<R>, time: Option<VenueTime>) -> Standing {
-        let row = event.row.clone();
-        let row = if self.record.draft.seq_is_mapped { row } else { row.without_seq() };
-        let mut text = Vec::new();
-        types::json::write_row(&mut text, &row, self.schema, self.interner.names());
-        let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), digest128(&text));
-        if is_new { Standing::First } else { Standing::Duplicate }
     }
 }

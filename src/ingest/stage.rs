@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use connectors::quarantine::{Entry, Quarantine};
-use connectors::source::Record;
 
 use crate::config::plan::SourcePlan;
 use crate::engine::{Progress, RunOptions};
 use crate::error::Error;
-use crate::ingest::{Batch, Merge, MergedStream, Outcome, Sequencer};
+use crate::ingest::{Batch, Merge, MergedRow, Outcome, Sequencer};
 use crate::log::Log;
 use crate::runtime::Runtime;
 
@@ -52,11 +51,11 @@ impl<'a, L: Log> Ingest<'a, L> {
         sequencer: &mut Sequencer,
         options: &mut RunOptions<'_>,
     ) -> Result<(), Error> {
-        while let Some((stream, record)) = merge.next_row()? {
-            let Some(source) = self.sources.get(stream.source) else { continue };
-            let outcome = sequencer.admit(source.relation, record);
+        while let Some(merged) = merge.next_row()? {
+            let Some(source) = self.sources.get(merged.source) else { continue };
+            let outcome = sequencer.admit(source.relation, &merged.row);
             if let Outcome::Quarantined(reject) = outcome {
-                self.set_aside.take(source, stream, record, &reject)?;
+                self.set_aside.take(source, &merged, &reject)?;
             }
             if let Some(batch) = sequencer.cut() {
                 let progress = Progress {
@@ -86,15 +85,15 @@ impl SetAside {
     fn take(
         &mut self,
         source: &SourcePlan,
-        stream: &MergedStream,
-        record: &Record,
+        merged: &MergedRow<'_>,
         reject: &types::Reject,
     ) -> Result<(), Error> {
+        let (path, row) = (merged.path, &merged.row);
         let reason = reject.reason.code();
         if source.stops_on_bad_row {
             return Err(Error::BadRow {
-                path: stream.rows.path().to_owned(),
-                line: record.line,
+                path: path.to_owned(),
+                line: row.line,
                 reason,
                 detail: reject.detail.clone(),
             });
@@ -102,14 +101,14 @@ impl SetAside {
         *self.reasons.entry(reason).or_default() += 1;
         let entry = Entry {
             source: &source.file.name,
-            path: stream.rows.path(),
-            line: record.line,
-            row: record.row,
+            path,
+            line: row.line,
+            row: row.row,
             column: reject.column.as_deref(),
-            source_column: record.reject.as_ref().and_then(|(_, column)| column.as_deref()),
+            source_column: row.reject.and_then(|(_, column)| column.as_deref()),
             reason: reject.reason,
             detail: &reject.detail,
-            bytes: &record.bytes,
+            bytes: row.bytes,
         };
         self.file.write(&entry)?;
         Ok(())

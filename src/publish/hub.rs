@@ -7,7 +7,8 @@ use types::{Epoch, Names, VenueTime};
 
 use super::rows::{Chunks, Rows};
 use super::table::{AnyTable, table};
-use super::{EpochOutput, Frontier, MAX_PENDING_KEYS, ViewSpec};
+use super::{Frontier, MAX_PENDING_KEYS, ViewSpec};
+use crate::runtime::EpochOutput;
 
 /// The views' newest rows. One thread publishes, any number read; shared behind an `Arc`.
 pub struct Hub {

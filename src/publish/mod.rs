@@ -1,26 +1,29 @@
-//! The stage from outputs to readers: each view's rows at the newest epoch, and what each reader
-//! hasn't seen yet.
+//! The stage from outputs to readers and sinks: each view's rows at the newest epoch, and what each
+//! reader hasn't seen yet.
 //!
 //! [`Hub`] is written by one thread, an epoch at a time, and read by many. An epoch is there whole
 //! or not at all. A reader costs the writer one shared list of keys an epoch, however slow the
 //! reader is: what it missed is merged by key, and beyond a bound it starts again from a snapshot.
 //!
-//! Reading order: [`hub`] (who may do what), `table` (the rows of a view), `cursor` (what one
+//! Reading order: `stage` (the thread that publishes), [`hub`] (who may do what), `table` (the rows of a view), `cursor` (what one
 //! reader hasn't seen), `rows` (how rows leave as JSON, piece by piece).
 
 mod cursor;
 mod hub;
+pub(crate) mod newest;
 mod rows;
+mod stage;
 mod table;
 
 use std::sync::Arc;
 
 use types::relations::RelationKind;
-use types::{Changes, Epoch, Schema, VenueTime};
+use types::{Schema, VenueTime};
 
 pub use hub::Hub;
 pub(crate) use hub::{Place, Standing, Taken};
 pub(crate) use rows::{BadCursor, Chunk, Chunks};
+pub(crate) use stage::{Publisher, Readers};
 
 /// How many keys a reader may be behind by before it starts again from a snapshot. At 50 bytes a
 /// key this is 200 MB for one hopeless reader, which its time limit ends soon after.
@@ -37,18 +40,6 @@ pub struct ViewSpec {
     pub schema: Arc<Schema>,
     /// The operator that makes it, for readers.
     pub operator: &'static str,
-}
-
-/// All that one epoch gave.
-#[derive(Clone, Debug)]
-pub struct EpochOutput {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// The watermark after it; [`VenueTime::MIN`] before any, [`VenueTime::END`] once all finite
-    /// sources have ended.
-    pub watermark: VenueTime,
-    /// Consolidated changes, one for each [`ViewSpec`], in the same order.
-    pub changes: Vec<Arc<Changes>>,
 }
 
 /// How far event time is complete.

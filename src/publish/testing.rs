@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use types::changes::consolidate;
 use types::relations::RelationKind;
 use types::{Changes, Column, Epoch, Kind, Names, Row, Schema, Value, VenueTime};
 
-use super::{EpochOutput, Hub, ViewSpec};
+use super::{Hub, ViewSpec};
+use crate::runtime::EpochOutput;
 
 /// A view `name` with the key `k`, a number `n` and, where asked for, a time `t`.
 pub(crate) fn view(name: &str, is_timed: bool) -> ViewSpec {
@@ -74,7 +74,6 @@ impl Twin {
                     changed.push((new, 1));
                 }
             }
-            consolidate(&mut changed);
             changes.push(Arc::new(Changes::Rows(changed)));
         }
         let (epoch, watermark) = (Epoch(self.epoch), VenueTime::MIN);

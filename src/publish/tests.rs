@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 use types::{Changes, Epoch, Names, VenueTime};
 
 use super::testing::{Chance, Twin, row, view};
-use super::{BadCursor, Chunks, EpochOutput, Frontier, Hub, Taken};
+use super::{BadCursor, Chunks, Frontier, Hub, Taken};
+use crate::runtime::EpochOutput;
 
 fn items(json: &[u8]) -> Vec<Json> {
     let text = format!("[{}]", std::str::from_utf8(json).unwrap());

@@ -1,5 +1,5 @@
-//! Steps 6 to 8: batches go to timely workers, consolidated changes come back, one epoch after the
-//! other, whole.
+//! Steps 6 to 8: batches go to timely workers, changes come back, one epoch after the other, whole,
+//! the changes of a key side by side.
 
 mod drain;
 mod worker;
@@ -15,17 +15,20 @@ use types::{Changes, Epoch, Names, VenueTime};
 use self::drain::Drain;
 use self::worker::Drained;
 use crate::error::Error;
+use crate::gate::{CloseAtEnd, Gate};
 use crate::ingest::Batch;
 use crate::limits;
 
-/// The changes of an epoch: one entry for each emitted view of the plan, consolidated.
+/// All that one epoch gave.
 #[derive(Clone, Debug)]
 pub struct EpochOutput {
     /// Which epoch.
     pub epoch: Epoch,
-    /// Event time up to which input is thought complete.
+    /// The watermark after it; [`VenueTime::MIN`] before any, [`VenueTime::END`] once all finite
+    /// sources have ended.
     pub watermark: VenueTime,
-    /// Changes by emitted view.
+    /// Changes by emitted view of the plan, or by view of a hub, in their order. Those of a key are
+    /// neighbours, the removed row first: [`types::changes::adjoin`].
     pub changes: Vec<Arc<Changes>>,
 }
 
@@ -34,7 +37,8 @@ pub struct Runtime {
     plan: Arc<Plan>,
     shares: Vec<Sender<Share>>,
     threads: Arc<Mutex<Vec<Thread>>>,
-    permits: Receiver<()>,
+    /// Bounds what is inside, from here to the last sink's queue.
+    gate: Arc<Gate>,
     failures: Receiver<Error>,
     /// Ends when all workers have ended.
     ended: Receiver<()>,
@@ -46,8 +50,9 @@ pub struct Runtime {
 /// The other end of a runtime: what the workers made of each epoch.
 pub struct RuntimeOutput {
     drain: Drain,
-    /// Gives a place among the epochs in flight back.
-    permits: Sender<()>,
+    gate: Arc<Gate>,
+    /// Nothing may be fed once nobody takes what comes.
+    _at_end: CloseAtEnd,
 }
 
 /// Starts the workers of a plan.
@@ -64,10 +69,7 @@ pub fn start(
     let (to_drain, at_drain) = bounded::<Drained>(limits::drained(n_workers));
     let (fail, failures) = bounded::<Error>(limits::FAILURES);
     let (give_up, gave_up) = bounded::<()>(1);
-    let (give, permits) = bounded::<()>(limits::EPOCHS_IN_FLIGHT);
-    for _ in 0..limits::EPOCHS_IN_FLIGHT {
-        give.send(()).map_err(|_| Error::Stopped("starting the workers"))?;
-    }
+    let gate = Gate::new(limits::EPOCHS_IN_FLIGHT, limits::BYTES_IN_FLIGHT);
     let threads = Arc::new(Mutex::new(Vec::new()));
     let work = worker::Work {
         plan: Arc::clone(plan),
@@ -75,6 +77,7 @@ pub fn start(
         shares: at_workers,
         drained: to_drain,
         failures: fail,
+        gate: Arc::clone(&gate),
         threads: Arc::clone(&threads),
     };
     let ended = worker::spawn(work, n_workers)?;
@@ -82,27 +85,28 @@ pub fn start(
         plan: Arc::clone(plan),
         shares: to_workers,
         threads,
-        permits,
+        gate: Arc::clone(&gate),
         failures,
         ended,
         give_up,
         has_failed: false,
     };
-    let drain = Drain::new(at_drain, gave_up, n_workers);
-    let output = RuntimeOutput { drain, permits: give };
+    let drain = Drain::new(at_drain, gave_up, n_workers, plan);
+    let output = RuntimeOutput { drain, gate: Arc::clone(&gate), _at_end: CloseAtEnd(gate) };
     Ok((runtime, output))
 }
 
 impl Runtime {
-    /// Feeds a batch; waits while too many epochs are in flight.
+    /// Feeds a batch; waits while too many epochs, or too many bytes of them, are in flight.
     ///
     /// # Errors
     /// If a worker failed, or the output is gone.
     pub fn feed(&mut self, batch: Batch) -> Result<(), Error> {
         let stopped = Error::Stopped("feeding an epoch");
-        crossbeam_channel::select! {
-            recv(self.permits) -> permit => permit.map_err(|_| stopped)?,
-            recv(self.failures) -> failure => return Err(self.fail(failure.unwrap_or(stopped))),
+        if self.gate.enter(batch.epoch, batch.n_rows * limits::EVENT_BYTES).is_err() {
+            // Whoever fails says so before the gate closes.
+            let failure = self.failures.try_recv();
+            return Err(failure.map_or(stopped, |failure| self.fail(failure)));
         }
         let Batch { epoch, events, clock, .. } = batch;
         let n_workers = self.shares.len();
@@ -172,8 +176,7 @@ impl Iterator for RuntimeOutput {
 
 impl RuntimeOutput {
     /// Says that an epoch has left the engine, so that another may enter.
-    pub fn release(&self) {
-        // Nobody waits for a place once the runtime is gone.
-        self.permits.try_send(()).unwrap_or_default();
+    pub fn release(&self, epoch: Epoch) {
+        self.gate.leave(epoch.0);
     }
 }

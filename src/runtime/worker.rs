@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use dataflows::Plan;
@@ -15,6 +14,7 @@ use timely::worker::Worker;
 use types::{Changes, Names, VenueTime};
 
 use crate::error::Error;
+use crate::gate::Gate;
 
 /// A worker's changes of an epoch.
 pub(super) struct Drained {
@@ -31,17 +31,16 @@ pub(super) struct Work {
     pub(super) shares: Vec<Receiver<Share>>,
     pub(super) drained: Sender<Drained>,
     pub(super) failures: Sender<Error>,
+    /// Closed once a failure was told.
+    pub(super) gate: Arc<Gate>,
     /// The workers' threads, for waking them.
     pub(super) threads: Arc<Mutex<Vec<Thread>>>,
 }
 
-/// How long a worker sleeps at most: it is woken by new work and by other workers.
-const LONGEST_SLEEP: Duration = Duration::from_millis(100);
-
 /// Starts the workers on threads of their own, and one that waits for them. The channel given back
 /// ends when they have.
 pub(super) fn spawn(work: Work, n_workers: usize) -> Result<Receiver<()>, Error> {
-    let failures = work.failures.clone();
+    let (failures, gate) = (work.failures.clone(), Arc::clone(&work.gate));
     let (alive, ended) = crossbeam_channel::bounded::<()>(1);
     let run = move || {
         let config = if n_workers == 1 {
@@ -57,6 +56,7 @@ pub(super) fn spawn(work: Work, n_workers: usize) -> Result<Receiver<()>, Error>
         };
         if let Some(failure) = failure {
             drop(failures.try_send(Error::Worker(failure)));
+            gate.close();
         }
         drop(alive);
     };
@@ -68,19 +68,20 @@ pub(super) fn spawn(work: Work, n_workers: usize) -> Result<Receiver<()>, Error>
 }
 
 /// Tells of a panic while the stack unwinds: the other workers would wait for ever.
-struct PanicTeller(Sender<Error>);
+struct PanicTeller(Sender<Error>, Arc<Gate>);
 
 impl Drop for PanicTeller {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let failure = "a worker panicked; this is a bug of Tapeline".to_owned();
             drop(self.0.try_send(Error::Worker(failure)));
+            self.1.close();
         }
     }
 }
 
 fn run_worker(worker: &mut Worker, work: &Work) {
-    let _teller = PanicTeller(work.failures.clone());
+    let _teller = PanicTeller(work.failures.clone(), Arc::clone(&work.gate));
     let index = worker.index();
     {
         let mut threads = work.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -92,12 +93,13 @@ fn run_worker(worker: &mut Worker, work: &Work) {
     loop {
         let fed = place.feed(&shares);
         worker.step();
-        let drained = place.drain(&work.drained);
+        let drained = place.drain(work);
         if place.inputs.is_none() && place.open.is_empty() {
             return;
         }
         if !fed && !drained {
-            worker.step_or_park(Some(LONGEST_SLEEP));
+            // New work and other workers wake it.
+            worker.step_or_park(None);
         }
     }
 }
@@ -131,17 +133,17 @@ impl Place {
     }
 
     /// Hands on what is complete; whether anything was.
-    fn drain(&mut self, drained: &Sender<Drained>) -> bool {
+    fn drain(&mut self, work: &Work) -> bool {
         let mut any = false;
         while let Some((epoch, watermark)) = self.open.front().copied() {
             if !self.outputs.is_complete(epoch) {
                 break;
             }
             self.open.pop_front();
-            let mut changes = self.outputs.take(epoch);
-            changes.iter_mut().for_each(Changes::consolidate);
+            let changes = self.outputs.take(epoch);
+            work.gate.grow(epoch, changes.iter().map(Changes::bytes).sum());
             // Nobody reads any more once the run has failed elsewhere.
-            drop(drained.send(Drained { worker: self.index, epoch, watermark, changes }));
+            drop(work.drained.send(Drained { worker: self.index, epoch, watermark, changes }));
             any = true;
         }
         any

@@ -12,10 +12,9 @@ use types::Names;
 
 use super::ServeOptions;
 use crate::config::plan::ServerPlan;
-use crate::deliver::Readers;
 use crate::env;
 use crate::error::Error;
-use crate::publish::{Hub, ViewSpec};
+use crate::publish::{Hub, Readers, ViewSpec};
 
 /// A server at work.
 pub(crate) struct Server {

@@ -12,8 +12,9 @@ use types::{Changes, Epoch, VenueTime};
 use super::feed::Feed;
 use super::frames::Object;
 use super::{MAX_SUBS, ServeOptions, Server};
+use crate::publish::Hub;
 use crate::publish::testing::{Chance, Twin, row};
-use crate::publish::{EpochOutput, Hub};
+use crate::runtime::EpochOutput;
 
 fn feed(hub: &Arc<Hub>, frame_bytes: usize) -> Feed {
     let (_, goes_away) = watch::channel(false);

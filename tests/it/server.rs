@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
-use tapeline::publish::{EpochOutput, Hub, MAX_PENDING_KEYS, ViewSpec};
+use tapeline::publish::{Hub, MAX_PENDING_KEYS, ViewSpec};
+use tapeline::runtime::EpochOutput;
 use tapeline::serve::{MAX_FRAME_BYTES, PROTOCOL, ServeOptions, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -75,7 +76,7 @@ impl Rig {
                 self.rows.insert(key, text);
             }
         }
-        types::changes::consolidate(&mut changed);
+        types::changes::adjoin(&mut changed, &self.hub.views()[0].schema);
         let changes = [Changes::Rows(changed), Changes::empty(RelationKind::Rows)];
         self.hub.publish(&EpochOutput {
             epoch: Epoch(self.epoch),

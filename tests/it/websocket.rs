@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
-use tapeline::publish::EpochOutput;
+use tapeline::runtime::EpochOutput;
 use tapeline::serve::{MAX_FRAME_BYTES, Now, PROTOCOL, ServeOptions};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::http::StatusCode;

@@ -57,9 +57,16 @@ impl Bytes {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Takes bytes of the rest.
-    pub(super) fn take(&mut self, n: usize) {
-        self.start = self.end.min(self.start + n);
+    /// Takes bytes of the rest; gives where they stand until more are read.
+    pub(super) fn take(&mut self, n: usize) -> (usize, usize) {
+        let start = self.start;
+        self.start = self.end.min(start + n);
+        (start, self.start)
+    }
+
+    /// Bytes that were taken since more were read.
+    pub(super) fn taken(&self, (start, end): (usize, usize)) -> &[u8] {
+        self.buffer.get(start..end).unwrap_or_default()
     }
 
     /// Reads more behind the rest; false at the file's end.

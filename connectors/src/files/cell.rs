@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use types::Reject;
-use types::event::{Cell, Draft, Reason};
+use types::event::{Cell, Reason};
 use types::expr::{Compiled, Expr};
-use types::number::{NumberError, Rounding, div_half_even, parse_scaled, pow10};
+use types::number::{NumberError, Rounding, div_half_even, parse_scaled, parse_small, pow10};
 use types::relations::{InputColumn, InputKind};
 use types::schema::Type;
 use types::value::{Text, Value};
 
-use super::fields::RowView;
+use super::fields::{RowView, Slot};
 use super::limits::TEXT_BYTES_MAX;
-use super::map::{Failure, Layout, Unknown};
+use super::map::{Layout, Unknown};
 use super::time::{TimeReader, shown};
+use crate::rows::{Failure, RowCells, read_apart};
 use crate::source::{From, Mapping, TimeFormat};
 
 /// Decimals of a [`Cell::Nano`].
@@ -131,20 +132,45 @@ impl CellReader {
         Ok(Self { column: index, input, kind })
     }
 
+    /// The cell that is the same for each row, and the text that it may point into.
+    pub(super) fn constant(&self) -> Option<(Cell, &str)> {
+        match &self.input.origin {
+            Origin::Ready(cell, text) => Some((*cell, text)),
+            Origin::Slot(_) | Origin::Expr(..) => None,
+        }
+    }
+
     /// Reads the cell of a row.
     ///
     /// # Errors
     /// Why the row can't be used.
-    pub(super) fn read(&mut self, view: RowView<'_>, draft: &mut Draft) -> Result<(), Failure> {
-        if let Origin::Ready(cell, text) = &self.input.origin {
-            match cell {
-                Cell::Text(..) => draft.set_text(self.column, text),
-                cell => draft.set(self.column, *cell),
+    pub(super) fn read(
+        &mut self,
+        view: RowView<'_>,
+        cells: &mut RowCells<'_>,
+    ) -> Result<(), Failure> {
+        let column = self.column;
+        let set = match (&self.input.origin, &self.input.values) {
+            (Origin::Slot(slot), None) => {
+                let text = view.get(*slot).unwrap_or_default();
+                if self.input.is_null(text)? {
+                    return Ok(());
+                }
+                match (&self.kind, view.slot(*slot)) {
+                    (Kind::Text, Slot::Raw(start, end)) if text.len() <= TEXT_BYTES_MAX => {
+                        if cells.set_own(column, start, end) {
+                            return Ok(());
+                        }
+                        self.kind.set(text, column, cells)
+                    }
+                    _ => self.kind.set(text, column, cells),
+                }
             }
-            return Ok(());
-        }
-        let Some(text) = self.input.text(view)? else { return Ok(()) };
-        let set = self.kind.set(&text, self.column, draft);
+            _ => match self.input.text(view)? {
+                None => return Ok(()),
+                Some(text) => self.kind.set(&text, column, cells),
+            },
+        };
         set.map_err(|(reason, detail)| self.input.fail(reason, detail))
     }
 
@@ -197,7 +223,13 @@ impl Input {
         Ok(if self.is_null(&text)? { None } else { Some(text) })
     }
 
+    #[inline]
     fn is_null(&self, text: &[u8]) -> Result<bool, Failure> {
+        // Nearly all texts are told by their length.
+        if text.len() > 4 { Ok(false) } else { self.is_short_null(text) }
+    }
+
+    fn is_short_null(&self, text: &[u8]) -> Result<bool, Failure> {
         match text {
             b"" if self.takes_empty => Ok(true),
             b"" => Err(self.fail(Reason::MissingValue, "no value")),
@@ -256,11 +288,23 @@ impl Kind {
         &mut self,
         text: &[u8],
         column: usize,
-        draft: &mut Draft,
+        cells: &mut RowCells<'_>,
     ) -> Result<(), (Reason, String)> {
         let cell = match self {
-            Self::Nano { scale, rounding } => Cell::Nano(nano(text, *scale, *rounding)?),
-            Self::Count => Cell::Count(count(text)?),
+            Self::Nano { scale, rounding } => {
+                if let Some(small) =
+                    NANO_SCALE.checked_sub(*scale).and_then(|places| parse_small(text, places))
+                {
+                    Cell::Nano(small)
+                } else {
+                    cells.set_nano(column, nano(text, *scale, *rounding)?);
+                    return Ok(());
+                }
+            }
+            Self::Count => Cell::Count(match parse_small(text, 0).map(u64::try_from) {
+                Some(Ok(small)) => small,
+                _ => count(text)?,
+            }),
             Self::Time(reader) => Cell::Time(reader.read(text)?),
             Self::Bool => match text {
                 b"true" => Cell::Bool(true),
@@ -271,17 +315,20 @@ impl Kind {
                 }
             },
             Self::Word(words, reason) => {
-                let word = words.iter().find(|w| w.as_bytes() == text);
+                let place = words.iter().position(|w| w.as_bytes() == text);
                 let unknown = || (*reason, format!("`{}` isn't one of its words", shown(text)));
-                draft.set_text(column, word.ok_or_else(unknown)?);
-                return Ok(());
+                match u8::try_from(place.ok_or_else(unknown)?) {
+                    Ok(place) => Cell::Word(place),
+                    // No relation has so many words that a byte doesn't count them.
+                    Err(_) => return Err(unknown()),
+                }
             }
             Self::Text => {
-                draft.set_text(column, readable(text)?);
+                cells.set_text(column, readable(text)?);
                 return Ok(());
             }
         };
-        draft.set(column, cell);
+        cells.set(column, cell);
         Ok(())
     }
 
@@ -312,12 +359,13 @@ fn ready(input: &Input, kind: &mut Kind, text: &str) -> Result<Origin, String> {
     };
     let replaced = input.replaced(Cow::Borrowed(text.as_bytes()));
     let replaced = replaced.map_err(|(reject, _)| wrong(reject.reason, &reject.detail))?;
-    let mut draft = Draft::default();
-    draft.reset(1);
-    if let Some(text) = replaced {
-        kind.set(&text, 0, &mut draft).map_err(|(reason, detail)| wrong(reason, &detail))?;
-    }
-    Ok(Origin::Ready(draft.cells.first().copied().unwrap_or_default(), draft.text))
+    let mut texts = String::new();
+    let cell = read_apart(&mut texts, |cells| match replaced {
+        Some(text) => kind.set(&text, 0, cells),
+        None => Ok(()),
+    });
+    let cell = cell.map_err(|(reason, detail)| wrong(reason, &detail))?;
+    Ok(Origin::Ready(cell, texts))
 }
 
 fn expression(text: &str, layout: &mut dyn Layout) -> Result<Origin, Unknown> {

@@ -22,8 +22,8 @@ impl Header {
         delimiter: u8,
         path: &str,
     ) -> Result<Self, ConnectError> {
-        let (mut frame, mut raw) = (Frame::default(), Vec::new());
-        if !frames.next(&mut frame, &mut raw)? {
+        let (mut frame, mut fields) = (Frame::default(), Fields::default());
+        if !frames.next(&mut frame, &mut fields)? {
             let doing = format!("reading the header of {path}: the file has no rows");
             return Err(ConnectError::broken(doing).hint("the first line names the columns"));
         }
@@ -41,9 +41,9 @@ impl Header {
                 )));
             }
         }
-        let mut fields = Fields::default();
-        split(&raw, delimiter, &mut fields);
-        let view = RowView { raw: &raw, fields: &fields };
+        let raw = frames.row();
+        split(raw, delimiter, &mut fields);
+        let view = RowView { raw, fields: &fields };
         let name = |i| String::from_utf8(view.get(i).unwrap_or_default().to_vec());
         let names: Result<Vec<String>, _> = (0..fields.len()).map(name).collect();
         let unreadable = format!("reading the header of {path}: a name isn't UTF-8");
@@ -168,11 +168,11 @@ mod tests {
             std::fs::write(file.path(), &text).unwrap();
             let framing = super::super::frames::Framing::Quoted(b',');
             let mut frames = Frames::open(file.path(), framing).unwrap();
-            let (mut frame, mut raw) = (Frame::default(), Vec::new());
+            let (mut frame, mut fields) = (Frame::default(), Fields::default());
             let (mut ours, mut lines, mut is_open) = (Vec::new(), Vec::new(), false);
-            while frames.next(&mut frame, &mut raw).unwrap() {
+            while frames.next(&mut frame, &mut fields).unwrap() {
                 is_open |= frame.fault.is_some();
-                ours.push(fields_of(&raw));
+                ours.push(fields_of(frames.row()));
                 lines.push(frame.line);
             }
             let mut twin = csv::ReaderBuilder::new()

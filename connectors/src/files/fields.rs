@@ -67,6 +67,11 @@ pub(super) struct RowView<'a> {
 }
 
 impl<'a> RowView<'a> {
+    /// Where a field is.
+    pub(super) fn slot(self, slot: usize) -> Slot {
+        self.fields.slots.get(slot).copied().unwrap_or_default()
+    }
+
     /// The bytes of a field; `None` where it is absent or null.
     pub(super) fn get(self, slot: usize) -> Option<&'a [u8]> {
         match *self.fields.slots.get(slot)? {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use memchr::{memchr, memchr_iter, memchr2};
 
 use super::bytes::Bytes;
+use super::fields::Fields;
 use super::limits::ROW_BYTES_MAX;
+use super::scan::{Scan, scan};
 use crate::error::ConnectError;
 
 /// How rows are told apart.
@@ -27,6 +29,8 @@ pub(super) struct Frame {
     pub(super) line: u64,
     /// What is wrong with its frame.
     pub(super) fault: Option<Fault>,
+    /// Whether its fields were found on the way.
+    pub(super) is_split: bool,
 }
 
 /// Why bytes are no row.
@@ -55,6 +59,19 @@ pub(super) struct Frames {
     row: u64,
     /// Lines taken so far.
     n_lines: u64,
+    /// Where the last row's bytes are.
+    last: Last,
+    /// The bytes of a row that is too long for any, or runs on because of a quote.
+    long: Vec<u8>,
+}
+
+/// Where the bytes of a row are.
+#[derive(Clone, Copy, Debug)]
+enum Last {
+    /// Among those taken.
+    Taken(usize, usize),
+    /// Put aside, because more had to be read.
+    Long,
 }
 
 /// Where a row ends in the bytes at hand.
@@ -76,7 +93,15 @@ impl Frames {
     pub(super) fn open(path: &Path, framing: Framing) -> Result<Self, ConnectError> {
         let opened = Bytes::open(path);
         let bytes = opened.map_err(|error| ConnectError::file("opening", path, error))?;
-        let mut frames = Self { path: path.to_owned(), bytes, framing, row: 0, n_lines: 0 };
+        let mut frames = Self {
+            path: path.to_owned(),
+            bytes,
+            framing,
+            row: 0,
+            n_lines: 0,
+            last: Last::Long,
+            long: Vec::new(),
+        };
         // A byte order mark isn't part of the first name.
         while frames.bytes.rest().len() < 3 && frames.more()? {}
         if frames.bytes.rest().starts_with(b"\xef\xbb\xbf") {
@@ -85,51 +110,81 @@ impl Frames {
         Ok(frames)
     }
 
-    /// Reads a row's bytes without its line break; false at the end.
+    /// Reads a row; false at the end. A row without quotes is cut into `fields` on the way, so that
+    /// its bytes are looked at once.
     ///
     /// # Errors
     /// Where the file can't be read any further; names path and place.
     pub(super) fn next(
         &mut self,
         frame: &mut Frame,
-        into: &mut Vec<u8>,
+        fields: &mut Fields,
     ) -> Result<bool, ConnectError> {
-        into.clear();
         loop {
-            let mut end = self.end();
-            while !matches!(end, End::At(_)) {
-                if self.bytes.rest().len() > ROW_BYTES_MAX {
-                    return self.take_faulty(frame, into);
+            if let Framing::Quoted(delimiter) = self.framing
+                && let Scan::Row { length, n_break } = scan(self.bytes.rest(), delimiter, fields)
+                && length + n_break <= ROW_BYTES_MAX
+            {
+                self.n_lines += 1;
+                let (start, _) = self.bytes.take(length + n_break);
+                if length == 0 {
+                    continue;
                 }
-                if !self.more()? {
-                    break;
-                }
-                end = self.end();
-            }
-            let n = match end {
-                End::At(n) => n,
-                End::Beyond => self.bytes.rest().len(),
-                End::Open => return self.take_faulty(frame, into),
-            };
-            if n == 0 {
-                return Ok(false);
-            }
-            if n > ROW_BYTES_MAX {
-                return self.take_faulty(frame, into);
-            }
-            let line = self.n_lines + 1;
-            let raw = self.bytes.rest().get(..n).unwrap_or_default();
-            self.n_lines += n_lines(raw);
-            let row = without_break(raw);
-            let is_row = !self.is_blank(row);
-            into.extend_from_slice(if is_row { row } else { &[] });
-            self.bytes.take(n);
-            if is_row {
+                self.last = Last::Taken(start, start + length);
                 self.row += 1;
-                *frame = Frame { row: self.row, line, fault: None };
+                *frame = Frame { row: self.row, line: self.n_lines, fault: None, is_split: true };
                 return Ok(true);
             }
+            if let Some(is_row) = self.next_slowly(frame)? {
+                return Ok(is_row);
+            }
         }
+    }
+
+    /// The bytes of the row that was read last, without its line break.
+    pub(super) fn row(&self) -> &[u8] {
+        match self.last {
+            Last::Taken(start, end) => self.bytes.taken((start, end)),
+            Last::Long => &self.long,
+        }
+    }
+
+    /// Reads a row that may have quotes, or need more bytes; `None` for a blank one.
+    fn next_slowly(&mut self, frame: &mut Frame) -> Result<Option<bool>, ConnectError> {
+        let mut end = self.end();
+        while !matches!(end, End::At(_)) {
+            if self.bytes.rest().len() > ROW_BYTES_MAX {
+                return self.take_faulty(frame).map(Some);
+            }
+            if !self.more()? {
+                break;
+            }
+            end = self.end();
+        }
+        let n = match end {
+            End::At(n) => n,
+            End::Beyond => self.bytes.rest().len(),
+            End::Open => return self.take_faulty(frame).map(Some),
+        };
+        if n == 0 {
+            return Ok(Some(false));
+        }
+        if n > ROW_BYTES_MAX {
+            return self.take_faulty(frame).map(Some);
+        }
+        let line = self.n_lines + 1;
+        let raw = self.bytes.rest().get(..n).unwrap_or_default();
+        self.n_lines += n_lines(raw);
+        let row = without_break(raw);
+        let (length, is_row) = (row.len(), !self.is_blank(row));
+        let (start, _) = self.bytes.take(n);
+        if !is_row {
+            return Ok(None);
+        }
+        self.last = Last::Taken(start, start + length);
+        self.row += 1;
+        *frame = Frame { row: self.row, line, fault: None, is_split: false };
+        Ok(Some(true))
     }
 
     /// Bytes of the file read so far, and its length.
@@ -159,7 +214,9 @@ impl Frames {
 
     /// Takes one line that is no row. What follows is read as rows again: a forgotten quote must
     /// cost its own line, not the rest of the file.
-    fn take_faulty(&mut self, frame: &mut Frame, into: &mut Vec<u8>) -> Result<bool, ConnectError> {
+    fn take_faulty(&mut self, frame: &mut Frame) -> Result<bool, ConnectError> {
+        self.long.clear();
+        self.last = Last::Long;
         self.row += 1;
         self.n_lines += 1;
         let (mut length, line) = (0u64, self.n_lines);
@@ -167,8 +224,8 @@ impl Frames {
             let rest = self.bytes.rest();
             let end = memchr(b'\n', rest);
             let part = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-            let kept = part.len().min(ROW_BYTES_MAX - into.len());
-            into.extend_from_slice(part.get(..kept).unwrap_or_default());
+            let kept = part.len().min(ROW_BYTES_MAX - self.long.len());
+            self.long.extend_from_slice(part.get(..kept).unwrap_or_default());
             length += u64::try_from(part.len()).unwrap_or(u64::MAX);
             let n = part.len() + usize::from(end.is_some());
             self.bytes.take(n);
@@ -177,9 +234,9 @@ impl Frames {
             }
         }
         // A short line whose row is too long runs on because of a quote.
-        let is_short = into.len() < ROW_BYTES_MAX;
+        let is_short = self.long.len() < ROW_BYTES_MAX;
         let fault = if is_short { Fault::OpenQuote } else { Fault::TooLong(length) };
-        *frame = Frame { row: self.row, line, fault: Some(fault) };
+        *frame = Frame { row: self.row, line, fault: Some(fault), is_split: false };
         Ok(true)
     }
 

@@ -1,19 +1,18 @@
-//! From a row's fields to a draft, by the mapping of its source. Compiled once for each file:
+//! From a row's fields to its cells, by the mapping of its source. Compiled once for each file:
 //! nothing is looked up by name while rows are read.
 
 use std::sync::Arc;
 
 use types::Reject;
-use types::event::{Cell, Draft, Op, Reason};
+use types::event::{Cell, Op, Reason};
 use types::relations::{InputColumn, InputKind, place_columns};
 
 use super::cell::{CellReader, Context};
 use super::fields::RowView;
+use super::template::Template;
 use crate::error::ConnectError;
+use crate::rows::{Failure, RowCells};
 use crate::source::{FileSource, Format, From, Mapping};
-
-/// Why a row can't be used, and the source's column, where one is to blame.
-pub(super) type Failure = (Reject, Option<String>);
 
 /// A column that a file doesn't have.
 #[derive(Debug)]
@@ -36,21 +35,26 @@ pub(super) trait Layout {
     fn pointer(&mut self, pointer: &str) -> Result<usize, Unknown>;
 }
 
-/// Makes drafts of a file's rows.
+/// Makes cells of a file's rows.
 pub(super) struct Mapper {
-    n_columns: usize,
-    cells: Vec<CellReader>,
+    /// What is the same for each row.
+    template: Template,
+    /// What differs.
+    readers: Vec<Reader>,
     op: Option<CellReader>,
     id: Id,
     /// Where the reading position goes if no cell reader has filled it.
     seq: Option<usize>,
     /// Whether the config maps `seq`, so that even a null is the source's.
     is_seq_listed: bool,
-    /// For each column whether it is read of a bust.
-    is_read_of_bust: Vec<bool>,
-    quote_asset: Option<(usize, String)>,
     /// Whether rows may say `correct`.
     has_revision: bool,
+}
+
+/// Reads one column of each row.
+struct Reader {
+    cell: CellReader,
+    is_read_of_bust: bool,
 }
 
 /// What stands for `id`.
@@ -80,13 +84,18 @@ impl Mapper {
         let id = id.filter(|i| is_kind(columns, *i, InputKind::Text));
         let seq = seq.filter(|i| is_kind(columns, *i, InputKind::Count));
         let mut settle = Settle { source, path, layout };
-        let mut cells = Vec::new();
+        let (mut template, mut readers) = (Template::new(columns.len()), Vec::new());
         for (index, column) in columns.iter().enumerate() {
             let is_identity = Some(index) == id && !source.identity.is_empty();
             if column.internal || is_identity {
                 continue;
             }
-            cells.extend(settle.cell(index, column)?);
+            let Some(cell) = settle.cell(index, column)? else { continue };
+            let is_read_of_bust = source.key_columns.contains(&index) || column.name == "revision";
+            match cell.constant() {
+                Some(constant) => template.set(index, constant, is_read_of_bust),
+                None => readers.push(Reader { cell, is_read_of_bust }),
+            }
         }
         let op = settle.op()?;
         let id = match id {
@@ -98,20 +107,24 @@ impl Mapper {
             }
             _ => Id::Mapped,
         };
-        let is_read =
-            |(i, c): (usize, &InputColumn)| source.key_columns.contains(&i) || c.name == "revision";
         let quote_asset = columns.iter().position(|c| c.internal && c.name == "quote_asset");
+        if let Some((column, asset)) = quote_asset.zip(source.quote_asset.as_deref()) {
+            template.set_text(column, asset);
+        }
         Ok(Self {
-            n_columns: columns.len(),
-            cells,
+            template,
+            readers,
             op,
             id,
             seq,
             is_seq_listed: seq.is_some_and(|i| source.mapping.contains_key(&i)),
-            is_read_of_bust: columns.iter().enumerate().map(is_read).collect(),
-            quote_asset: quote_asset.zip(source.quote_asset.clone()),
             has_revision: !source.unlisted.contains(&"revision"),
         })
+    }
+
+    /// What each batch of rows starts its texts with.
+    pub(super) fn texts(&self) -> &str {
+        self.template.texts()
     }
 
     /// Reads a row; `row` is its number in the file, `position` that in the order of reading.
@@ -122,52 +135,45 @@ impl Mapper {
         &mut self,
         view: RowView<'_>,
         (row, position): (u64, u64),
-        draft: &mut Draft,
+        cells: &mut RowCells<'_>,
     ) -> Result<(), Failure> {
-        draft.reset(self.n_columns);
         if let Some(op) = &mut self.op {
-            draft.op = read_op(op, view)?;
-            if draft.op == Op::Correct && !self.has_revision {
+            cells.op = read_op(op, view)?;
+            if cells.op == Op::Correct && !self.has_revision {
                 let detail = "`correct` needs a mapped `revision`".to_owned();
                 return Err(op.fail(Reason::UnknownValue, detail));
             }
         }
-        let is_bust = draft.op == Op::Bust;
-        let is_read_of_bust = &self.is_read_of_bust;
-        let is_read =
-            |column: usize| !is_bust || is_read_of_bust.get(column).is_some_and(|is_read| *is_read);
-        for cell in &mut self.cells {
-            if is_read(cell.column) {
-                cell.read(view, draft)?;
+        let is_bust = cells.op == Op::Bust;
+        cells.start(self.template.cells(is_bust));
+        for reader in &mut self.readers {
+            if !is_bust || reader.is_read_of_bust {
+                reader.cell.read(view, cells)?;
             }
         }
-        self.set_id(view, row, draft)?;
+        self.set_id(view, row, cells)?;
         if is_bust {
             return Ok(());
         }
         if let Some(seq) = self.seq {
-            let is_null = matches!(draft.cells.get(seq), Some(Cell::Null));
-            draft.seq_is_mapped = self.is_seq_listed || !is_null;
-            if !draft.seq_is_mapped {
-                draft.set(seq, Cell::Count(position));
+            cells.seq_is_mapped = self.is_seq_listed || cells.get(seq) != Cell::Null;
+            if !cells.seq_is_mapped {
+                cells.set(seq, Cell::Count(position));
             }
-        }
-        if let Some((column, asset)) = &self.quote_asset {
-            draft.set_text(*column, asset);
         }
         Ok(())
     }
 
-    fn set_id(&self, view: RowView<'_>, row: u64, draft: &mut Draft) -> Result<(), Failure> {
+    fn set_id(&self, view: RowView<'_>, row: u64, cells: &mut RowCells<'_>) -> Result<(), Failure> {
         match &self.id {
             Id::Mapped => Ok(()),
-            Id::Identity(column, parts) => set_identity(*column, parts, view, draft),
+            Id::Identity(column, parts) => set_identity(*column, parts, view, cells),
             Id::Place(column, prefix) => {
-                if matches!(draft.cells.get(*column), Some(Cell::Null)) {
-                    let start = draft.text.len();
-                    draft.text.push_str(prefix);
-                    write_number(&mut draft.text, row);
-                    set_text_from(draft, *column, start);
+                if cells.get(*column) == Cell::Null {
+                    let start = cells.texts().len();
+                    cells.texts().push_str(prefix);
+                    write_number(cells.texts(), row);
+                    cells.set_text_from(*column, start);
                 }
                 Ok(())
             }
@@ -180,42 +186,35 @@ fn set_identity(
     column: usize,
     parts: &[(usize, String)],
     view: RowView<'_>,
-    draft: &mut Draft,
+    cells: &mut RowCells<'_>,
 ) -> Result<(), Failure> {
     let fail = |reason, detail: &str, name: &str| {
         (Reject::of(reason, "id", detail), Some(name.to_owned()))
     };
     let is_single = parts.len() == 1;
-    let (start, mut is_empty) = (draft.text.len(), true);
+    let (start, mut is_empty) = (cells.texts().len(), true);
     for (i, (slot, name)) in parts.iter().enumerate() {
         let part = view.get(*slot);
         is_empty &= part.is_none_or(<[u8]>::is_empty);
         let text = std::str::from_utf8(part.unwrap_or_default())
             .map_err(|_| fail(Reason::UnreadableRow, "not UTF-8", name))?;
         if is_single {
-            draft.text.push_str(text);
+            cells.texts().push_str(text);
             continue;
         }
-        draft.text.push(if i == 0 { '[' } else { ',' });
+        cells.texts().push(if i == 0 { '[' } else { ',' });
         let json = serde_json::to_string(&part.map(|_| text));
-        draft.text.push_str(&json.unwrap_or_default());
+        cells.texts().push_str(&json.unwrap_or_default());
     }
     if is_empty {
         let name = parts.first().map_or("", |(_, name)| name);
         return Err(fail(Reason::MissingValue, "no value", name));
     }
     if !is_single {
-        draft.text.push(']');
+        cells.texts().push(']');
     }
-    set_text_from(draft, column, start);
+    cells.set_text_from(column, start);
     Ok(())
-}
-
-/// Makes a cell of what was added to the draft's texts since `start`.
-fn set_text_from(draft: &mut Draft, column: usize, start: usize) {
-    // A row is at most 1 MiB, so its texts are far below 4 GiB.
-    let range = u32::try_from(start).ok().zip(u32::try_from(draft.text.len()).ok());
-    draft.set(column, range.map_or(Cell::Null, |(start, end)| Cell::Text(start, end)));
 }
 
 /// Writes a number without going through a string of its own.

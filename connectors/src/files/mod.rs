@@ -1,7 +1,7 @@
 //! Files as sources: CSV and JSON lines, plain or gzip.
 //!
 //! A file's bytes become frames (`frames`: where a row starts and ends), a frame's bytes fields
-//! (`csv`, `jsonl`), its fields a draft (`map`). `order` stands before the last two, so that what
+//! (`scan`, `csv`, `jsonl`), its fields cells (`map`). `order` stands before the last two, so that what
 //! is sorted are rows as they stand.
 
 mod bytes;
@@ -14,7 +14,9 @@ mod limits;
 mod map;
 mod order;
 mod paths;
+mod scan;
 mod stream;
+mod template;
 #[cfg(test)]
 mod tests;
 mod time;

@@ -2,13 +2,14 @@
 
 use super::csv::{self, Header};
 use super::fields::{Fields, RowView};
-use super::frames::{Fault, Frame, Frames, Framing};
+use super::frames::{Frame, Frames, Framing};
 use super::jsonl::Wanted;
-use super::map::{Failure, Mapper};
+use super::map::Mapper;
 use super::order::{Pass, Sorting};
 use super::paths::SourceFile;
 use crate::error::ConnectError;
-use crate::source::{FileSource, Format, Order, Record, RowStream};
+use crate::rows::{Failure, RowCells, Rows};
+use crate::source::{FileSource, Format, Order, RowStream};
 use types::event::Reason;
 use types::{Reject, VenueTime};
 
@@ -18,21 +19,21 @@ pub(super) struct FileStream {
     frames: Frames,
     decoder: Decoder,
     order: Order,
-    /// The column by which unsorted files are sorted.
-    event_time: Option<usize>,
-    /// The rows in order, once they were sorted.
-    sorted: Option<Pass>,
+    /// The rows in order, once they were sorted, and the bytes of the last one.
+    sorted: Option<(Pass, Vec<u8>)>,
     /// What sorting holds in memory.
     sort_bytes_max: usize,
     /// How many rows were given.
     position: u64,
 }
 
-/// From a row's bytes to its draft.
+/// From a row's bytes to its cells.
 struct Decoder {
     shape: Shape,
     fields: Fields,
     mapper: Mapper,
+    /// The column by which rows are merged, and unsorted files sorted.
+    event_time: Option<usize>,
 }
 
 /// How a row is cut into fields.
@@ -75,45 +76,60 @@ impl FileStream {
         Ok(Self {
             written,
             frames,
-            decoder: Decoder { shape, fields: Fields::default(), mapper },
+            decoder: Decoder {
+                shape,
+                fields: Fields::default(),
+                mapper,
+                event_time: source.columns.iter().position(|c| c.name == "event_time"),
+            },
             order: source.order,
-            event_time: source.columns.iter().position(|c| c.name == "event_time"),
             sorted: None,
             sort_bytes_max,
             position: 0,
         })
     }
 
-    /// Reads the next row's frame, in order.
-    fn next_frame(&mut self, frame: &mut Frame, into: &mut Vec<u8>) -> Result<bool, ConnectError> {
-        if self.order == Order::Arrival {
-            return self.frames.next(frame, into);
+    /// Reads a row in order; false at the end.
+    fn read_row(&mut self, rows: &mut Rows) -> Result<bool, ConnectError> {
+        let mut frame = Frame::default();
+        if self.order != Order::Arrival && self.sorted.is_none() {
+            self.sorted = Some((self.sort()?, Vec::new()));
         }
-        if let Some(sorted) = &mut self.sorted {
-            return sorted.next(frame, into);
-        }
-        let pass = self.sort()?;
-        self.sorted.insert(pass).next(frame, into)
+        let raw = match &mut self.sorted {
+            None => {
+                if !self.frames.next(&mut frame, &mut self.decoder.fields)? {
+                    return Ok(false);
+                }
+                self.frames.row()
+            }
+            Some((pass, raw)) => {
+                if !pass.next(&mut frame, raw)? {
+                    return Ok(false);
+                }
+                raw
+            }
+        };
+        self.decoder.decode(&frame, self.position, raw, rows);
+        self.position += 1;
+        Ok(true)
     }
 
     /// Reads the whole file and sorts it.
     fn sort(&mut self) -> Result<Pass, ConnectError> {
         let mut sorting = Sorting::new(&self.written, self.sort_bytes_max);
-        let (mut frame, mut record) = (Frame::default(), Record::default());
-        while self.frames.next(&mut frame, &mut record.bytes)? {
+        let (mut frame, mut row) = (Frame::default(), Rows::default());
+        while self.frames.next(&mut frame, &mut self.decoder.fields)? {
+            let raw = self.frames.row();
             if self.order == Order::NewestFirst {
-                sorting.push_backwards(&frame, &record.bytes)?;
+                sorting.push_backwards(&frame, raw)?;
                 continue;
             }
-            let place = (frame.row, frame.row);
-            self.decoder.decode(frame.fault, place, &mut record);
-            sorting.push_by_time(self.time_of(&record), &frame, &record.bytes)?;
+            self.decoder.start(&mut row);
+            self.decoder.decode(&frame, frame.row, raw, &mut row);
+            let time = Some(row.time(0)).filter(|time| *time > VenueTime::MIN);
+            sorting.push_by_time(time, &frame, raw)?;
         }
         sorting.finish()
-    }
-
-    fn time_of(&self, record: &Record) -> Option<VenueTime> {
-        record.event_time(self.event_time)
     }
 }
 
@@ -122,15 +138,13 @@ impl RowStream for FileStream {
         &self.written
     }
 
-    fn next(&mut self, record: &mut Record) -> Result<bool, ConnectError> {
-        let mut frame = Frame::default();
-        if !self.next_frame(&mut frame, &mut record.bytes)? {
-            return Ok(false);
+    fn read(&mut self, rows: &mut Rows) -> Result<bool, ConnectError> {
+        self.decoder.start(rows);
+        while !rows.is_full() {
+            if !self.read_row(rows)? {
+                return Ok(false);
+            }
         }
-        record.row = frame.row;
-        record.line = frame.line;
-        self.decoder.decode(frame.fault, (frame.row, self.position), record);
-        self.position += 1;
         Ok(true)
     }
 
@@ -140,31 +154,34 @@ impl RowStream for FileStream {
 }
 
 impl Decoder {
-    /// Makes the draft of `record.bytes`, or says why there is none.
-    fn decode(&mut self, fault: Option<Fault>, place: (u64, u64), record: &mut Record) {
-        record.reject = None;
-        if let Err(failure) = self.try_decode(fault, place, record) {
-            // Whoever reads on must not take half a row for a whole one.
-            record.draft.reset(0);
-            record.reject = Some(failure);
-        }
+    /// Empties a batch.
+    fn start(&self, rows: &mut Rows) {
+        rows.restart(self.mapper.texts());
+    }
+
+    /// Adds a row's cells to a batch, or why there are none.
+    fn decode(&mut self, frame: &Frame, position: u64, raw: &[u8], rows: &mut Rows) {
+        let time = self.event_time;
+        rows.push((frame.row, frame.line), raw, time, |cells| {
+            self.try_decode(frame, position, raw, cells)
+        });
     }
 
     fn try_decode(
         &mut self,
-        fault: Option<Fault>,
-        place: (u64, u64),
-        record: &mut Record,
+        frame: &Frame,
+        position: u64,
+        raw: &[u8],
+        cells: &mut RowCells<'_>,
     ) -> Result<(), Failure> {
-        let raw = &record.bytes;
-        let unreadable =
-            |detail: String| (Reject { reason: Reason::UnreadableRow, column: None, detail }, None);
-        if let Some(fault) = fault {
+        if let Some(fault) = frame.fault {
             return Err(unreadable(fault.to_string()));
         }
         match &mut self.shape {
             Shape::Csv { delimiter, n_columns } => {
-                csv::split(raw, *delimiter, &mut self.fields);
+                if !frame.is_split {
+                    csv::split(raw, *delimiter, &mut self.fields);
+                }
                 let n = self.fields.len();
                 if n != *n_columns {
                     let detail = format!("{n} fields, the header has {n_columns}");
@@ -174,6 +191,10 @@ impl Decoder {
             Shape::Jsonl(wanted) => wanted.split(raw, &mut self.fields).map_err(unreadable)?,
         }
         let view = RowView { raw, fields: &self.fields };
-        self.mapper.read(view, place, &mut record.draft)
+        self.mapper.read(view, (frame.row, position), cells)
     }
+}
+
+fn unreadable(detail: String) -> Failure {
+    (Reject { reason: Reason::UnreadableRow, column: None, detail }, None)
 }

@@ -3,43 +3,54 @@
 use std::io;
 use std::sync::Arc;
 
-use types::{Changes, Epoch, Names};
+use types::relations::Relation;
+use types::{Changes, Epoch, Names, Schema, json};
 
-use super::entries::{Entry, Format, ToEntries};
-use super::held::Held;
+use super::cells;
+use super::held::{Held, Visit};
 use crate::error::ConnectError;
+use crate::runs::Runs;
 use crate::sink::SinkView;
-use crate::spool::{Sorted, Sorter};
 
-/// Bytes of changes that a view holds before they are sorted and spooled, and that the spool holds
-/// before it writes a run: two such buffers a view at most.
-pub(crate) const HELD_BYTES: usize = 32 << 20;
+/// Bytes of rows that a view holds before they are sorted and spooled.
+pub(crate) const HELD_BYTES: usize = 64 << 20;
+/// Bytes that a view reads ahead of its spooled runs.
+const MERGE_BYTES: usize = 16 << 20;
 
 /// Marks of a spooled entry's first byte.
 const ROW: u8 = 1;
 const DELETED: u8 = 0;
 
-/// Keeps the last change of each key: the newest in memory, the rest in sorted runs.
+/// What takes the rows that stand at the end.
+pub(crate) trait Output {
+    /// The first column whose cells it wants of a spooled row.
+    fn first_spooled(schema: &Schema) -> usize;
+
+    /// Takes a row that was still in memory.
+    fn row<R: Relation>(&mut self, row: &R) -> Result<(), ConnectError>;
+
+    /// Takes a spooled row: its key's text, and its cells from the first one wanted on, which
+    /// [`cells::read`] reads.
+    fn spooled(&mut self, key: &[u8], cells: &[u8]) -> Result<(), ConnectError>;
+}
+
+/// Keeps the last change of each key: in memory, and what is too much in sorted runs.
 pub(crate) struct Fold {
     view: SinkView,
     names: Arc<Names>,
-    format: Format,
+    first_spooled: usize,
     held: Held,
     n_held_max: usize,
-    sorter: Sorter,
+    runs: Runs,
 }
 
 impl Fold {
-    /// Starts without rows; keeps about `held_bytes` in memory, twice.
-    pub(crate) fn new(
-        view: SinkView,
-        names: Arc<Names>,
-        format: Format,
-        held_bytes: usize,
-    ) -> Self {
+    /// Starts without rows, for an output of this type; keeps about `held_bytes` in memory.
+    pub(crate) fn new<O: Output>(view: SinkView, names: Arc<Names>, held_bytes: usize) -> Self {
         let held = Held::new(view.kind);
         let n_held_max = (held_bytes / held.entry_bytes(&view.schema)).max(1);
-        Self { view, names, format, held, n_held_max, sorter: Sorter::new(held_bytes) }
+        let first_spooled = O::first_spooled(&view.schema);
+        Self { view, names, first_spooled, held, n_held_max, runs: Runs::default() }
     }
 
     /// Takes an epoch's changes.
@@ -48,66 +59,129 @@ impl Fold {
         if self.held.len() >= self.n_held_max { self.spool() } else { Ok(()) }
     }
 
-    /// Moves what is held behind what was spooled before; of equal keys the later one counts.
+    /// Writes what is held as a run; of equal keys the later run's counts.
     fn spool(&mut self) -> Result<(), ConnectError> {
-        let (sorter, view) = (&mut self.sorter, &self.view.name);
-        let mut value = Vec::new();
-        let take = |entry: Entry| {
-            value.clear();
-            value.push(if entry.is_deleted { DELETED } else { ROW });
-            if !entry.is_deleted {
-                value.extend_from_slice(&entry.row);
-            }
-            sorter.push(&entry.key, &value).map_err(|error| spool_error(view, error))
+        let (schema, names) = (Arc::clone(&self.view.schema), Arc::clone(&self.names));
+        let has_earlier = !self.runs.is_empty();
+        self.runs.start().map_err(|error| spool_error(&self.view.name, error))?;
+        let mut spooling = Spooling {
+            schema: &schema,
+            names: &names,
+            first: self.first_spooled,
+            has_earlier,
+            runs: &mut self.runs,
+            view: &self.view.name,
+            key: Vec::new(),
+            value: Vec::new(),
         };
-        let (schema, names) = (&self.view.schema, &self.names);
-        self.held.drain(&mut ToEntries { schema, names, format: self.format, take })
+        self.held.visit_by_text(&schema, &names, &mut spooling)?;
+        self.held.clear();
+        Ok(())
     }
 
     /// Gives the rows in the order of their keys' texts.
-    pub(crate) fn finish(mut self) -> Result<Rows, ConnectError> {
+    pub(crate) fn finish(mut self, output: &mut impl Output) -> Result<(), ConnectError> {
+        if self.runs.is_empty() {
+            let (schema, names) = (&self.view.schema, &self.names);
+            return self.held.visit_by_text(schema, names, &mut Standing(output));
+        }
         self.spool()?;
-        let sorted = self.sorter.finish().map_err(|error| spool_error(&self.view.name, error))?;
-        Ok(Rows { view: self.view.name, sorted, ahead: None })
+        let error = |error| spool_error(&self.view.name, error);
+        let mut merged = self.runs.merge(MERGE_BYTES).map_err(error)?;
+        while let Some((key, value)) = merged.next().map_err(error)? {
+            if let Some((&ROW, cells)) = value.split_first() {
+                output.spooled(key, cells)?;
+            }
+        }
+        Ok(())
     }
 }
 
-fn spool_error(view: &str, error: io::Error) -> ConnectError {
+/// Tells that the spool failed.
+pub(crate) fn spool_error(view: &str, error: io::Error) -> ConnectError {
     ConnectError::broken(format!("sorting the rows of view {view} in a temporary file"))
         .because(error)
         .hint("is there room where temporary files go (TMPDIR)?")
 }
 
-/// The rows in the order of their keys' texts.
-pub(crate) struct Rows {
-    view: String,
-    sorted: Sorted,
-    ahead: Option<(Vec<u8>, Vec<u8>)>,
+/// Hands on the rows that stand.
+struct Standing<'a, O>(&'a mut O);
+
+impl<O: Output> Visit for Standing<'_, O> {
+    fn row<R: Relation>(
+        &mut self,
+        row: &R,
+        is_deleted: bool,
+        _epoch: Epoch,
+    ) -> Result<(), ConnectError> {
+        if is_deleted { Ok(()) } else { self.0.row(row) }
+    }
 }
 
-impl Rows {
-    /// Gives the next row's bytes.
-    pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, ConnectError> {
-        loop {
-            let Some((key, mut newest)) = self.pull()? else { return Ok(None) };
-            while let Some((next_key, next)) = self.pull()? {
-                if next_key != key {
-                    self.ahead = Some((next_key, next));
-                    break;
-                }
-                newest = next;
-            }
-            if newest.first() == Some(&ROW) {
-                newest.remove(0);
-                return Ok(Some(newest));
-            }
-        }
-    }
+/// Writes a run.
+struct Spooling<'a> {
+    schema: &'a Schema,
+    names: &'a Names,
+    /// The first column that is written.
+    first: usize,
+    /// Whether an earlier run may hold a key that is gone.
+    has_earlier: bool,
+    runs: &'a mut Runs,
+    view: &'a str,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
 
-    fn pull(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, ConnectError> {
-        if let Some(ahead) = self.ahead.take() {
-            return Ok(Some(ahead));
+impl Visit for Spooling<'_> {
+    fn row<R: Relation>(
+        &mut self,
+        row: &R,
+        is_deleted: bool,
+        _epoch: Epoch,
+    ) -> Result<(), ConnectError> {
+        if is_deleted && !self.has_earlier {
+            return Ok(());
         }
-        self.sorted.next().transpose().map_err(|error| spool_error(&self.view, error))
+        self.key.clear();
+        json::write_key(&mut self.key, row, self.schema, self.names);
+        self.value.clear();
+        if is_deleted {
+            self.value.push(DELETED);
+        } else {
+            self.value.push(ROW);
+            let columns = self.first..self.schema.columns.len();
+            cells::write(&mut self.value, row, columns, self.names);
+        }
+        let pushed = self.runs.push(&self.key, &self.value);
+        pushed.map_err(|error| spool_error(self.view, error))
     }
+}
+
+/// Does something with each of some views, on two threads where there are two or more: what one
+/// gave for each, in their order.
+pub(crate) fn in_parallel<T: Send, U: Send>(
+    views: Vec<T>,
+    work: impl Fn(T) -> Result<U, ConnectError> + Sync,
+) -> Result<Vec<U>, ConnectError> {
+    let (mut even, mut odd) = (Vec::new(), Vec::new());
+    for (index, view) in views.into_iter().enumerate() {
+        if index % 2 == 0 { even.push(view) } else { odd.push(view) }
+    }
+    let all = |views: Vec<T>| views.into_iter().map(&work).collect::<Result<Vec<U>, _>>();
+    if odd.is_empty() {
+        return all(even);
+    }
+    let (even, odd) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| all(odd));
+        let even = all(even);
+        let odd = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (even, odd)
+    });
+    let mut odd = odd?.into_iter();
+    let mut results = Vec::new();
+    for result in even? {
+        results.push(result);
+        results.extend(odd.next());
+    }
+    Ok(results)
 }

@@ -1,12 +1,12 @@
-//! The last change of each key of a view, in memory.
+//! The last change of each key of a view, in memory: typed rows, nothing is encoded before it leaves.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use types::changes::{Change, by_key};
 use types::relations::{Relation, RelationKind};
-use types::{Changes, Epoch, Schema};
+use types::{Changes, Epoch, Names, Schema};
 
+use super::order::by_key_text;
 use crate::error::ConnectError;
 
 /// Takes typed rows, one after the other.
@@ -20,46 +20,177 @@ pub(crate) trait Visit {
     ) -> Result<(), ConnectError>;
 }
 
-/// Shows an epoch's changes, one a key, in the order of the keys' interned numbers.
+/// Shows an epoch's changes, one a key, in the order of the keys' texts.
 pub(crate) fn visit_changes(
     changes: &Changes,
     schema: &Schema,
+    names: &Names,
     epoch: Epoch,
     visitor: &mut impl Visit,
 ) -> Result<(), ConnectError> {
     types::with_changes!(changes, rows => {
-        for change in by_key(rows, schema) {
-            match change {
-                Change::Put(row) => visitor.row(row, false, epoch)?,
-                Change::Del(row) => visitor.row(row, true, epoch)?,
+        let (rows, deleted): (Vec<_>, Vec<_>) = by_key(rows, schema).map(Change::into_parts).unzip();
+        for place in by_key_text(&rows, schema, names) {
+            if let (Some(row), Some(is_deleted)) = (rows.get(place), deleted.get(place)) {
+                visitor.row(*row, *is_deleted, epoch)?;
             }
         }
     });
     Ok(())
 }
 
-struct HeldRow<R> {
-    row: R,
-    is_deleted: bool,
-    epoch: Epoch,
+/// The last change of each key of one view.
+pub(crate) struct Rows<R> {
+    slab: Slab<R>,
+    /// When each key changed, and whether it is gone.
+    marks: Vec<Mark>,
+    /// For each key the low bits of its hash, and its place among the rows.
+    index: HashTable<(u32, u32)>,
 }
 
-/// The last change of each key of one view.
-pub(crate) struct Rows<R: Relation>(HashMap<R::Key, HeldRow<R>>);
+/// An epoch, with whether the key is gone in its lowest bit.
+#[derive(Clone, Copy)]
+struct Mark(u64);
+
+impl Mark {
+    const fn new(epoch: Epoch, is_deleted: bool) -> Self {
+        Self(epoch.0 << 1 | if is_deleted { 1 } else { 0 })
+    }
+
+    const fn epoch(self) -> Epoch {
+        Epoch(self.0 >> 1)
+    }
+
+    const fn is_deleted(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
 
 impl<R: Relation> Rows<R> {
+    const fn new() -> Self {
+        Self { slab: Slab::new(), marks: Vec::new(), index: HashTable::new() }
+    }
+
     fn take(&mut self, rows: &[(R, isize)], schema: &Schema, epoch: Epoch) {
         for change in by_key(rows, schema) {
-            let (row, is_deleted) = match change {
-                Change::Put(row) => (row, false),
-                Change::Del(row) => (row, true),
-            };
-            let held = HeldRow { row: row.clone(), is_deleted, epoch };
-            match self.0.entry(row.key(schema)) {
-                Entry::Occupied(mut entry) => drop(entry.insert(held)),
-                Entry::Vacant(entry) => drop(entry.insert(held)),
+            let (row, is_deleted) = change.into_parts();
+            let mark = Mark::new(epoch, is_deleted);
+            let low = low_bits(row.hash_key(schema));
+            let entry = self.index.entry(
+                spread(low),
+                |(other, place)| {
+                    let is_same = |held: &R| held.has_key_of(row, schema);
+                    *other == low && self.slab.get(*place).is_some_and(is_same)
+                },
+                |(other, _)| spread(*other),
+            );
+            match entry {
+                Entry::Occupied(entry) => {
+                    let place = entry.get().1;
+                    if let Some(held) = self.slab.get_mut(place) {
+                        held.clone_from(row);
+                    }
+                    if let Some(held) = self.marks.get_mut(index(place)) {
+                        *held = mark;
+                    }
+                }
+                Entry::Vacant(entry) => {
+                    let place = u32::try_from(self.marks.len()).expect("rows are bounded by bytes");
+                    entry.insert((low, place));
+                    self.slab.push(row.clone());
+                    self.marks.push(mark);
+                }
             }
         }
+    }
+
+    fn clear(&mut self) {
+        self.slab.clear();
+        self.marks.clear();
+        self.index.clear();
+    }
+
+    fn visit(&self, visitor: &mut impl Visit) -> Result<(), ConnectError> {
+        let mut rows = self.slab.iter().zip(&self.marks);
+        rows.try_for_each(|(row, mark)| visitor.row(row, mark.is_deleted(), mark.epoch()))
+    }
+
+    fn visit_by_text(
+        &self,
+        schema: &Schema,
+        names: &Names,
+        visitor: &mut impl Visit,
+    ) -> Result<(), ConnectError> {
+        let rows: Vec<&R> = self.slab.iter().collect();
+        for place in by_key_text(&rows, schema, names) {
+            if let (Some(row), Some(mark)) = (rows.get(place), self.marks.get(place)) {
+                visitor.row(*row, mark.is_deleted(), mark.epoch())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The part of a hash that is kept, so that a growing table needn't look at the rows.
+fn low_bits(hash: u64) -> u32 {
+    u32::try_from(hash >> 32 ^ hash & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+/// A hash of 64 bits, as the table wants it, of what is kept.
+fn spread(low: u32) -> u64 {
+    u64::from(low).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn index(place: u32) -> usize {
+    usize::try_from(place).expect("a usize has at least 32 bits")
+}
+
+/// Rows a piece: growing moves no row, and leaves no room for as many again.
+const PIECE: usize = 1024;
+
+/// Rows in pieces of equal size, which are kept for what comes after a clearing.
+struct Slab<R> {
+    pieces: Vec<Vec<R>>,
+    /// The piece that rows go to.
+    at: usize,
+}
+
+impl<R> Slab<R> {
+    const fn new() -> Self {
+        Self { pieces: Vec::new(), at: 0 }
+    }
+
+    fn push(&mut self, row: R) {
+        if self.pieces.get(self.at).is_some_and(|piece| piece.len() == PIECE) {
+            self.at += 1;
+        }
+        match self.pieces.get_mut(self.at) {
+            Some(piece) => piece.push(row),
+            // A small view's only piece grows as it needs.
+            None if self.at == 0 => self.pieces.push(vec![row]),
+            None => {
+                let mut piece = Vec::with_capacity(PIECE);
+                piece.push(row);
+                self.pieces.push(piece);
+            }
+        }
+    }
+
+    fn get(&self, place: u32) -> Option<&R> {
+        self.pieces.get(index(place) / PIECE)?.get(index(place) % PIECE)
+    }
+
+    fn get_mut(&mut self, place: u32) -> Option<&mut R> {
+        self.pieces.get_mut(index(place) / PIECE)?.get_mut(index(place) % PIECE)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &R> {
+        self.pieces.iter().flatten()
+    }
+
+    fn clear(&mut self) {
+        self.pieces.iter_mut().for_each(Vec::clear);
+        self.at = 0;
     }
 }
 
@@ -75,23 +206,21 @@ macro_rules! held {
 
         impl Held {
             /// Holds nothing.
-            pub(crate) fn new(kind: RelationKind) -> Self {
-                match kind { $(RelationKind::$variant => Self::$variant(Rows(HashMap::new())),)* }
+            pub(crate) const fn new(kind: RelationKind) -> Self {
+                match kind { $(RelationKind::$variant => Self::$variant(Rows::new()),)* }
             }
 
             /// How many keys are held.
-            pub(crate) fn len(&self) -> usize {
-                match self { $(Self::$variant(rows) => rows.0.len(),)* }
+            pub(crate) const fn len(&self) -> usize {
+                match self { $(Self::$variant(rows) => rows.marks.len(),)* }
             }
 
             /// Bytes that one key takes in memory, about.
             pub(crate) const fn entry_bytes(&self, schema: &Schema) -> usize {
-                let row = match self {
-                    $(Self::$variant(_) => size_of::<(<$row as Relation>::Key, HeldRow<$row>)>(),)*
-                };
+                let row = match self { $(Self::$variant(_) => size_of::<$row>(),)* };
                 // A declared row holds its values behind a pointer.
                 let values = if matches!(self, Self::Rows(_)) { schema.columns.len() * 64 } else { 0 };
-                row + values
+                row + size_of::<Mark>() + size_of::<(u32, u32)>() * 3 / 2 + values
             }
 
             /// Takes an epoch's changes; each replaces what is held of its key.
@@ -107,17 +236,25 @@ macro_rules! held {
                 }
             }
 
-            /// Shows what is held, in no order, and forgets it.
-            pub(crate) fn drain(
-                &mut self,
+            /// Forgets all.
+            pub(crate) fn clear(&mut self) {
+                match self { $(Self::$variant(held) => held.clear(),)* }
+            }
+
+            /// Shows what is held, in the order in which keys first came.
+            pub(crate) fn visit(&self, visitor: &mut impl Visit) -> Result<(), ConnectError> {
+                match self { $(Self::$variant(held) => held.visit(visitor),)* }
+            }
+
+            /// Shows what is held, in the order of the keys' texts.
+            pub(crate) fn visit_by_text(
+                &self,
+                schema: &Schema,
+                names: &Names,
                 visitor: &mut impl Visit,
             ) -> Result<(), ConnectError> {
                 match self {
-                    $(Self::$variant(held) => {
-                        held.0.drain().try_for_each(|(_, held)| {
-                            visitor.row(&held.row, held.is_deleted, held.epoch)
-                        })
-                    })*
+                    $(Self::$variant(held) => held.visit_by_text(schema, names, visitor),)*
                 }
             }
         }

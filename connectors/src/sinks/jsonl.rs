@@ -8,13 +8,14 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use types::{Changes, Epoch, Names};
+use types::relations::Relation;
+use types::spell::{write_count, write_text};
+use types::{Changes, Epoch, Names, Schema, json};
 
-use super::entries::{Entry, Format, ToEntries};
 use super::file::Unfinished;
-use super::fold::{Fold, HELD_BYTES};
-use super::held::visit_changes;
-use super::{FILE_OPTIONS, Mode, no_problems, open_folder};
+use super::fold::{Fold, HELD_BYTES, Output, in_parallel, spool_error};
+use super::held::{Visit, visit_changes};
+use super::{FILE_OPTIONS, Mode, cells, no_problems, open_folder};
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
 
@@ -40,7 +41,14 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
 /// Writes the rows as they stand at the end.
 pub(super) struct FinalSink {
     last: Option<Epoch>,
-    views: Vec<(Fold, Unfinished)>,
+    names: Arc<Names>,
+    views: Vec<FinalFile>,
+}
+
+struct FinalFile {
+    view: SinkView,
+    fold: Fold,
+    file: Unfinished,
 }
 
 impl FinalSink {
@@ -51,11 +59,11 @@ impl FinalSink {
     ) -> Result<Self, ConnectError> {
         let open = |view: &SinkView| {
             let names = Arc::clone(&context.names);
-            let fold = Fold::new(view.clone(), names, Format::Json, held_bytes);
-            Ok((fold, Unfinished::create(path(view))?))
+            let fold = Fold::new::<Lines<'_>>(view.clone(), names, held_bytes);
+            Ok(FinalFile { view: view.clone(), fold, file: Unfinished::create(path(view))? })
         };
         let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
-        Ok(Self { last: None, views })
+        Ok(Self { last: None, names: Arc::clone(&context.names), views })
     }
 }
 
@@ -64,8 +72,8 @@ impl Sink for FinalSink {
         if self.last >= Some(changes.epoch) {
             return Ok(());
         }
-        for ((fold, _), view) in self.views.iter_mut().zip(&changes.views) {
-            fold.take(view, changes.epoch)?;
+        for (file, view) in self.views.iter_mut().zip(&changes.views) {
+            file.fold.take(view, changes.epoch)?;
         }
         self.last = Some(changes.epoch);
         Ok(())
@@ -76,29 +84,93 @@ impl Sink for FinalSink {
     }
 
     fn finish(&mut self) -> Result<SinkReport, ConnectError> {
+        let names = Arc::clone(&self.names);
+        let written = in_parallel(std::mem::take(&mut self.views), |view| view.write(&names))?;
         let mut report = SinkReport::default();
-        let mut files = Vec::new();
-        for (fold, mut file) in self.views.drain(..) {
-            let n_rows = write_rows(fold, &mut file)?;
-            file.sync()?;
+        for (file, n_rows) in &written {
             report.lines.push(format!("{}: {n_rows} rows", file.path().display()));
-            files.push(file);
         }
         // All are whole before the first is shown, so that files of two runs hardly ever mix.
-        files.into_iter().try_for_each(Unfinished::finish)?;
+        written.into_iter().try_for_each(|(file, _)| file.finish())?;
         Ok(report)
     }
 }
 
-fn write_rows(fold: Fold, file: &mut Unfinished) -> Result<u64, ConnectError> {
-    let (mut rows, mut n_rows) = (fold.finish()?, 0);
-    while let Some(mut line) = rows.next()? {
-        line.push(b'\n');
-        let written = file.write_all(&line);
-        written.map_err(|error| ConnectError::file("writing", file.path(), error))?;
-        n_rows += 1;
+impl FinalFile {
+    /// Writes all rows and makes them durable; how many there are.
+    fn write(self, names: &Names) -> Result<(Unfinished, u64), ConnectError> {
+        let Self { view, fold, mut file } = self;
+        let mut lines = Lines::new(&view, names, &mut file);
+        fold.finish(&mut lines)?;
+        lines.hand_over()?;
+        let n_rows = lines.n_rows;
+        file.sync()?;
+        Ok((file, n_rows))
     }
-    Ok(n_rows)
+}
+
+/// Bytes of lines that are handed over at once.
+const LINES_BYTES: usize = 256 << 10;
+
+/// The lines of a final file.
+struct Lines<'a> {
+    view: &'a SinkView,
+    names: &'a Names,
+    file: &'a mut Unfinished,
+    bytes: Vec<u8>,
+    n_rows: u64,
+    /// What stands before the value of each column behind the key.
+    heads: Vec<Vec<u8>>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(view: &'a SinkView, names: &'a Names, file: &'a mut Unfinished) -> Self {
+        let head = |column: &types::Column| {
+            let mut head = vec![b','];
+            write_text(&mut head, &column.name);
+            head.push(b':');
+            head
+        };
+        let heads = view.schema.columns.iter().skip(view.schema.n_key).map(head).collect();
+        Self { view, names, file, bytes: Vec::new(), n_rows: 0, heads }
+    }
+
+    fn end_row(&mut self) -> Result<(), ConnectError> {
+        self.bytes.push(b'\n');
+        self.n_rows += 1;
+        if self.bytes.len() >= LINES_BYTES { self.hand_over() } else { Ok(()) }
+    }
+
+    fn hand_over(&mut self) -> Result<(), ConnectError> {
+        let written = self.file.write_all(&self.bytes);
+        self.bytes.clear();
+        written.map_err(|error| writing(self.file.path(), error))
+    }
+}
+
+impl Output for Lines<'_> {
+    fn first_spooled(schema: &Schema) -> usize {
+        // The key's text is how the row's starts.
+        schema.n_key
+    }
+
+    fn row<R: Relation>(&mut self, row: &R) -> Result<(), ConnectError> {
+        json::write_row(&mut self.bytes, row, &self.view.schema, self.names);
+        self.end_row()
+    }
+
+    fn spooled(&mut self, key: &[u8], mut cells: &[u8]) -> Result<(), ConnectError> {
+        let Some((end, start)) = key.split_last() else { return Ok(()) };
+        self.bytes.extend_from_slice(start);
+        for head in &self.heads {
+            let cell = cells::read(&mut cells);
+            let cell = cell.map_err(|error| spool_error(&self.view.name, error))?;
+            self.bytes.extend_from_slice(head);
+            cell.write_json(&mut self.bytes);
+        }
+        self.bytes.push(*end);
+        self.end_row()
+    }
 }
 
 /// Writes each epoch's changes as they come.
@@ -168,28 +240,41 @@ impl ChangesFile {
         changes: &Changes,
         names: &Names,
     ) -> Result<(), ConnectError> {
-        let schema = &self.view.schema;
-        let mut entries = Vec::new();
-        let take = |entry: Entry| {
-            entries.push(entry);
-            Ok(())
-        };
-        let mut to_entries = ToEntries { schema, names, format: Format::Json, take };
-        visit_changes(changes, schema, epoch, &mut to_entries)?;
-        entries.sort_unstable_by(|a: &Entry, b| a.key.cmp(&b.key));
-        for entry in &entries {
-            let (op, member, text) = if entry.is_deleted {
-                ("del", "key", &entry.key)
-            } else {
-                ("put", "row", &entry.row)
-            };
-            write!(self.file, "{{\"epoch\":\"{epoch}\",\"op\":\"{op}\",\"{member}\":")
-                .and_then(|()| self.file.write_all(text))
-                .and_then(|()| self.file.write_all(b"}\n"))
-                .map_err(|error| writing(&self.path, error))?;
-            self.n_changes += 1;
+        let mut lines = ChangeLines { file: self, names, line: Vec::new() };
+        let schema = Arc::clone(&lines.file.view.schema);
+        visit_changes(changes, &schema, names, epoch, &mut lines)
+    }
+}
+
+/// The lines of a file of changes.
+struct ChangeLines<'a> {
+    file: &'a mut ChangesFile,
+    names: &'a Names,
+    line: Vec<u8>,
+}
+
+impl Visit for ChangeLines<'_> {
+    fn row<R: Relation>(
+        &mut self,
+        row: &R,
+        is_deleted: bool,
+        epoch: Epoch,
+    ) -> Result<(), ConnectError> {
+        let (schema, line) = (&self.file.view.schema, &mut self.line);
+        line.clear();
+        line.extend_from_slice(b"{\"epoch\":\"");
+        write_count(line, epoch.0);
+        if is_deleted {
+            line.extend_from_slice(b"\",\"op\":\"del\",\"key\":");
+            json::write_key(line, row, schema, self.names);
+        } else {
+            line.extend_from_slice(b"\",\"op\":\"put\",\"row\":");
+            json::write_row(line, row, schema, self.names);
         }
-        Ok(())
+        line.extend_from_slice(b"}\n");
+        let written = self.file.file.write_all(line);
+        self.file.n_changes += 1;
+        written.map_err(|error| writing(&self.file.path, error))
     }
 }
 

@@ -1,10 +1,11 @@
 //! The sinks, one file or folder each, and what they share.
 
-mod entries;
+mod cells;
 mod file;
 mod fold;
 mod held;
 pub(crate) mod jsonl;
+mod order;
 
 #[cfg(feature = "clickhouse")]
 mod backoff;
@@ -12,8 +13,6 @@ mod backoff;
 pub mod clickhouse;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
-#[cfg(feature = "parquet")]
-mod values;
 
 #[cfg(test)]
 mod tests;
@@ -84,9 +83,9 @@ fn check_keyed(context: &SinkContext) -> Result<(), ConnectError> {
 
 /// Says that a value isn't one of its column's.
 #[cfg(any(feature = "parquet", feature = "clickhouse"))]
-fn misfit(column: &types::Column, value: &types::Value) -> String {
+fn misfit(column: &types::Column, cell: &types::Cell<'_>) -> String {
     let mut text = Vec::new();
-    types::json::write_value(&mut text, value);
+    cell.write_json(&mut text);
     let text = String::from_utf8_lossy(&text);
     format!("{text} doesn't fit column {} ({})", column.name, column.kind.name())
 }

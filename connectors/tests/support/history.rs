@@ -8,7 +8,7 @@ use types::relations::{Bar, Basis, Position, Relation, RelationKind};
 use types::value::Float;
 use types::{
     AssetId, Changes, Column, Decimal, Epoch, Interner, Kind, Money, Names, Price, Row, Schema,
-    Size, Sym, Text, Value, VenueTime, json,
+    ShortText, Size, Sym, Text, Value, VenueTime, json,
 };
 
 /// What happened to three views, and what they hold in the end.
@@ -139,7 +139,7 @@ impl<R: Relation> View<R> {
 
     fn epoch(&mut self) -> Vec<(R, isize)> {
         let mut changes = std::mem::take(&mut self.changes);
-        types::changes::consolidate(&mut changes);
+        types::changes::adjoin(&mut changes, &self.schema);
         changes
     }
 
@@ -183,7 +183,7 @@ fn bar(dice: &mut Dice, key: u64, asset: AssetId) -> Bar {
     let (open, high, low, close) = (price(), price(), price(), price());
     Bar {
         asset,
-        size: Text::from("1m"),
+        size: ShortText::new("1m").expect("it is short"),
         // From one key to the next nearly a month: some partitions.
         bucket: VenueTime::from_nanos((28_000_000 + minute) * 60_000_000_000),
         open,

@@ -1,7 +1,5 @@
 //! The frame of our own operators: all of an epoch's input at once, in epoch order.
 
-use std::collections::BTreeMap;
-
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -22,27 +20,43 @@ where
     O: ExchangeData,
 {
     stream.unary_frontier::<CapacityContainerBuilder<Vec<O>>, _, _, _>(Pipeline, name, |_, _| {
-        let mut stash: BTreeMap<u64, (Capability<u64>, Vec<I>)> = BTreeMap::new();
+        let mut stash: Vec<Stashed<I>> = Vec::new();
         let mut changes = Vec::new();
         move |(input, frontier), output| {
             input.for_each_time(|time, containers| {
                 let epoch = *time.time();
-                let (_, rows) = stash.entry(epoch).or_insert_with(|| (time.retain(0), Vec::new()));
+                // Few epochs wait at a time, and they come in order.
+                let place = stash.binary_search_by_key(&epoch, |stashed| stashed.epoch);
+                let place = place.unwrap_or_else(|place| {
+                    let capability = time.retain(0);
+                    stash.insert(place, Stashed { epoch, capability, rows: Vec::new() });
+                    place
+                });
+                let rows = &mut stash[place].rows;
                 for container in containers {
-                    rows.append(container);
+                    // An epoch is one container as a rule: taken as it is, not copied.
+                    if rows.is_empty() {
+                        std::mem::swap(rows, container);
+                    } else {
+                        rows.append(container);
+                    }
                 }
             });
-            while let Some(entry) = stash.first_entry() {
-                if frontier.less_equal(entry.key()) {
-                    break;
-                }
-                let (epoch, (capability, mut rows)) = entry.remove_entry();
+            while stash.first().is_some_and(|first| !frontier.less_equal(&first.epoch)) {
+                let Stashed { epoch, capability, mut rows } = stash.remove(0);
                 logic(epoch, &mut rows, &mut changes);
                 if !changes.is_empty() {
                     output.session(&capability).give_container(&mut changes);
-                    changes = Vec::new();
+                    changes.clear();
                 }
             }
         }
     })
+}
+
+/// The input of an epoch that isn't complete yet, with the right to answer it.
+struct Stashed<I> {
+    epoch: u64,
+    capability: Capability<u64>,
+    rows: Vec<I>,
 }

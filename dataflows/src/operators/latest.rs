@@ -218,7 +218,7 @@ impl Last {
                 before.entry(key).or_insert_with(|| held.last().cloned());
                 for _ in 0..diff.unsigned_abs() {
                     if diff < 0 {
-                        held.remove(&place, &row);
+                        held.remove(&order, &place, &row);
                     } else {
                         held.insert(&order, place.clone(), row.clone());
                     }
@@ -230,8 +230,8 @@ impl Last {
             for (key, old) in before {
                 let new = keys.get(&key).and_then(Ordered::last);
                 if old.as_ref() != new {
-                    out.extend(new.map(|row| (row.clone(), epoch, 1)));
                     out.extend(old.map(|row| (row, epoch, -1)));
+                    out.extend(new.map(|row| (row.clone(), epoch, 1)));
                 }
                 if keys.get(&key).is_some_and(Ordered::is_empty) {
                     keys.remove(&key);

@@ -6,15 +6,16 @@ pub(crate) mod epochs;
 mod expressions;
 mod filter;
 mod history;
+pub(crate) mod index;
 mod latest;
 mod mark_to_market;
 mod ordered;
 mod rollup;
 mod select;
+pub(crate) mod slab;
 mod steps;
 #[cfg(test)]
 mod testing;
-mod ticks;
 pub mod union;
 
 use types::options::{OptionSpec, Problem, Settings};

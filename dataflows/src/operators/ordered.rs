@@ -1,6 +1,7 @@
 //! Rows in the order of SEMANTICS section 3: event time, `seq`, id, the row's text.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use types::json::write_row;
@@ -89,7 +90,31 @@ impl Order {
 
 /// Rows in order. Equal rows may stand more than once.
 pub(crate) struct Ordered<R> {
-    rows: BTreeMap<Place, Vec<R>>,
+    rows: BTreeMap<Place, Ties<R>>,
+}
+
+/// The rows of a place: nearly always one.
+enum Ties<R> {
+    One(R),
+    /// By their texts. None is empty.
+    Many(BTreeMap<Vec<u8>, Vec<R>>),
+}
+
+impl<R: Relation> Ties<R> {
+    fn last(&self) -> Option<&R> {
+        match self {
+            Self::One(row) => Some(row),
+            Self::Many(ties) => ties.last_key_value()?.1.last(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &R> {
+        let (one, many) = match self {
+            Self::One(row) => (Some(row), None),
+            Self::Many(ties) => (None, Some(ties.values().flatten())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
 }
 
 impl<R: Relation> Ordered<R> {
@@ -98,31 +123,56 @@ impl<R: Relation> Ordered<R> {
     }
 
     pub(crate) fn insert(&mut self, order: &Order, place: Place, row: R) {
-        let ties = self.rows.entry(place).or_default();
-        if ties.is_empty() {
-            ties.reserve_exact(1);
-            ties.push(row);
+        let mut entry = match self.rows.entry(place) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Ties::One(row));
+                return;
+            }
+            Entry::Occupied(occupied) => occupied,
+        };
+        let text = order.text(&row);
+        if let Ties::Many(ties) = entry.get_mut() {
+            ties.entry(text).or_default().push(row);
             return;
         }
-        let text = order.text(&row);
-        let index = ties.partition_point(|tie| order.text(tie) <= text);
-        ties.insert(index, row);
+        if let Ties::One(first) = entry.insert(Ties::Many(BTreeMap::new()))
+            && let Ties::Many(ties) = entry.get_mut()
+        {
+            ties.entry(order.text(&first)).or_default().push(first);
+            ties.entry(text).or_default().push(row);
+        }
     }
 
     /// Takes a row out.
     ///
     /// # Panics
     /// If it isn't there: an input never goes below zero.
-    pub(crate) fn remove(&mut self, place: &Place, row: &R) {
-        let ties = self.rows.get_mut(place);
-        let index = ties.as_ref().and_then(|ties| ties.iter().position(|tie| tie == row));
-        let (Some(ties), Some(index)) = (ties, index) else {
-            panic!("a row that isn't held was removed: {row:?}");
-        };
-        ties.remove(index);
-        if ties.is_empty() {
-            self.rows.remove(place);
+    pub(crate) fn remove(&mut self, order: &Order, place: &Place, row: &R) {
+        match self.rows.get_mut(place) {
+            Some(Ties::One(one)) if one == row => {
+                self.rows.remove(place);
+                return;
+            }
+            Some(Ties::Many(ties)) => {
+                let text = order.text(row);
+                let same = ties.get_mut(&text);
+                // Rows with one text are nearly always equal, so the last is the one.
+                if let Some(rows) = same
+                    && let Some(index) = rows.iter().rposition(|tie| tie == row)
+                {
+                    rows.remove(index);
+                    if rows.is_empty() {
+                        ties.remove(&text);
+                    }
+                    if ties.is_empty() {
+                        self.rows.remove(place);
+                    }
+                    return;
+                }
+            }
+            Some(Ties::One(_)) | None => {}
         }
+        panic!("a row that isn't held was removed: {row:?}");
     }
 
     /// The last row.
@@ -135,9 +185,11 @@ impl<R: Relation> Ordered<R> {
         while self.rows.len() > 1 {
             self.rows.pop_first();
         }
-        if let Some(mut entry) = self.rows.first_entry() {
-            let ties = entry.get_mut();
-            ties.drain(..ties.len().saturating_sub(1));
+        if let Some(mut entry) = self.rows.first_entry()
+            && let Ties::Many(ties) = entry.get_mut()
+            && let Some(last) = ties.last_entry().and_then(|mut rows| rows.get_mut().pop())
+        {
+            entry.insert(Ties::One(last));
         }
     }
 

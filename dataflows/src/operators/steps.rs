@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use differential_dataflow::AsCollection;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
+use types::changes::consolidate;
+use types::options::{Problem, Settings};
 use types::relations::PositionStep;
 use types::{Span, VenueTime};
 
@@ -13,6 +15,20 @@ use crate::clock::Clock;
 use crate::edge::Coll;
 use crate::operators::epochs::per_epoch;
 use crate::plan::Context;
+
+/// The largest grid, 5,200 weeks: its steps around all allowed event times fit 64 bits.
+const LARGEST: i64 = 5_200 * 7 * 86_400_000_000_000;
+
+/// The grid that an option gives; tells a problem where its steps could leave the range of times.
+pub(super) fn grid(settings: &Settings, option: &str, problems: &mut Vec<Problem>) -> Option<Span> {
+    let grid = settings.duration(option)?;
+    if grid.nanos() > LARGEST {
+        let message = format!("a step of {grid} is too long");
+        let problem = Problem::new(settings.place(option), "too_long", message);
+        problems.push(problem.hint("the longest is 5200w, about a hundred years"));
+    }
+    Some(grid)
+}
 
 /// What the operator takes.
 #[derive(Clone)]
@@ -31,21 +47,31 @@ pub(super) fn published<'s>(
     let rows = steps.inner.map(|(row, _, diff)| Input::Step(row, diff));
     let clock = context.clock.clone().map(Input::Clock);
     let name = format!("{}: published steps", context.view);
-    let mut held: BTreeMap<VenueTime, BTreeMap<PositionStep, isize>> = BTreeMap::new();
+    let mut held: BTreeMap<VenueTime, Vec<(PositionStep, isize)>> = BTreeMap::new();
     let mut last: Option<VenueTime> = None;
     let published = per_epoch(rows.concat(clock), &name, move |epoch, inputs, out| {
+        let mut published = Vec::new();
+        // The clock may stand behind rows that it publishes.
+        let clock = |input: &Input| match input {
+            Input::Step(..) => None,
+            Input::Clock(clock) => clock.last_step(grid, &reads),
+        };
+        last = last.max(inputs.iter().filter_map(clock).max());
         for input in inputs.drain(..) {
             match input {
-                Input::Step(row, diff) => {
-                    *held.entry(row.step).or_default().entry(row).or_default() += diff;
-                }
-                Input::Clock(clock) => last = last.max(clock.last_step(grid, &reads)),
+                Input::Step(row, diff) if Some(row.step) <= last => published.push((row, diff)),
+                Input::Step(row, diff) => held.entry(row.step).or_default().push((row, diff)),
+                Input::Clock(_) => {}
             }
         }
         while let Some(entry) = held.first_entry().filter(|entry| Some(*entry.key()) <= last) {
-            let changed = entry.remove().into_iter().filter(|(_, diff)| *diff != 0);
-            out.extend(changed.map(|(row, diff)| (row, epoch, diff)));
+            published.append(&mut entry.remove());
         }
+        consolidate(&mut published);
+        // The rows of a key stand together, the one that is gone first.
+        let key = |row: &PositionStep| (row.step, row.position.wallet, row.position.asset);
+        published.sort_by_key(|(row, diff)| (key(row), *diff));
+        out.extend(published.into_iter().map(|(row, diff)| (row, epoch, diff)));
     });
     published.as_collection()
 }

@@ -95,6 +95,7 @@ where
                 names: Arc::clone(&names),
                 view: "v",
                 reads: vec![0],
+                is_read: vec![true; kinds.len()],
             };
             let edge = Edge::from(input.to_collection(scope));
             let edges = prepared.build.build(&context, &[edge]);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use types::relations::{Bar, Relation};
-use types::{AssetId, Money, Names, Price, Schema, Size, Span, Text, VenueTime};
+use types::{AssetId, Money, Names, Price, Schema, ShortText, Size, Span, VenueTime};
 
 use super::place;
 
@@ -37,7 +37,7 @@ pub fn rollup<R: Relation>(
         let end = bucket.nanos() + Span::parse(size)?.nanos();
         Some(Bar {
             asset,
-            size: Text::from(size),
+            size: ShortText::new(size)?,
             bucket,
             open: *prices.first()?,
             high: *prices.iter().max()?,

@@ -118,7 +118,11 @@ fn a_bar_that_overflows_is_an_error_until_it_fits_again() {
 
 #[test]
 fn lengths_that_repeat_or_are_none_are_refused() {
-    for (sizes, code) in [("1m,60s", "repeated_size"), ("1m,soon", "not_a_duration")] {
+    for (sizes, code) in [
+        ("1m,60s", "repeated_size"),
+        ("1m,soon", "not_a_duration"),
+        ("1m,1h30m15s500ms", "long_size"),
+    ] {
         let view = ("bars", "rollup", &[("input", "fills"), ("sizes", sizes)][..]);
         let problems = harness::prepare(&mut harness::builder(), view).unwrap_err();
         assert_eq!(problems[0].code, code);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::VenueTime;
+pub use crate::draft::{Cell, Cells, Draft};
 
 /// What an event does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,82 +102,5 @@ impl Reject {
     /// Makes a reject that blames a column.
     pub fn of(reason: Reason, column: &'static str, detail: impl Into<String>) -> Self {
         Self { reason, column: Some(Cow::Borrowed(column)), detail: detail.into() }
-    }
-}
-
-/// A cell of a row that is read but not yet interned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cell {
-    /// Not mapped, empty or null.
-    #[default]
-    Null,
-    /// A text: a range of the draft's bytes.
-    Text(u32, u32),
-    /// A number x 1e9.
-    Nano(i128),
-    /// A 64-bit integer without sign.
-    Count(u64),
-    /// A time.
-    Time(VenueTime),
-    /// True or false.
-    Bool(bool),
-}
-
-/// A row as a reader made it: one cell for each input column of its relation, and the operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// What the event does.
-    pub op: Op,
-    /// One for each of the relation's input columns.
-    pub cells: Vec<Cell>,
-    /// The texts, one after the other.
-    pub text: String,
-    /// Whether the column `seq` came from the source, so that it is content.
-    pub seq_is_mapped: bool,
-}
-
-impl Default for Draft {
-    fn default() -> Self {
-        Self { op: Op::Insert, cells: Vec::new(), text: String::new(), seq_is_mapped: false }
-    }
-}
-
-impl Draft {
-    /// Empties the draft for a relation with this many columns.
-    pub fn reset(&mut self, n_columns: usize) {
-        self.op = Op::Insert;
-        self.cells.clear();
-        self.cells.resize(n_columns, Cell::Null);
-        self.text.clear();
-        self.seq_is_mapped = false;
-    }
-
-    /// Sets a cell.
-    ///
-    /// # Panics
-    /// If the column is beyond those of [`Draft::reset`].
-    pub fn set(&mut self, column: usize, cell: Cell) {
-        self.cells[column] = cell;
-    }
-
-    /// Sets a cell to a text.
-    ///
-    /// # Panics
-    /// If the column is beyond those of [`Draft::reset`], or the texts pass 4 GiB.
-    pub fn set_text(&mut self, column: usize, text: &str) {
-        let start = u32::try_from(self.text.len()).expect("a row is far below 4 GiB");
-        self.text.push_str(text);
-        let end = u32::try_from(self.text.len()).expect("a row is far below 4 GiB");
-        self.cells[column] = Cell::Text(start, end);
-    }
-
-    /// The text of a cell, `None` where it is null.
-    pub fn text(&self, column: usize) -> Option<&str> {
-        match self.cells.get(column)? {
-            Cell::Text(start, end) => {
-                self.text.get(usize::try_from(*start).ok()?..usize::try_from(*end).ok()?)
-            }
-            _ => None,
-        }
     }
 }

@@ -62,6 +62,9 @@ impl EventId {
     /// Makes the id of a text.
     pub fn new(text: &str) -> Self {
         let bytes = text.as_bytes();
+        if let Some(number) = short_number(bytes) {
+            return Self(u128::from(number));
+        }
         let canonical = matches!(bytes, [b'0'] | [b'1'..=b'9', ..]) && bytes.len() <= 39;
         if canonical
             && bytes.iter().all(u8::is_ascii_digit)
@@ -73,6 +76,11 @@ impl EventId {
         Self(digest128(bytes) | TEXT)
     }
 
+    /// The id of a number's canonical text.
+    pub fn of_number(number: u64) -> Self {
+        Self(number.into())
+    }
+
     /// Whether the text itself can't be told from the id alone.
     pub const fn is_digest(self) -> bool {
         self.0 & TEXT != 0
@@ -82,6 +90,25 @@ impl EventId {
     pub const fn raw(self) -> u128 {
         self.0
     }
+}
+
+/// A canonical number of at most 19 digits, as nearly all counted ids are.
+fn short_number(bytes: &[u8]) -> Option<u64> {
+    match bytes {
+        [b'0'] => return Some(0),
+        [b'1'..=b'9', ..] if bytes.len() <= 19 => {}
+        _ => return None,
+    }
+    let mut number = 0u64;
+    for byte in bytes {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        // 19 digits fit 64 bits.
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+    }
+    Some(number)
 }
 
 /// Decimal digits of a number, 32 hex digits of a digest.
@@ -97,7 +124,14 @@ mod tests {
 
     #[test]
     fn numbers_are_themselves_and_other_texts_are_digests() {
-        for text in ["0", "7", "735683259", "170141183460469231731687303715884105727"] {
+        for text in [
+            "0",
+            "7",
+            "735683259",
+            "9999999999999999999",
+            "10000000000000000000",
+            "170141183460469231731687303715884105727",
+        ] {
             assert_eq!(EventId::new(text).to_string(), text);
         }
         for text in ["007", "-1", "", "12a", "170141183460469231731687303715884105728", "t/buy"] {

@@ -13,8 +13,10 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::float_arithmetic)]
 
+pub mod cell;
 pub mod changes;
 pub mod digest;
+mod draft;
 pub mod event;
 pub mod expr;
 pub mod fixed;
@@ -23,12 +25,16 @@ pub mod json;
 pub mod names;
 pub mod number;
 pub mod options;
+mod probe;
 pub mod relations;
 pub mod row;
 pub mod schema;
+pub mod short;
+pub mod spell;
 pub mod time;
 pub mod value;
 
+pub use cell::Cell;
 pub use changes::Changes;
 pub use event::{Event, Op, Reject};
 pub use fixed::{Money, Price, Size};
@@ -37,5 +43,6 @@ pub use names::{Interner, Names};
 pub use number::{Decimal, NumberError, Rounding};
 pub use row::Row;
 pub use schema::{Column, Kind, Schema};
+pub use short::ShortText;
 pub use time::{ReceiveTime, Span, VenueTime};
 pub use value::{Text, Value};

@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::id::{AssetId, EventId, Sym};
+use crate::probe::{Probe, Probes};
 use crate::value::Text;
 
 /// The texts of all interned names. Only grows; read by every thread without a lock.
@@ -62,8 +63,10 @@ impl Names {
 #[derive(Debug, Default)]
 pub struct Interner {
     names: Arc<Names>,
-    syms: FxHashMap<Text, Sym>,
-    assets: FxHashMap<(Sym, Sym), AssetId>,
+    syms: Probes<Sym>,
+    assets: Probes<AssetId>,
+    /// The venue of the last asset, since rows that follow one another mostly share theirs.
+    venue: Option<Sym>,
     keeps_id_texts: bool,
 }
 
@@ -83,14 +86,7 @@ impl Interner {
     /// # Panics
     /// From the 2^32nd name on.
     pub fn sym(&mut self, text: &str) -> Sym {
-        if let Some(sym) = self.syms.get(text) {
-            return *sym;
-        }
-        let text = Text::from(text);
-        let index = self.names.texts.push(text.clone());
-        let sym = Sym::from_index(u32::try_from(index).expect("fewer than 2^32 names"));
-        self.syms.insert(text, sym);
-        sym
+        sym(&mut self.syms, &self.names, text)
     }
 
     /// Interns an asset of a venue.
@@ -98,14 +94,22 @@ impl Interner {
     /// # Panics
     /// From the 2^32nd asset on.
     pub fn asset(&mut self, venue: &str, asset: &str) -> AssetId {
-        let pair = (self.sym(venue), self.sym(asset));
-        if let Some(id) = self.assets.get(&pair) {
-            return *id;
+        let venue = self.venue(venue);
+        let (names, syms) = (&self.names, &mut self.syms);
+        let is_it = |named| names.text(names.pair(named).1).as_str() == asset;
+        self.assets.find_or_insert(Probe::new(asset, venue.index()), is_it, || {
+            let index = names.assets.push((venue, sym(syms, names, asset)));
+            AssetId(u32::try_from(index).expect("fewer than 2^32 assets"))
+        })
+    }
+
+    fn venue(&mut self, text: &str) -> Sym {
+        if let Some(venue) = self.venue.filter(|venue| self.names.text(*venue).as_str() == text) {
+            return venue;
         }
-        let index = self.names.assets.push(pair);
-        let id = AssetId(u32::try_from(index).expect("fewer than 2^32 assets"));
-        self.assets.insert(pair, id);
-        id
+        let venue = self.sym(text);
+        self.venue = Some(venue);
+        venue
     }
 
     /// Makes an event id; keeps its text where a view shows it.
@@ -118,6 +122,14 @@ impl Interner {
         }
         id
     }
+}
+
+fn sym(syms: &mut Probes<Sym>, names: &Names, text: &str) -> Sym {
+    let is_it = |named| names.text(named).as_str() == text;
+    syms.find_or_insert(Probe::new(text, 0), is_it, || {
+        let index = names.texts.push(Text::from(text));
+        Sym::from_index(u32::try_from(index).expect("fewer than 2^32 names"))
+    })
 }
 
 #[cfg(test)]
@@ -133,6 +145,31 @@ mod tests {
         let names = interner.names();
         assert_eq!(names.text(names.venue(b)).as_str(), "y");
         assert_eq!(names.asset(a), names.asset(b));
+    }
+
+    #[test]
+    fn numbers_are_those_of_a_plain_map() {
+        let mut interner = Interner::new(false);
+        let mut twin: std::collections::BTreeMap<String, Sym> = std::collections::BTreeMap::new();
+        let mut pairs = std::collections::BTreeMap::new();
+        for i in 0..20_000u32 {
+            let number = i.wrapping_mul(0x9e37_79b9) % 5000;
+            let long = if number % 3 == 0 { "0x00000000000000000000000" } else { "w" };
+            let text = format!("{long}{number}");
+            let next = u32::try_from(twin.len()).unwrap();
+            let sym = *twin.entry(text.clone()).or_insert(Sym::from_index(next));
+            assert_eq!(interner.sym(&text), sym);
+            assert_eq!(interner.names().text(sym).as_str(), text);
+            if i % 3 == 0 {
+                let venue = format!("w{}", i % 7);
+                let asset = interner.asset(&venue, &text);
+                let pair = (interner.names().venue(asset), interner.names().asset(asset));
+                assert_eq!(*pairs.entry(pair).or_insert(asset), asset);
+                assert_eq!(interner.names().text(pair.0).as_str(), venue);
+                assert_eq!(pair.1, sym);
+                twin.entry(venue).or_insert(pair.0);
+            }
+        }
     }
 
     #[test]

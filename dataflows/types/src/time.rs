@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::spell;
+
 /// When something happened at the venue: data, never the dataflow's time.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -134,8 +136,7 @@ pub fn parse_nanos(text: &str) -> Option<i64> {
 /// RFC 3339 with 9 digits and `Z`.
 impl fmt::Display for VenueTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from_nanosecond(self.0.into()).map_err(|_| fmt::Error)?;
-        write!(f, "{time:.9}")
+        f.write_str(std::str::from_utf8(&spell::time(*self)).map_err(|_| fmt::Error)?)
     }
 }
 

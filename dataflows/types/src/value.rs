@@ -10,15 +10,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::fixed::{Money, Price, Size};
 use crate::number::Decimal;
+use crate::short::ShortText;
 use crate::time::VenueTime;
 
-/// A text that is cheap to clone: a word of the program, or shared.
+/// A text that is cheap to clone: a word of the program, shared, or short.
 #[derive(Clone)]
 pub enum Text {
     /// A word of the program.
     Word(&'static str),
     /// A text that came from outside.
     Shared(Arc<str>),
+    /// A short text, copied.
+    Short(ShortText),
 }
 
 impl Text {
@@ -27,6 +30,7 @@ impl Text {
         match self {
             Self::Word(word) => word,
             Self::Shared(text) => text,
+            Self::Short(text) => text.as_str(),
         }
     }
 }
@@ -188,6 +192,7 @@ into_value! {
     VenueTime => |v| Self::Time(v),
     Text => |v| Self::Text(v),
     &Text => |v| Self::Text(v.clone()),
+    &ShortText => |v| Self::Text(Text::Short(*v)),
     &'static str => |v| Self::word(v),
 }
 

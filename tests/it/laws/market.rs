@@ -9,7 +9,7 @@ use dataflows::oracle::marks::{self, Market};
 use num_traits::ToPrimitive;
 use types::relations::{
     Alert, Bar, Basis, Fill, FillKind, Input, Pnl, PnlNow, Position, PositionPnl, Quote, Relation,
-    Settlement, Severity, Trade,
+    Settlement, Severity, Trade, revision_column,
 };
 use types::{AssetId, Event, Interner, Money, Price, Schema, Size, Span, Sym, VenueTime};
 
@@ -71,8 +71,8 @@ fn typed<R: Input>(
     let mut row = |arrival: Arrival| {
         let (relation, record) = record(loaded, &arrival);
         let spec = &loaded.plan.relations[relation];
-        let columns = spec.kind.input_columns(&spec.schema);
-        Event::<R>::read(&record.draft, &columns, &spec.schema, names).unwrap().row
+        let revision = revision_column(&spec.kind.input_columns(&spec.schema));
+        Event::<R>::read(&record.draft.view(), revision, &spec.schema, names).unwrap().row
     };
     arrivals.map(&mut row).collect()
 }

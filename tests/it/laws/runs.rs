@@ -157,6 +157,7 @@ pub(super) fn record(loaded: &Loaded, arrival: &Arrival) -> (usize, Record) {
         let Some(column) = column else { panic!("{relation} has no column {name}") };
         match value {
             Given::Text(text) => draft.set_text(column, text),
+            Given::Nano(nano) => draft.set_nano(column, nano),
             Given::Cell(cell) => draft.set(column, cell),
         }
     }
@@ -165,6 +166,7 @@ pub(super) fn record(loaded: &Loaded, arrival: &Arrival) -> (usize, Record) {
 
 enum Given {
     Text(&'static str),
+    Nano(i128),
     Cell(Cell),
 }
 
@@ -179,7 +181,7 @@ fn maybe_text(text: Option<&'static str>) -> Given {
 }
 
 fn nano(nano: impl Into<Option<i128>>) -> Given {
-    Given::Cell(nano.into().map_or(Cell::Null, Cell::Nano))
+    nano.into().map_or(Given::Cell(Cell::Null), Given::Nano)
 }
 
 fn count(count: Option<u64>) -> Given {

@@ -13,10 +13,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use types::Schema;
 use types::event::Cell;
-use types::relations::{InputColumn, RelationKind};
+use types::relations::{InputColumn, InputKind, RelationKind};
 
 use crate::error::ConnectError;
-use crate::source::{FileSource, Format, From, Mapping, Order, Record, RowStream, open};
+use crate::source::{
+    FileSource, Format, From, Mapping, Order, Record, RowRef, RowStream, Rows, open,
+};
 
 /// A source of `fills` in a folder, with nothing mapped.
 fn fills(folder: &Path, path: &str) -> FileSource {
@@ -90,15 +92,29 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// What a stream gave: each row's record, and the error that ended it.
 fn drain(stream: &mut dyn RowStream) -> (Vec<Record>, Option<ConnectError>) {
-    let mut records = Vec::new();
+    // Small batches, so that many of them meet.
+    let (mut records, mut rows) = (Vec::new(), Rows::part_of(100));
     loop {
-        let mut record = Record::default();
-        match stream.next(&mut record) {
-            Ok(true) => records.push(record),
+        let read = stream.read(&mut rows);
+        records.extend((0..rows.len()).map(|i| record(rows.get(i).unwrap())));
+        match read {
+            Ok(true) => assert!(!rows.is_empty(), "a batch of nothing"),
             Ok(false) => return (records, None),
             Err(error) => return (records, Some(error)),
         }
     }
+}
+
+/// A row of its own.
+fn record(row: RowRef<'_>) -> Record {
+    let RowRef { row, line, cells, reject, bytes } = row;
+    let draft = types::event::Draft {
+        op: cells.op,
+        cells: cells.cells.to_vec(),
+        text: cells.texts.to_owned(),
+        seq_is_mapped: cells.seq_is_mapped,
+    };
+    Record { row, line, draft, reject: reject.cloned(), bytes: bytes.to_vec() }
 }
 
 /// The rows of a source that is read to its end.
@@ -117,8 +133,14 @@ fn shown(source: &FileSource, record: &Record, name: &str) -> String {
     let column = index(source, name);
     match record.draft.cells[column] {
         Cell::Null => "null".to_owned(),
-        Cell::Text(..) => record.draft.text(column).unwrap().to_owned(),
-        Cell::Nano(nano) => types::Decimal::new(nano, 9).to_string(),
+        Cell::Text(..) => record.draft.view().text(column).unwrap().to_owned(),
+        Cell::Word(place) => match source.columns[column].kind {
+            InputKind::Word(words, _) => words[usize::from(place)].to_owned(),
+            kind => panic!("a word for {kind:?}"),
+        },
+        Cell::Nano(_) | Cell::Wide(_) => {
+            types::Decimal::new(record.draft.view().nano(column).unwrap(), 9).to_string()
+        }
         Cell::Count(count) => count.to_string(),
         Cell::Time(time) => time.to_string(),
         Cell::Bool(flag) => flag.to_string(),

@@ -23,6 +23,14 @@ fn in_order(source: &FileSource, sort_bytes_max: usize) -> Vec<Record> {
     records
 }
 
+/// The time by which a row is sorted.
+fn time_of(record: &Record, column: usize) -> VenueTime {
+    match record.draft.cells.get(column) {
+        Some(Cell::Time(time)) => *time,
+        _ => VenueTime::MIN,
+    }
+}
+
 /// All that the order must keep.
 fn kept(source: &FileSource, record: &Record) -> (u64, u64, Vec<u8>, String) {
     let told = told(source, record);
@@ -50,7 +58,7 @@ proptest! {
             let mut twin: Vec<&Record> = arrival.iter().collect();
             match order {
                 Order::NewestFirst => twin.reverse(),
-                _ => twin.sort_by_key(|r| (r.event_time(Some(time)).unwrap_or(VenueTime::MIN), r.row)),
+                _ => twin.sort_by_key(|r| (time_of(r, time), r.row)),
             }
             let twin: Vec<_> = twin.into_iter().map(|r| kept(&source, r)).collect();
             let ours = in_order(&source, sort_bytes_max);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use types::digest::digest128;
 use types::relations::Relation;
-use types::{Epoch, Names, Schema, Value, VenueTime};
+use types::{Cell, Epoch, Names, Schema, VenueTime};
 
 use super::encode;
 use super::layout::partition_column;
@@ -84,9 +84,9 @@ impl<'a> Encoder<'a> {
     ) -> Result<u32, String> {
         let mut partition = 0;
         for (index, column) in self.schema.columns.iter().enumerate() {
-            let value = row.column(index, self.names);
-            encode::column(&mut self.bytes, column, &value)?;
-            if let (true, Value::Time(time)) = (self.partition == Some(index), value) {
+            let cell = row.cell(index, self.names);
+            encode::column(&mut self.bytes, column, &cell)?;
+            if let (true, Cell::Time(time)) = (self.partition == Some(index), cell) {
                 partition = month(time)?;
             }
         }

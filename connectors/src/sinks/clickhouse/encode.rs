@@ -1,6 +1,6 @@
 //! Rows as `RowBinary`: the bytes that are sent, hashed and sent again.
 
-use types::{Column, Kind, Value, VenueTime};
+use types::{Cell, Column, Kind, VenueTime};
 
 use crate::sinks::misfit;
 
@@ -13,49 +13,45 @@ const DECIMAL_MAX: i128 = 10i128.pow(38) - 1;
 /// Writes one column.
 ///
 /// # Errors
-/// Where the value isn't one of the column's: says so in words. Nothing is ever cut to fit.
-pub(super) fn column(out: &mut Vec<u8>, column: &Column, value: &Value) -> Result<(), String> {
+/// Where the cell isn't one of the column's: says so in words. Nothing is ever cut to fit.
+pub(super) fn column(out: &mut Vec<u8>, column: &Column, cell: &Cell<'_>) -> Result<(), String> {
+    let is_null = matches!(cell, Cell::Null);
     if column.nullable {
-        out.push(u8::from(value.is_null()));
-        if value.is_null() {
+        out.push(u8::from(is_null));
+        if is_null {
             return Ok(());
         }
     }
-    match (column.kind, value) {
-        (Kind::Bool, Value::Bool(bool)) => out.push(u8::from(*bool)),
-        (Kind::Count, Value::Number(_)) => {
-            let count = number(value, 0).and_then(|raw| u64::try_from(raw).ok());
-            out.extend_from_slice(&count.ok_or_else(|| misfit(column, value))?.to_le_bytes());
-        }
-        (Kind::Price, Value::Number(_)) => {
-            let raw =
-                number(value, SCALE).filter(|raw| raw.unsigned_abs() <= PRICE_MAX.unsigned_abs());
-            let raw = raw.and_then(|raw| i64::try_from(raw).ok());
-            out.extend_from_slice(&raw.ok_or_else(|| misfit(column, value))?.to_le_bytes());
-        }
-        (Kind::Size | Kind::Money | Kind::Number, Value::Number(_)) => {
-            let raw =
-                number(value, SCALE).filter(|raw| raw.unsigned_abs() <= DECIMAL_MAX.unsigned_abs());
-            out.extend_from_slice(&raw.ok_or_else(|| misfit(column, value))?.to_le_bytes());
-        }
-        (Kind::Float, Value::Float(float)) => out.extend_from_slice(&float.get().to_le_bytes()),
-        (Kind::Time, Value::Time(time)) => out.extend_from_slice(&time.nanos().to_le_bytes()),
-        (Kind::Text | Kind::Name, Value::Text(content)) => text(out, content.as_str()),
-        (Kind::Word(words), Value::Text(content)) => {
-            let place = words.iter().position(|word| *word == content.as_str());
-            let number = place.and_then(|place| i8::try_from(place + 1).ok());
-            out.extend_from_slice(&number.ok_or_else(|| misfit(column, value))?.to_le_bytes());
-        }
-        _ => return Err(misfit(column, value)),
-    }
-    Ok(())
+    not_null(out, column.kind, cell).ok_or_else(|| misfit(column, cell))
 }
 
-fn number(value: &Value, scale: u8) -> Option<i128> {
-    match value {
-        Value::Number(number) => number.at_scale(scale),
-        _ => None,
+fn not_null(out: &mut Vec<u8>, kind: Kind, cell: &Cell<'_>) -> Option<()> {
+    let at_most =
+        |max: i128| cell.at_scale(SCALE).filter(|raw| raw.unsigned_abs() <= max.unsigned_abs());
+    match (kind, cell) {
+        (Kind::Bool, Cell::Bool(bool)) => out.push(u8::from(*bool)),
+        (Kind::Count, _) => {
+            let count = cell.at_scale(0).and_then(|raw| u64::try_from(raw).ok());
+            out.extend_from_slice(&count?.to_le_bytes());
+        }
+        (Kind::Price, _) => {
+            let raw = at_most(PRICE_MAX).and_then(|raw| i64::try_from(raw).ok());
+            out.extend_from_slice(&raw?.to_le_bytes());
+        }
+        (Kind::Size | Kind::Money | Kind::Number, _) => {
+            out.extend_from_slice(&at_most(DECIMAL_MAX)?.to_le_bytes());
+        }
+        (Kind::Float, Cell::Float(float)) => out.extend_from_slice(&float.get().to_le_bytes()),
+        (Kind::Time, Cell::Time(time)) => out.extend_from_slice(&time.nanos().to_le_bytes()),
+        (Kind::Text | Kind::Name, _) => text(out, cell.as_str()?),
+        (Kind::Word(words), _) => {
+            let word = cell.as_str()?;
+            let place = words.iter().position(|known| *known == word)?;
+            out.extend_from_slice(&i8::try_from(place + 1).ok()?.to_le_bytes());
+        }
+        (Kind::Bool | Kind::Float | Kind::Time, _) => return None,
     }
+    Some(())
 }
 
 /// Writes a text: its length in groups of 7 bits, least first, then its bytes.
@@ -97,14 +93,14 @@ pub(super) fn month(time: VenueTime) -> u32 {
 mod tests {
     use std::borrow::Cow;
 
-    use types::Decimal;
+    use types::{Decimal, Value};
 
     use super::*;
 
     fn encode(kind: Kind, nullable: bool, value: &Value) -> Result<Vec<u8>, String> {
         let mut out = Vec::new();
         let name = Cow::Borrowed("c");
-        column(&mut out, &Column { name, kind, nullable }, value).map(|()| out)
+        column(&mut out, &Column { name, kind, nullable }, &Cell::from(value)).map(|()| out)
     }
 
     fn decimal(text: &str) -> Value {

@@ -283,7 +283,8 @@ impl ClickHouse {
         }
         let schema = Arc::clone(&table.view.schema);
         let mut encoder = Encoder::new(&table.view.name, &schema, &self.names);
-        table.held.drain(&mut encoder)?;
+        table.held.visit(&mut encoder)?;
+        table.held.clear();
         let n_deleted = encoder.n_deleted();
         let sql = insert_sql(&self.database, table);
         let doing = format!("writing epochs {first} to {last} of view {}", table.view.name);

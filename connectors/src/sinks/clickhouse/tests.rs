@@ -57,7 +57,8 @@ fn a_number_that_does_not_fit_is_an_error_that_names_its_row() {
     let mut encoder = Encoder::new("marks", &schema, &names);
     let changes = Changes::Rows(vec![(row, 1)]);
     assert_eq!(changes.kind(), RelationKind::Rows);
-    let error = visit_changes(&changes, &schema, Epoch(1), &mut encoder).expect_err("it overflows");
+    let error =
+        visit_changes(&changes, &schema, &names, Epoch(1), &mut encoder).expect_err("it overflows");
     assert_eq!(
         error.to_string(),
         "writing row {\"name\":\"BTC\"} of view marks: \

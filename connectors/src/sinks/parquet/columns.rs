@@ -8,7 +8,7 @@ use arrow_array::builder::{
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use types::{Column, Epoch, Kind, Value};
+use types::{Cell, Column, Epoch, Kind};
 
 use crate::sinks::misfit;
 
@@ -70,16 +70,16 @@ impl Columns {
         self.n_rows
     }
 
-    /// Takes the value of one column of the next row.
+    /// Takes one column of the next row.
     ///
     /// # Errors
-    /// Where the value isn't one of the column's: says so in words.
-    pub(super) fn push(&mut self, index: usize, value: &Value) -> Result<(), String> {
+    /// Where the cell isn't one of the column's: says so in words.
+    pub(super) fn push(&mut self, index: usize, cell: &Cell<'_>) -> Result<(), String> {
         let (Some(column), Some(builder)) = (self.of_view.get(index), self.builders.get_mut(index))
         else {
             return Err(format!("there is no column {index}"));
         };
-        builder.push(value).ok_or_else(|| misfit(column, value))
+        builder.push(cell).ok_or_else(|| misfit(column, cell))
     }
 
     /// Ends a row.
@@ -128,32 +128,49 @@ impl Builder {
         }
     }
 
-    /// Takes a value; `None` where it isn't one of this column's.
-    fn push(&mut self, value: &Value) -> Option<()> {
-        match (self, value) {
-            (Self::Bool(builder), Value::Bool(bool)) => builder.append_value(*bool),
-            (Self::Count(builder), Value::Number(number)) => {
-                builder.append_value(u64::try_from(number.at_scale(0)?).ok()?);
+    /// Takes a cell; `None` where it isn't one of this column's.
+    fn push(&mut self, cell: &Cell<'_>) -> Option<()> {
+        if matches!(cell, Cell::Null) {
+            self.push_null();
+            return Some(());
+        }
+        match self {
+            Self::Bool(builder) => {
+                let Cell::Bool(bool) = cell else { return None };
+                builder.append_value(*bool);
             }
-            (Self::Decimal(builder), Value::Number(number)) => {
-                let raw = number.at_scale(SCALE)?;
+            Self::Count(builder) => {
+                builder.append_value(u64::try_from(cell.at_scale(0)?).ok()?);
+            }
+            Self::Decimal(builder) => {
+                let raw = cell.at_scale(SCALE)?;
                 if raw.unsigned_abs() > DECIMAL_MAX.unsigned_abs() {
                     return None;
                 }
                 builder.append_value(raw);
             }
-            (Self::Float(builder), Value::Float(float)) => builder.append_value(float.get()),
-            (Self::Time(builder), Value::Time(time)) => builder.append_value(time.nanos()),
-            (Self::Text(builder), Value::Text(text)) => builder.append_value(text.as_str()),
-            (Self::Bool(builder), Value::Null) => builder.append_null(),
-            (Self::Count(builder), Value::Null) => builder.append_null(),
-            (Self::Decimal(builder), Value::Null) => builder.append_null(),
-            (Self::Float(builder), Value::Null) => builder.append_null(),
-            (Self::Time(builder), Value::Null) => builder.append_null(),
-            (Self::Text(builder), Value::Null) => builder.append_null(),
-            _ => return None,
+            Self::Float(builder) => {
+                let Cell::Float(float) = cell else { return None };
+                builder.append_value(float.get());
+            }
+            Self::Time(builder) => {
+                let Cell::Time(time) = cell else { return None };
+                builder.append_value(time.nanos());
+            }
+            Self::Text(builder) => builder.append_value(cell.as_str()?),
         }
         Some(())
+    }
+
+    fn push_null(&mut self) {
+        match self {
+            Self::Bool(builder) => builder.append_null(),
+            Self::Count(builder) => builder.append_null(),
+            Self::Decimal(builder) => builder.append_null(),
+            Self::Float(builder) => builder.append_null(),
+            Self::Time(builder) => builder.append_null(),
+            Self::Text(builder) => builder.append_null(),
+        }
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {

@@ -15,14 +15,14 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use types::{Changes, Epoch, Names};
+use types::relations::Relation;
+use types::{Cell, Changes, Epoch, Names, Schema};
 
 use self::columns::Columns;
-use super::entries::{Entry, Format, ToEntries};
 use super::file::Unfinished;
-use super::fold::{Fold, HELD_BYTES};
-use super::held::visit_changes;
-use super::{FILE_OPTIONS, Mode, no_problems, open_folder, values};
+use super::fold::{Fold, HELD_BYTES, in_parallel, spool_error};
+use super::held::{Visit, visit_changes};
+use super::{FILE_OPTIONS, Mode, cells, fold, no_problems, open_folder};
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
 
@@ -50,11 +50,11 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         let rows = match mode {
             Mode::Final => {
                 let names = Arc::clone(names);
-                Rows::Final(Fold::new(view.clone(), names, Format::Values, HELD_BYTES))
+                Some(Fold::new::<Output>(view.clone(), names, HELD_BYTES))
             }
-            Mode::Changes => Rows::Changes(view.clone(), Arc::clone(names)),
+            Mode::Changes => None,
         };
-        Ok((rows, Output::create(path, view, mode)?))
+        Ok((rows, Output::create(path, view, names, mode)?))
     };
     let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
     Ok(Box::new(ParquetSink { last: None, views }))
@@ -62,15 +62,8 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
 
 struct ParquetSink {
     last: Option<Epoch>,
-    views: Vec<(Rows, Output)>,
-}
-
-/// Where a view's rows wait.
-enum Rows {
-    /// Until the end.
-    Final(Fold),
-    /// For nothing.
-    Changes(SinkView, Arc<Names>),
+    /// Rows that wait until the end; changes wait for nothing.
+    views: Vec<(Option<Fold>, Output)>,
 }
 
 impl Sink for ParquetSink {
@@ -80,8 +73,8 @@ impl Sink for ParquetSink {
         }
         for ((rows, output), view) in self.views.iter_mut().zip(&changes.views) {
             match rows {
-                Rows::Final(fold) => fold.take(view, changes.epoch)?,
-                Rows::Changes(of, names) => output.changes(of, names, changes.epoch, view)?,
+                Some(fold) => fold.take(view, changes.epoch)?,
+                None => output.changes(changes.epoch, view)?,
             }
         }
         self.last = Some(changes.epoch);
@@ -94,40 +87,44 @@ impl Sink for ParquetSink {
     }
 
     fn finish(&mut self) -> Result<SinkReport, ConnectError> {
-        let mut report = SinkReport::default();
-        let mut files = Vec::new();
-        for (rows, mut output) in self.views.drain(..) {
+        let written = in_parallel(std::mem::take(&mut self.views), |(rows, mut output)| {
             let what = match rows {
-                Rows::Changes(..) => "changes",
-                Rows::Final(fold) => {
-                    let mut rows = fold.finish()?;
-                    while let Some(row) = rows.next()? {
-                        output.row(&row)?;
-                    }
+                None => "changes",
+                Some(fold) => {
+                    fold.finish(&mut output)?;
                     "rows"
                 }
             };
             let n_rows = output.n_rows;
             let file = output.close()?;
-            report.lines.push(format!("{}: {n_rows} {what}", file.path().display()));
-            files.push(file);
-        }
+            let line = format!("{}: {n_rows} {what}", file.path().display());
+            Ok((file, line))
+        })?;
+        let (files, lines): (Vec<Unfinished>, Vec<String>) = written.into_iter().unzip();
         // All are whole before the first is shown, so that files of two runs hardly ever mix.
         files.into_iter().try_for_each(Unfinished::finish)?;
-        Ok(report)
+        Ok(SinkReport { lines })
     }
 }
 
 /// A file under way.
 struct Output {
     path: PathBuf,
+    view: String,
+    schema: Arc<Schema>,
+    names: Arc<Names>,
     columns: Columns,
     writer: ArrowWriter<Unfinished>,
     n_rows: u64,
 }
 
 impl Output {
-    fn create(path: PathBuf, view: &SinkView, mode: Mode) -> Result<Self, ConnectError> {
+    fn create(
+        path: PathBuf,
+        view: &SinkView,
+        names: &Arc<Names>,
+        mode: Mode,
+    ) -> Result<Self, ConnectError> {
         let columns = Columns::new(&view.schema, mode == Mode::Changes);
         let file = Unfinished::create(path.clone())?;
         let writer = properties()
@@ -135,50 +132,20 @@ impl Output {
         let writer = writer.map_err(|error| {
             ConnectError::broken(format!("making {}", path.display())).because(error)
         })?;
-        Ok(Self { path, columns, writer, n_rows: 0 })
+        let (view, schema) = (view.name.clone(), Arc::clone(&view.schema));
+        Ok(Self { path, view, schema, names: Arc::clone(names), columns, writer, n_rows: 0 })
     }
 
-    /// Takes an epoch's changes, sorted by their keys' texts.
-    fn changes(
-        &mut self,
-        view: &SinkView,
-        names: &Names,
-        epoch: Epoch,
-        changes: &Changes,
-    ) -> Result<(), ConnectError> {
-        let mut entries = Vec::new();
-        let take = |entry: Entry| {
-            entries.push(entry);
-            Ok(())
-        };
-        let schema = &view.schema;
-        let mut to_entries = ToEntries { schema, names, format: Format::Values, take };
-        visit_changes(changes, schema, epoch, &mut to_entries)?;
-        entries.sort_unstable_by(|a: &Entry, b| a.key.cmp(&b.key));
-        for entry in &entries {
-            self.columns_of(&entry.row)?;
-            self.columns.end_change(epoch, entry.is_deleted);
-            self.end_row()?;
-        }
-        Ok(())
+    /// Takes an epoch's changes.
+    fn changes(&mut self, epoch: Epoch, changes: &Changes) -> Result<(), ConnectError> {
+        let (schema, names) = (Arc::clone(&self.schema), Arc::clone(&self.names));
+        visit_changes(changes, &schema, &names, epoch, self)
     }
 
-    /// Takes a row of a final file.
-    fn row(&mut self, row: &[u8]) -> Result<(), ConnectError> {
-        self.columns_of(row)?;
-        self.columns.end_row();
-        self.end_row()
-    }
-
-    fn columns_of(&mut self, mut row: &[u8]) -> Result<(), ConnectError> {
-        for index in 0..self.columns.len() {
-            let value = values::read(&mut row)
-                .map_err(|error| ConnectError::file("writing", &self.path, error))?;
-            self.columns.push(index, &value).map_err(|problem| {
-                ConnectError::broken(format!("writing {}: {problem}", self.path.display()))
-            })?;
-        }
-        Ok(())
+    fn push(&mut self, index: usize, cell: &Cell<'_>) -> Result<(), ConnectError> {
+        self.columns.push(index, cell).map_err(|problem| {
+            ConnectError::broken(format!("writing {}: {problem}", self.path.display()))
+        })
     }
 
     fn end_row(&mut self) -> Result<(), ConnectError> {
@@ -204,6 +171,50 @@ impl Output {
             .map_err(|error| ConnectError::broken(writing(&self.path)).because(error))?;
         file.sync()?;
         Ok(file)
+    }
+}
+
+impl fold::Output for Output {
+    fn first_spooled(_schema: &Schema) -> usize {
+        0
+    }
+
+    fn row<R: Relation>(&mut self, row: &R) -> Result<(), ConnectError> {
+        let names = Arc::clone(&self.names);
+        for index in 0..self.columns.len() {
+            self.push(index, &row.cell(index, &names))?;
+        }
+        self.columns.end_row();
+        self.end_row()
+    }
+
+    fn spooled(&mut self, _key: &[u8], mut cells: &[u8]) -> Result<(), ConnectError> {
+        for index in 0..self.columns.len() {
+            let cell = cells::read(&mut cells);
+            self.push(index, &cell.map_err(|error| spool_error(&self.view, error))?)?;
+        }
+        self.columns.end_row();
+        self.end_row()
+    }
+}
+
+/// Rows of a file of changes.
+impl Visit for Output {
+    fn row<R: Relation>(
+        &mut self,
+        row: &R,
+        is_deleted: bool,
+        epoch: Epoch,
+    ) -> Result<(), ConnectError> {
+        let names = Arc::clone(&self.names);
+        for index in 0..self.columns.len() {
+            // A deletion holds but its key.
+            let is_shown = !is_deleted || index < self.schema.n_key;
+            let cell = if is_shown { row.cell(index, &names) } else { Cell::Null };
+            self.push(index, &cell)?;
+        }
+        self.columns.end_change(epoch, is_deleted);
+        self.end_row()
     }
 }
 

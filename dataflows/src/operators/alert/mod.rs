@@ -8,9 +8,10 @@
 //! condition that becomes true inside the cooldown is passed over for good: it fires again only after
 //! a row where it isn't true. Two firings with the same time and id are one, as the later says.
 //!
-//! All rows are kept, because a late or removed one re-evaluates what comes after it: an alert whose
-//! cause is gone is taken back.
+//! All rows are kept, because a late or removed one re-evaluates what comes after it, up to where the
+//! rule stands as it stood before: an alert whose cause is gone is taken back.
 
+mod entity;
 mod rule;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::operators::Operator;
 use crate::operators::expressions::condition;
 use crate::operators::latest::{columns, no_time};
 use crate::operators::ordered::Order;
-use crate::operators::steps::published;
+use crate::operators::steps::{grid, published};
 use crate::plan::{Build, Context, Output, PlanBuilder, Port, Prepared, View};
 use crate::with_edge;
 
@@ -121,7 +122,7 @@ fn port(
     plan: &mut PlanBuilder,
     problems: &mut Vec<Problem>,
 ) -> Option<Port> {
-    let every: Option<Span> = settings.duration("every");
+    let every = grid(settings, "every", problems);
     if view.kind != RelationKind::Positions {
         if every.is_some() {
             let message = format!("`every` is for positions, but `{}` has times", view.name);

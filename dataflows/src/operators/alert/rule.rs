@@ -13,9 +13,10 @@ use types::json::write_value;
 use types::relations::{Alert, AlertState, Relation, Severity};
 use types::{Text, Value, VenueTime};
 
+use super::entity::{Entity, Firing, FiringKey};
 use crate::edge::Coll;
 use crate::operators::epochs::per_epoch;
-use crate::operators::ordered::{HasId, Order, Ordered, Place, first_at};
+use crate::operators::ordered::{HasId, Order};
 use crate::route::mix;
 
 /// A rule and all that it needs to look at rows.
@@ -84,28 +85,23 @@ impl Rule {
             if rows.iter().any(|(_, diff)| *diff < 0) {
                 consolidate(&mut rows);
             }
-            let mut touched: BTreeMap<Text, VenueTime> = BTreeMap::new();
+            let mut touched: BTreeMap<Text, (VenueTime, VenueTime)> = BTreeMap::new();
             for (seen, diff) in rows {
-                let first = touched.entry(seen.entity.clone()).or_insert(seen.time);
-                *first = seen.time.min(*first);
+                let time = seen.time;
+                let range = touched.entry(seen.entity.clone()).or_insert((time, time));
+                *range = (range.0.min(time), range.1.max(time));
                 let place = self.order.place(&seen.row, seen.time);
                 let entity = entities.entry(seen.entity).or_insert_with(Entity::new);
                 for _ in 0..diff.unsigned_abs() {
                     entity.change(&self.order, &place, &seen.row, diff > 0);
                 }
             }
-            for (name, first) in touched {
+            for (name, range) in touched {
                 let Some(entity) = entities.get_mut(&name) else { continue };
-                let (old, new) = entity.refold(&self, first);
-                for (place, firing) in &old {
-                    if new.get(place) != Some(firing) {
-                        out.push((self.alert(&name, place, firing), epoch, -1));
-                    }
-                }
-                for (place, firing) in &new {
-                    if old.get(place) != Some(firing) {
-                        out.push((self.alert(&name, place, firing), epoch, 1));
-                    }
+                for (key, (old, new)) in entity.refold(&self, range) {
+                    let alert = |firing: &Firing| self.alert(&name, &key, firing);
+                    out.extend(old.as_ref().map(|old| (alert(old), epoch, -1)));
+                    out.extend(new.as_ref().map(|new| (alert(new), epoch, 1)));
                 }
                 if entity.rows.is_empty() {
                     entities.remove(&name);
@@ -116,16 +112,16 @@ impl Rule {
     }
 
     /// Whether the condition is true of a row; an overflow is null.
-    fn is_true<R: Relation>(&self, row: &R) -> bool {
+    pub(super) fn is_true<R: Relation>(&self, row: &R) -> bool {
         self.when.is_true(&|index| row.column(index, &self.order.names)).unwrap_or(false)
     }
 
-    fn id<R: Relation>(&self, row: &R) -> Text {
+    pub(super) fn id<R: Relation>(&self, row: &R) -> Text {
         self.id.map_or(Text::Word(""), |id| plain(&row.column(id, &self.order.names)))
     }
 
     /// What held, with the values of the columns that it is about.
-    fn message<R: Relation>(&self, row: &R) -> Text {
+    pub(super) fn message<R: Relation>(&self, row: &R) -> Text {
         let value = |index: usize| {
             let name = self.order.schema.columns.get(index).map_or("", |c| c.name.as_ref());
             format!("{name} = {}", plain(&row.column(index, &self.order.names)))
@@ -164,80 +160,5 @@ fn plain(value: &Value) -> Text {
             write_value(&mut text, value);
             Text::from(String::from_utf8_lossy(&text).into_owned())
         }
-    }
-}
-
-/// What tells firings of an entity apart: time and id of the row.
-type FiringKey = (VenueTime, Text);
-
-/// One firing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Firing {
-    resolved_at: Option<VenueTime>,
-    message: Text,
-}
-
-/// What is kept of an entity.
-struct Entity<R> {
-    rows: Ordered<R>,
-    firings: BTreeMap<FiringKey, Firing>,
-}
-
-impl<R: HasId> Entity<R> {
-    const fn new() -> Self {
-        Self { rows: Ordered::new(), firings: BTreeMap::new() }
-    }
-
-    fn change(&mut self, order: &Order, place: &Place, row: &R, is_new: bool) {
-        if is_new {
-            self.rows.insert(order, place.clone(), row.clone());
-        } else {
-            self.rows.remove(place, row);
-        }
-    }
-
-    /// Evaluates the rule anew from a time on; gives the firings that may differ, old and new.
-    fn refold(
-        &mut self,
-        rule: &Rule,
-        first: VenueTime,
-    ) -> (BTreeMap<FiringKey, Firing>, BTreeMap<FiringKey, Firing>) {
-        let start = (first, Text::Word(""));
-        let mut old = self.firings.split_off(&start);
-        let mut new = BTreeMap::new();
-        let mut last_fired = self.firings.last_key_value().map(|((time, _), _)| *time);
-        // At most one firing is open at a time, and it is among the last: the next one fires only
-        // after it is resolved.
-        let is_open = |firing: &Firing| firing.resolved_at.is_none_or(|time| time >= first);
-        let last = self.firings.iter().rev().take_while(|(key, _)| Some(key.0) == last_fired);
-        let mut open =
-            last.filter(|(_, firing)| is_open(firing)).map(|(key, _)| key.clone()).next();
-        if let Some((key, firing)) = open.as_ref().and_then(|key| self.firings.remove_entry(key)) {
-            let message = firing.message.clone();
-            old.insert(key.clone(), firing);
-            new.insert(key, Firing { resolved_at: None, message });
-        }
-        let start = first_at(first);
-        let mut was_true = self.rows.before(&start).is_some_and(|row| rule.is_true(row));
-        for (time, row) in self.rows.from(&start) {
-            let is_true = rule.is_true(row);
-            if is_true && !was_true {
-                let has_cooled = last_fired
-                    .is_none_or(|last| time.nanos().saturating_sub(last.nanos()) >= rule.cooldown);
-                if has_cooled {
-                    let key = (time, rule.id(row));
-                    new.insert(
-                        key.clone(),
-                        Firing { resolved_at: None, message: rule.message(row) },
-                    );
-                    (open, last_fired) = (Some(key), Some(time));
-                }
-            } else if !is_true && let Some(firing) = open.take().and_then(|key| new.get_mut(&key)) {
-                firing.resolved_at = Some(time);
-            }
-            was_true = is_true;
-        }
-        self.firings.extend(new.iter().map(|(key, firing)| (key.clone(), firing.clone())));
-        (old, new)
     }
 }

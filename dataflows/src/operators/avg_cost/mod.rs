@@ -5,6 +5,8 @@
 //! outputs: `errors`, fills that can't be folded, for as long as that is so; `breaks`, fills before
 //! which the venue states another quantity than the ledger holds.
 
+mod entry;
+mod keys;
 mod ledger;
 mod operator;
 #[cfg(test)]
@@ -82,7 +84,7 @@ impl Operator for AvgCost {
             _ => Oversell::Short,
         };
         let Some(input) = input.filter(|_| problems.is_empty()) else { return Err(problems) };
-        let mut inputs = vec![input.port];
+        let mut inputs = vec![PlanBuilder::events_of(&input)];
         inputs.extend(settlements.filter(|_| closes).map(|view| view.port));
         let outputs = self.outputs(settings, plan).unwrap_or_default();
         let build = Positions { ledger: Ledger { oversell }, grids: Vec::new() };

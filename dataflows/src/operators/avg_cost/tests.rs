@@ -3,7 +3,8 @@
 use types::relations::{Basis, FillKind, Position, Side};
 use types::{AssetId, EventId, Money, Price, Rounding, Size, Sym, VenueTime};
 
-use super::ledger::{Entry, Finding, Ledger, LedgerEvent, Note, Oversell};
+use super::entry::{Entry, LedgerEvent, Movement, Worth};
+use super::ledger::{Finding, Ledger, Note, Oversell};
 use crate::operators::history::Fold;
 
 fn money(text: &str) -> Money {
@@ -26,16 +27,20 @@ fn entry(text: &str, n: i64) -> Entry {
     let after = |word: &str| words.iter().position(|w| *w == word).map(|i| words[i + 1]);
     let quantity = size(words[1]);
     let price = after("@").map(|p| Price::parse(p.as_bytes(), Rounding::Exact).unwrap());
-    let value = after("worth").map(money).or_else(|| quantity.checked_mul_price(price?));
-    let event = LedgerEvent::Fill {
+    let worth = match (after("worth").map(money), price) {
+        (Some(notional), _) => Worth::Notional(notional),
+        (None, Some(price)) => Worth::Price(price),
+        (None, None) => Worth::Unstated,
+    };
+    let event = LedgerEvent::Fill(Movement {
         kind: words.iter().find_map(|w| FillKind::from_word(w)).unwrap_or(FillKind::Trade),
         side: Side::from_word(words[0]).unwrap(),
         size: quantity,
-        value,
+        worth,
         fee: after("fee").map(money),
         start_qty: after("start").map(size),
         market: None,
-    };
+    });
     Entry { time, seq: 0, id, event }
 }
 
@@ -171,4 +176,10 @@ fn overflow_leaves_the_fill_out_and_never_wraps() {
     let script = ["buy 10 @ 999999999", "sell 9.999999999 worth 1 transfer"];
     let (_, notes) = fold(Oversell::Short, &script);
     assert_eq!(notes.len(), 1);
+}
+
+#[test]
+fn a_position_is_two_lines_of_memory() {
+    assert_eq!(size_of::<super::ledger::State>(), 96);
+    assert_eq!(crate::operators::history::size_of_key::<Ledger>(), 128);
 }

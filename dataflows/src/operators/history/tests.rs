@@ -1,143 +1,317 @@
-//! The history against its slow twin: sort everything, fold everything, every time.
+//! The store against its slow twin: random histories, cut into random epochs.
 
 use proptest::prelude::*;
-use types::{Span, VenueTime};
+use types::{Op, Span, VenueTime};
 
+use super::twin::Twin;
 use super::*;
+use crate::revisions::Revision;
 
-/// A fold that depends on order in every step.
+/// A fold that depends on order in every step. Some events are kept aside, some make notes.
+#[derive(Clone, Copy)]
 struct Chain;
 
-type Event = (i64, u64, i64);
+/// Time, identity (none: it comes without revisions), value.
+type Event = (i64, Option<u64>, i64);
+
+/// An event; or its number aside.
+#[derive(Clone, Copy)]
+enum Small {
+    Here(Event),
+    Aside(i64, usize),
+}
+
+impl Small {
+    fn event(self, aside: &[Option<Event>]) -> Event {
+        match self {
+            Self::Here(event) => event,
+            Self::Aside(_, number) => aside[number].expect("what is kept aside is there"),
+        }
+    }
+}
 
 impl Fold for Chain {
+    type Key = u64;
     type Event = Event;
-    type State = i64;
-    type Note = (u64, i64);
-    type Order = (i64, u64);
+    type Packed = Small;
+    type Common = Option<i64>;
+    type Aside = Vec<Option<Event>>;
+    type State = (i64, u64);
+    type Note = (Option<u64>, i64);
+    type Order = (i64, Option<u64>);
 
-    fn order(event: &Event) -> (i64, u64) {
+    fn route(key: u64) -> u64 {
+        crate::route::mix(key)
+    }
+
+    fn order(event: &Event) -> Self::Order {
         (event.0, event.1)
     }
 
-    fn time(event: &Event) -> VenueTime {
-        VenueTime::from_nanos(event.0)
+    fn time(order: &Self::Order) -> VenueTime {
+        VenueTime::from_nanos(order.0)
     }
 
-    fn start(&self) -> i64 {
-        7
+    fn identity(event: &Event) -> Option<u128> {
+        event.1.map(u128::from)
     }
 
-    fn step(&self, state: &mut i64, event: &Event) -> Option<(u64, i64)> {
-        *state = state.wrapping_mul(31).wrapping_add(event.2);
-        (*state % 3 == 0).then_some((event.1, *state))
-    }
-}
-
-/// Folds from scratch: state, notes, states as of steps.
-fn twin(events: &[Event], grid: Span) -> (i64, Vec<(u64, i64)>, Vec<(VenueTime, i64)>) {
-    let mut sorted = events.to_vec();
-    sorted.sort_unstable();
-    let (mut state, mut notes, mut steps) = (7i64, Vec::new(), Vec::new());
-    for event in sorted {
-        state = state.wrapping_mul(31).wrapping_add(event.2);
-        if state % 3 == 0 {
-            notes.push((event.1, state));
+    fn pack(event: &Event, common: &mut Option<i64>, aside: &mut Self::Aside) -> Small {
+        common.get_or_insert(event.2);
+        if event.2 % 3 == 0 {
+            aside.push(Some(*event));
+            return Small::Aside(event.0, aside.len() - 1);
         }
-        let step =
-            VenueTime::from_nanos(event.0.div_euclid(grid.nanos()) * grid.nanos() + grid.nanos());
-        steps.retain(|(at, _)| *at != step);
-        steps.push((step, state));
+        Small::Here(*event)
     }
-    (state, notes, steps)
+
+    fn unpack(packed: &Small, _common: Option<i64>, aside: &Self::Aside) -> Event {
+        packed.event(aside)
+    }
+
+    fn release(packed: &Small, aside: &mut Self::Aside) {
+        if let Small::Aside(_, number) = packed {
+            aside[*number].take().expect("what is kept aside is freed once");
+        }
+    }
+
+    fn packed_order(packed: &Small, aside: &Self::Aside) -> Self::Order {
+        Self::order(&packed.event(aside))
+    }
+
+    fn packed_time(packed: &Small) -> VenueTime {
+        let (Small::Here((time, ..)) | Small::Aside(time, _)) = packed;
+        VenueTime::from_nanos(*time)
+    }
+
+    fn packed_identity(packed: &Small, aside: &Self::Aside) -> Option<u128> {
+        Self::identity(&packed.event(aside))
+    }
+
+    fn start(&self) -> Self::State {
+        (7, 0)
+    }
+
+    fn step(&self, state: &mut Self::State, event: &Event) -> Option<Self::Note> {
+        *state = (state.0.wrapping_mul(31).wrapping_add(event.2), state.1 + 1);
+        (state.0 % 13 == 0).then_some((event.1, state.0))
+    }
+
+    fn about(note: &Self::Note) -> u128 {
+        note.0.map_or(u128::MAX, u128::from)
+    }
 }
 
-/// Replaces old entries by new ones in what stands so far.
-fn replace<T: PartialEq + Clone>(standing: &mut Vec<T>, replaced: &Replaced<T>) {
-    for old in &replaced.old {
-        let place =
-            standing.iter().position(|entry| entry == old).expect("what is replaced stands");
-        standing.remove(place);
+/// What stands of one key, as a reader of changes knows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Standing {
+    state: Option<(i64, u64)>,
+    notes: Vec<(Option<u64>, i64)>,
+    steps: [Vec<(VenueTime, (i64, u64))>; 2],
+}
+
+/// Applies changes and checks that they fit what stands.
+#[derive(Default)]
+struct Reader(std::collections::BTreeMap<u64, Standing>);
+
+fn replace<T: PartialEq + Clone + Debug>(all: &mut Vec<T>, old: Option<&T>, new: Option<&T>) {
+    assert_ne!(old, new, "what is told differs");
+    if let Some(old) = old {
+        let place = all.iter().position(|entry| entry == old).expect("what is replaced stands");
+        all.remove(place);
     }
-    standing.extend(replaced.new.iter().cloned());
+    all.extend(new.cloned());
+}
+
+impl Sink<Chain> for Reader {
+    fn state(&mut self, key: u64, old: &(i64, u64), new: &(i64, u64)) {
+        let state = &mut self.0.entry(key).or_default().state;
+        assert_eq!(state.unwrap_or(Chain.start()), *old, "the old state of {key}");
+        *state = Some(*new);
+    }
+
+    fn note(
+        &mut self,
+        key: u64,
+        old: Option<&(Option<u64>, i64)>,
+        new: Option<&(Option<u64>, i64)>,
+    ) {
+        replace(&mut self.0.entry(key).or_default().notes, old, new);
+    }
+
+    fn step(&mut self, key: u64, grid: usize, step: Step<'_, Chain>) {
+        let (old, new) = (step.old.map(|s| (step.at, *s)), step.new.map(|s| (step.at, *s)));
+        let steps = &mut self.0.entry(key).or_default().steps[grid];
+        replace(steps, old.as_ref(), new.as_ref());
+    }
+}
+
+impl Standing {
+    fn sorted(mut self) -> Self {
+        self.notes.sort_unstable();
+        self.steps.iter_mut().for_each(|steps| steps.sort_unstable());
+        self
+    }
+}
+
+const KEYS: u64 = 2;
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+struct Act {
+    key: u64,
+    /// Which of the last identities, counted back; beyond them, a new one.
+    back: u64,
+    op: Op,
+    revision: u64,
+    /// How far behind the clock; none for in order.
+    late: Option<i64>,
+    value: i64,
+    /// Whether a bust or correct tells the event's time, or a wrong one.
+    is_frank: bool,
+    ends_epoch: bool,
+}
+
+fn act(span: i64) -> impl Strategy<Value = Act> {
+    let op = prop_oneof![
+        8 => Just(Op::Insert), 1 => Just(Op::Correct), 2 => Just(Op::Bust)
+    ];
+    let late =
+        prop_oneof![6 => Just(None), 1 => (0..20i64).prop_map(Some), 1 => (0..span).prop_map(Some)];
+    let back = prop_oneof![4 => Just(u64::MAX), 1 => 0..12u64, 1 => 0..600u64];
+    let revision = prop_oneof![4 => Just(0u64), 2 => 0..4u64, 1 => Just(u64::MAX)];
+    let flags = (any::<bool>(), prop::bool::weighted(0.2));
+    (0..KEYS, back, op, revision, late, -9i64..10, flags).prop_map(
+        |(key, back, op, revision, late, value, (is_frank, ends_epoch))| Act {
+            key,
+            back,
+            op,
+            revision,
+            late,
+            value,
+            is_frank,
+            ends_epoch,
+        },
+    )
+}
+
+/// Runs a script through store and twin and compares all that stands after each epoch.
+fn run(script: &[Act], grids: &[Span], knows_first: bool) {
+    let mut store = Store::new(Chain, grids);
+    let mut twins: Vec<Twin<Chain>> = (0..KEYS).map(|_| Twin::default()).collect();
+    let mut reader = Reader::default();
+    let (mut clock, mut newest) = (1_000i64, 0u64);
+    let mut unrevised: Vec<(u64, Event)> = Vec::new();
+    for (n, act) in script.iter().enumerate() {
+        clock += act.value.rem_euclid(3);
+        let time = clock - act.late.unwrap_or(0);
+        let twin = &mut twins[usize::try_from(act.key).unwrap()];
+        if act.value == 9 {
+            // What has no identity comes and goes as it says.
+            if let Some(place) = unrevised.iter().position(|(key, _)| *key == act.key)
+                && act.op == Op::Bust
+            {
+                let (_, event) = unrevised.swap_remove(place);
+                twin.change(&event, -1);
+                let place = store.find(act.key).unwrap();
+                store.change(place, &event, -1);
+            } else {
+                // Of one time they are equal, since nothing else orders them.
+                let event = (time, None, 1);
+                unrevised.push((act.key, event));
+                twin.change(&event, 1);
+                let place = store.find(act.key).unwrap_or_else(|| store.add(act.key));
+                store.change(place, &event, 1);
+            }
+        } else {
+            let identity = if act.back < newest { newest - act.back } else { newest + 1 };
+            newest = newest.max(identity);
+            let is_first = knows_first && !twin.knows(identity.into());
+            let time = if act.op == Op::Bust && !act.is_frank { i64::MIN } else { time };
+            let event = (time, Some(identity), act.value);
+            let revision = Revision { op: act.op, number: act.revision, is_first };
+            twin.revise(&revision, event);
+            match store.find(act.key) {
+                None if act.op == Op::Bust => store.wait(act.key, revision, &event),
+                place => {
+                    let place = place.unwrap_or_else(|| store.add(act.key));
+                    store.revise(place, revision, &event);
+                }
+            }
+        }
+        if act.ends_epoch || n + 1 == script.len() {
+            store.finish(&mut reader);
+            for (key, twin) in (0..).zip(&twins) {
+                let said = twin.fold(&Chain, grids);
+                let mut steps: [Vec<_>; 2] = Default::default();
+                for (grid, said) in steps.iter_mut().zip(said.steps) {
+                    *grid = said.into_iter().collect();
+                }
+                let expected = Standing { state: Some(said.state), notes: said.notes, steps };
+                let mut standing = reader.0.get(&key).cloned().unwrap_or_default();
+                standing.state.get_or_insert(Chain.start());
+                assert_eq!(standing.sorted(), expected.sorted(), "key {key} after act {n}");
+            }
+        }
+    }
+}
+
+fn grids() -> impl Strategy<Value = Vec<Span>> {
+    let span = |n| Span::new(n).unwrap();
+    prop::sample::select(vec![vec![], vec![], vec![span(7)], vec![span(40), span(1)]])
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
     #[test]
-    fn folding_what_changed_equals_folding_all(
-        // Each: time, value, and how many changes are folded together.
-        script in prop::collection::vec((0i64..400, -5i64..5, 1usize..6, any::<prop::sample::Index>()), 1..300),
-        late in 0u8..10,
+    fn short_histories_equal_the_twin(
+        script in prop::collection::vec(act(60), 1..60), grids in grids(), knows_first: bool,
     ) {
-        let grid = Span::new(50).unwrap();
-        let mut history = History::new(&Chain, 1);
-        let (mut live, mut notes, mut steps): (Vec<Event>, Vec<_>, Vec<_>) = Default::default();
-        let mut clock = 0;
-        for (n, (time, value, together, pick)) in script.into_iter().enumerate() {
-            let id = u64::try_from(n).unwrap();
-            clock += time % 7;
-            if value == 0 && !live.is_empty() {
-                let gone = live.swap_remove(pick.index(live.len()));
-                prop_assert!(history.remove(&gone));
-                prop_assert!(!history.remove(&gone));
-            } else {
-                let time = if id % 10 < late.into() { time } else { clock };
-                history.insert((time, id, value));
-                live.push((time, id, value));
-            }
-            if n % together == 0 {
-                let folded = history.fold(&Chain, &[grid]).expect("something changed");
-                replace(&mut notes, &folded.notes);
-                replace(&mut steps, &folded.steps[0]);
-                let (state, all_notes, all_steps) = twin(&live, grid);
-                prop_assert_eq!(*history.state(), state);
-                let mut standing = notes.clone();
-                standing.sort_unstable();
-                let mut expected = all_notes;
-                expected.sort_unstable();
-                prop_assert_eq!(standing, expected);
-                let mut standing = steps.clone();
-                standing.sort_unstable();
-                let mut expected = all_steps;
-                expected.sort_unstable();
-                prop_assert_eq!(standing, expected);
-            }
+        run(&script, &grids, knows_first);
+    }
+
+    #[test]
+    fn what_an_epoch_holds_makes_no_difference_at_its_end(
+        mut script in prop::collection::vec(act(60), 1..200), grids in grids(), every in 1..100usize,
+    ) {
+        for (n, act) in script.iter_mut().enumerate() {
+            act.ends_epoch = n % every == 0;
         }
+        run(&script, &grids, true);
     }
 }
 
-#[test]
-fn appending_folds_one_event_and_a_late_one_at_most_a_chunk_more() {
-    struct Counting(std::cell::Cell<usize>);
-    impl Fold for Counting {
-        type Event = Event;
-        type State = i64;
-        type Note = ();
-        type Order = (i64, u64);
-        fn order(event: &Event) -> (i64, u64) {
-            (event.0, event.1)
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn long_histories_equal_the_twin(
+        mut script in prop::collection::vec(act(900), 600..1_500), grids in grids(), knows_first: bool,
+        every in 1..80usize,
+    ) {
+        for (n, act) in script.iter_mut().enumerate() {
+            act.ends_epoch = n % every == 0;
         }
-        fn time(event: &Event) -> VenueTime {
-            VenueTime::from_nanos(event.0)
-        }
-        fn start(&self) -> i64 {
-            0
-        }
-        fn step(&self, state: &mut i64, event: &Event) -> Option<()> {
-            self.0.set(self.0.get() + 1);
-            *state += event.2;
-            None
-        }
+        run(&script, &grids, knows_first);
     }
-    let fold = Counting(std::cell::Cell::new(0));
-    let mut history = History::new(&fold, 0);
-    for n in 0..1_000 {
-        history.insert((n, 0, 1));
-        history.fold(&fold, &[]);
+
+    /// Histories that grow long, then lose whole chunks, then grow again.
+    #[test]
+    fn chunks_that_run_empty_pass_their_state_on(
+        tail in prop::collection::vec(act(900), 1..60), grids in grids(),
+        (from, to) in (0..500u64, 0..500u64), every in 1..200usize,
+    ) {
+        let plain = |op, back| Act {
+            key: 0, back, op, revision: 0, late: None, value: 1, is_frank: back % 2 == 0,
+            ends_epoch: false,
+        };
+        let grow = (0..500).map(|_| plain(Op::Insert, u64::MAX));
+        let shrink = (from.min(to)..from.max(to)).map(|back| plain(Op::Bust, back));
+        let mut script: Vec<Act> = grow.chain(shrink).chain(tail).collect();
+        for (n, act) in script.iter_mut().enumerate() {
+            act.ends_epoch = act.ends_epoch || n % every == 0;
+        }
+        run(&script, &grids, true);
     }
-    assert_eq!(fold.0.replace(0), 1_000);
-    history.insert((500, 1, 1));
-    history.fold(&fold, &[]);
-    assert!(fold.0.get() <= 500 + CHUNK, "{} steps", fold.0.get());
-    assert_eq!(*history.state(), 1_001);
 }

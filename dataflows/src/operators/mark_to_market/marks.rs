@@ -1,21 +1,25 @@
 //! Marks as of the grid's steps: for each asset and step before which it had a mark row, the last.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concatenate, Exchange};
+use timely::dataflow::operators::{Capability, InputCapability};
 use types::changes::consolidate;
 use types::json::write_row;
-use types::relations::{Mark, Quote, Settlement};
+use types::relations::{Fill, Mark, Quote, Settlement, Trade};
 use types::{AssetId, Names, Price, Schema, Span, VenueTime};
 
+use super::past::BySteps;
 use super::prepare::MarkKind;
+use super::ticks::{Print, Ticks};
 use crate::edge::Edge;
-use crate::operators::epochs::per_epoch;
-use crate::operators::ticks::{Print, Tick, prints};
 use crate::plan::Context;
 use crate::route::route_asset;
 
@@ -27,12 +31,12 @@ pub(super) struct Sources<'e, 's> {
     pub(super) settlements: Option<&'e Edge<'s>>,
 }
 
-/// What the operator is fed with.
-#[derive(Clone)]
-enum Input {
-    Quote(Quote),
-    Print(Print, isize),
-    Settlement(Settlement, isize),
+/// What an epoch brings, in the containers that it came in.
+#[derive(Default)]
+struct Input {
+    quotes: Vec<Vec<(Quote, u64, isize)>>,
+    prints: Vec<Vec<(Print, isize)>>,
+    settlements: Vec<(Settlement, isize)>,
 }
 
 /// The marks of each asset on its worker, with +1 or -1.
@@ -42,25 +46,28 @@ pub(super) fn build<'s>(
     context: &Context<'s, '_>,
     sources: &Sources<'_, 's>,
 ) -> StreamVec<'s, u64, (Mark, u64, isize)> {
-    let prices = match (kind, sources.prices) {
+    let name = format!("view {}: marks", context.view);
+    let mut builder = OperatorBuilder::new(name, context.scope);
+    let (mut quotes, mut prints) = (None, None);
+    match (kind, sources.prices) {
         (MarkKind::Last, Some(edge)) => {
-            Some(prints(edge).map(|(print, diff)| Input::Print(print, diff)))
+            let by_asset = Exchange::new(|(print, _): &(Print, isize)| route_asset(print.asset));
+            prints = Some(builder.new_input(all_prints(edge), by_asset));
         }
         (_, Some(edge)) => {
-            let quotes = edge.quotes().inner;
-            let quotes =
-                quotes.exchange(|(row, _, _): &(Quote, u64, isize)| route_asset(row.asset));
-            // Quotes are never taken back, and one that repeats says nothing new.
-            Some(quotes.flat_map(|(row, _, diff)| (diff > 0).then_some(Input::Quote(row))))
+            let by_asset =
+                Exchange::new(|(row, _, _): &(Quote, u64, isize)| route_asset(row.asset));
+            quotes = Some(builder.new_input(edge.quotes().inner, by_asset));
         }
-        (_, None) => None,
-    };
-    let settlements = sources.settlements.map(|edge| {
-        let rows = edge.settlements().inner;
-        rows.exchange(|(row, _, _): &(Settlement, u64, isize)| route_asset(row.asset))
-            .map(|(row, _, diff)| Input::Settlement(row, diff))
+        (_, None) => {}
+    }
+    let mut settlements = sources.settlements.map(|edge| {
+        let by_asset =
+            Exchange::new(|(row, _, _): &(Settlement, u64, isize)| route_asset(row.asset));
+        builder.new_input(edge.settlements().inner, by_asset)
     });
-    let inputs = context.scope.concatenate(prices.into_iter().chain(settlements));
+    let (output, stream) = builder.new_output::<Vec<(Mark, u64, isize)>>();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(output);
     let mut marks = Marks {
         kind,
         grid,
@@ -68,10 +75,60 @@ pub(super) fn build<'s>(
         quote_schema: Quote::schema(),
         assets: FxHashMap::default(),
     };
-    let name = format!("view {}: marks", context.view);
-    per_epoch(inputs, &name, move |epoch, inputs, out| {
-        marks.take(inputs, |mark, diff| out.push((mark, epoch, diff)));
-    })
+    builder.build(move |_| {
+        let mut stash: BTreeMap<u64, (Capability<u64>, Input)> = BTreeMap::new();
+        move |frontiers| {
+            let start = |time: &InputCapability<u64>| (time.retain(0), Input::default());
+            if let Some(quotes) = &mut quotes {
+                quotes.for_each_time(|time, containers| {
+                    let (_, input) = stash.entry(*time.time()).or_insert_with(|| start(&time));
+                    input.quotes.extend(containers.map(std::mem::take));
+                });
+            }
+            if let Some(prints) = &mut prints {
+                prints.for_each_time(|time, containers| {
+                    let (_, input) = stash.entry(*time.time()).or_insert_with(|| start(&time));
+                    input.prints.extend(containers.map(std::mem::take));
+                });
+            }
+            if let Some(settlements) = &mut settlements {
+                settlements.for_each_time(|time, containers| {
+                    let (_, input) = stash.entry(*time.time()).or_insert_with(|| start(&time));
+                    let rows = containers.flat_map(|container| container.drain(..));
+                    input.settlements.extend(rows.map(|(row, _, diff)| (row, diff)));
+                });
+            }
+            while let Some(entry) = stash.first_entry() {
+                if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
+                    break;
+                }
+                let (epoch, (capability, input)) = entry.remove_entry();
+                let mut told = Vec::new();
+                marks.take(input, |mark, diff| told.push((mark, epoch, diff)));
+                if !told.is_empty() {
+                    output.activate().session(&capability).give_container(&mut told);
+                }
+            }
+        }
+    });
+    stream
+}
+
+/// The trades at a price of an edge of fills or trades.
+///
+/// # Panics
+/// If the plan let another kind through.
+fn all_prints<'s>(edge: &Edge<'s>) -> StreamVec<'s, u64, (Print, isize)> {
+    match edge {
+        Edge::Fills(fills) => {
+            let print = |(fill, _, diff): (Fill, u64, isize)| Some((Print::of_fill(&fill)?, diff));
+            fills.inner.clone().flat_map(print)
+        }
+        other => {
+            let trades = other.trades().inner;
+            trades.map(|(trade, _, diff): (Trade, u64, isize)| (Print::of_trade(&trade), diff))
+        }
+    }
 }
 
 /// The mark rows of a worker's assets.
@@ -89,64 +146,60 @@ struct Asset {
     /// The last quote with two sides before each step. Quotes aren't corrected, so the others can't
     /// matter again.
     quotes: BTreeMap<VenueTime, Quote>,
-    /// All trades, with their multiplicity.
-    ticks: BTreeMap<Tick, u64>,
+    /// All trades: a removed one shows the one before it.
+    ticks: Ticks,
     settlement: Option<(VenueTime, Price)>,
     /// The marks that were told.
-    told: BTreeMap<VenueTime, Mark>,
+    told: BySteps<Mark>,
 }
 
 impl Marks {
-    fn take(&mut self, inputs: &mut Vec<Input>, mut tell: impl FnMut(Mark, isize)) {
-        let mut touched: BTreeMap<AssetId, BTreeSet<VenueTime>> = BTreeMap::new();
-        let mut settlements = Vec::new();
-        for input in inputs.drain(..) {
-            let (asset, step) = match input {
-                Input::Quote(quote) => (quote.asset, self.take_quote(quote)),
-                Input::Print(print, diff) => (print.asset, Some(self.take_print(&print, diff))),
-                Input::Settlement(row, diff) => {
-                    settlements.push((row, diff));
-                    continue;
-                }
-            };
-            if let Some(step) = step {
-                touched.entry(asset).or_default().insert(step);
+    fn take(&mut self, input: Input, mut tell: impl FnMut(Mark, isize)) {
+        let Input { quotes, prints, mut settlements } = input;
+        let mut touched: Vec<(AssetId, VenueTime)> = Vec::new();
+        // Quotes are never taken back, and one that repeats says nothing new.
+        for (quote, _, _) in quotes.into_iter().flatten().filter(|(_, _, diff)| *diff > 0) {
+            let asset = quote.asset;
+            touched.extend(self.take_quote(quote).map(|step| (asset, step)));
+        }
+        // Inside an epoch, a removal may come before what it removes.
+        for pass in [1, -1] {
+            let prints = prints.iter().flatten();
+            for (print, diff) in prints.filter(|(_, diff)| diff.signum() == pass) {
+                self.take_print(print, *diff);
+                touched.push((print.asset, print.tick.time.next_step(self.grid)));
             }
         }
+        drop(prints);
         consolidate(&mut settlements);
         // What is taken back comes first, so that the new payout stands.
         settlements.sort_by_key(|(_, diff)| *diff);
         for (row, diff) in settlements {
             let steps = self.take_settlement(&row, diff);
-            touched.entry(row.asset).or_default().extend(steps);
+            touched.extend(steps.into_iter().map(|step| (row.asset, step)));
         }
-        for (asset, steps) in touched {
-            self.tell(asset, steps, &mut tell);
+        touched.sort_unstable();
+        touched.dedup();
+        for (asset, step) in touched {
+            self.tell(asset, step, &mut tell);
         }
     }
 
-    /// Tells the marks of an asset's steps where they differ from what was told.
-    fn tell(
-        &mut self,
-        asset: AssetId,
-        steps: BTreeSet<VenueTime>,
-        tell: &mut impl FnMut(Mark, isize),
-    ) {
-        let (kind, grid) = (self.kind, self.grid);
+    /// Tells the mark of an asset's step where it differs from what was told.
+    fn tell(&mut self, asset: AssetId, step: VenueTime, tell: &mut impl FnMut(Mark, isize)) {
         let Some(state) = self.assets.get_mut(&asset) else { return };
-        for step in steps {
-            let new = state.mark(asset, step, kind, grid);
-            if state.told.get(&step) == new.as_ref() {
-                continue;
-            }
-            if let Some(old) = state.told.remove(&step) {
-                tell(old, -1);
-            }
-            if let Some(new) = new {
-                state.told.insert(step, new.clone());
-                tell(new, 1);
-            }
+        let new = state.mark(asset, step, self.kind, self.grid);
+        let old = state.told.at(step);
+        if old == new.as_ref() {
+            return;
         }
+        if let Some(old) = old {
+            tell(old.clone(), -1);
+        }
+        if let Some(new) = &new {
+            tell(new.clone(), 1);
+        }
+        state.told.set(step, new);
     }
 
     /// Keeps a quote where it is its step's last; gives the step.
@@ -178,19 +231,16 @@ impl Marks {
         Some(step)
     }
 
-    /// Takes a trade in or out; gives its step.
-    fn take_print(&mut self, print: &Print, diff: isize) -> VenueTime {
-        let tick = print.tick(&self.names);
-        let step = tick.time.next_step(self.grid);
+    /// Takes a trade in or out.
+    fn take_print(&mut self, print: &Print, diff: isize) {
         let ticks = &mut self.assets.entry(print.asset).or_default().ticks;
-        let count = ticks.get(&tick).copied().unwrap_or_default();
-        let diff = i64::try_from(diff).expect("a multiplicity fits 64 bits");
-        // Removals may come before what they remove, inside an epoch: the count wraps there and back.
-        match count.wrapping_add_signed(diff) {
-            0 => ticks.remove(&tick),
-            count => ticks.insert(tick, count),
-        };
-        step
+        for _ in 0..diff.unsigned_abs() {
+            if diff > 0 {
+                ticks.insert(print.tick, &self.names);
+            } else {
+                ticks.remove(&print.tick, &self.names);
+            }
+        }
     }
 
     /// Takes a payout in or out; gives the steps whose marks it may change.
@@ -206,10 +256,10 @@ impl Asset {
     /// The step and all later ones before which the asset has mark rows.
     fn steps_from(&self, first: VenueTime, grid: Span) -> Vec<VenueTime> {
         let mut steps = vec![first];
-        steps.extend(self.told.range(first..).map(|(step, _)| *step));
+        steps.extend(self.told.range(first, VenueTime::END).iter().map(|(step, _)| *step));
         steps.extend(self.quotes.range(first..).map(|(step, _)| *step));
         let mut from = first.less(grid.nanos());
-        while let Some((tick, _)) = self.ticks.range(Tick::before(from)..).next() {
+        while let Some(tick) = self.ticks.from(from) {
             from = tick.time.next_step(grid);
             steps.push(from);
         }
@@ -231,8 +281,10 @@ impl Asset {
             }
         }
         if kind == MarkKind::Last {
-            let bounds = Tick::before(step.less(grid.nanos()))..Tick::before(step);
-            let (tick, _) = self.ticks.range(bounds).next_back()?;
+            let tick = self.ticks.before(step)?;
+            if tick.time < step.less(grid.nanos()) {
+                return None;
+            }
             return mark(tick.price.raw() * 2, tick.price.raw() * 2, tick.time);
         }
         let quote = self.quotes.get(&step)?;

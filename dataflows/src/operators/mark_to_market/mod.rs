@@ -14,11 +14,23 @@
 //! visits what changed at a step: positions with events, and holders of assets with new marks. All
 //! steps are kept for ever, because a late event must change exactly what it changes.
 
-mod book;
 mod marks;
+mod mirror;
+mod newest;
+mod operator;
+mod past;
 mod prepare;
-mod snapshots;
+mod revise;
+mod series;
+mod slab;
 mod sweep;
+mod take_back;
+#[cfg(test)]
+mod tests;
+mod ticks;
+mod trace;
+#[cfg(test)]
+mod twin;
 mod value;
 
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};

@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
-use differential_dataflow::AsCollection;
-use timely::dataflow::StreamVec;
-use timely::dataflow::operators::vec::{Broadcast, Map, Partition};
-use timely::dataflow::operators::{Concat, Exchange};
+use timely::dataflow::operators::vec::Broadcast;
 use types::Span;
 use types::options::{Problem, Settings};
-use types::relations::{Mark, PositionStep, RelationKind};
+use types::relations::RelationKind;
 
 use super::marks::{self, Sources};
-use super::snapshots::{Row, Snapshots};
+use super::operator;
+use super::series::Snapshots;
 use super::sweep::Sweep;
-use crate::clock::Clock;
 use crate::edge::Edge;
-use crate::operators::epochs::per_epoch;
+use crate::operators::steps::grid;
 use crate::plan::{Build, Context, Output, PlanBuilder, Port, Prepared};
-use crate::route::route_wallet;
 
 /// What a position is valued at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +43,8 @@ pub(super) fn prepare(
         problems.push(problem.hint("name the quotes that it reads: marks need all of them"));
     }
     let kind = mark_kind(settings, &mut problems);
-    let (Some(positions), Some(snapshot)) = (positions, settings.duration("snapshot")) else {
+    let snapshot = grid(settings, "snapshot", &mut problems);
+    let (Some(positions), Some(snapshot)) = (positions, snapshot) else {
         return Err(problems);
     };
     let Some(steps) = plan.steps_of(&positions, snapshot) else {
@@ -108,17 +105,6 @@ struct Marked {
     emits_all: bool,
 }
 
-/// What the sweep is fed with.
-#[derive(Clone)]
-enum Input {
-    Step(PositionStep, isize),
-    Mark(Mark, isize),
-    Clock(Clock),
-}
-
-/// Rows of all outputs.
-type Rows<'s> = StreamVec<'s, u64, (Row, u64, isize)>;
-
 impl Build for Marked {
     fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
         let sources = Sources {
@@ -126,71 +112,16 @@ impl Build for Marked {
             settlements: self.has_settlements.then(|| &inputs[inputs.len() - 1]),
         };
         let marks = marks::build(self.kind, self.snapshot, context, &sources).broadcast();
-        let steps = inputs[0].steps().inner;
-        let steps = steps
-            .exchange(|(row, _, _): &(PositionStep, u64, isize)| route_wallet(row.position.wallet));
-        let changes = self.sweep(
-            context,
-            steps
-                .map(|(row, _, diff)| Input::Step(row, diff))
-                .concat(marks.map(|(row, _, diff)| Input::Mark(row, diff)))
-                .concat(context.clock.clone().map(Input::Clock)),
-        );
-        // Each row goes to its output alone; what the arms below leave out isn't there.
-        let parts = changes.partition(3, |change| match change.0 {
-            Row::Wallet(_) | Row::Position(_) => (0, change),
-            Row::Now(_) => (1, change),
-            Row::Error(_) => (2, change),
-        });
-        let [rows, now, errors] = parts.try_into().unwrap_or_else(|_| unreachable!("three parts"));
-        let now = now.flat_map(|(row, epoch, diff)| match row {
-            Row::Now(row) => Some((row, epoch, diff)),
-            Row::Wallet(_) | Row::Position(_) | Row::Error(_) => None,
-        });
-        let errors = errors.flat_map(|(row, epoch, diff)| match row {
-            Row::Error(row) => Some((row, epoch, diff)),
-            Row::Wallet(_) | Row::Position(_) | Row::Now(_) => None,
-        });
-        let rows = if self.by_position {
-            let rows = rows.flat_map(|(row, epoch, diff)| match row {
-                Row::Position(row) => Some((row, epoch, diff)),
-                Row::Wallet(_) | Row::Now(_) | Row::Error(_) => None,
-            });
-            Edge::PositionPnl(rows.as_collection())
-        } else {
-            let rows = rows.flat_map(|(row, epoch, diff)| match row {
-                Row::Wallet(row) => Some((row, epoch, diff)),
-                Row::Position(_) | Row::Now(_) | Row::Error(_) => None,
-            });
-            Edge::Pnl(rows.as_collection())
-        };
-        vec![rows, Edge::PnlNow(now.as_collection()), Edge::Rows(errors.as_collection())]
-    }
-}
-
-impl Marked {
-    fn sweep<'s>(&self, context: &Context<'s, '_>, inputs: StreamVec<'s, u64, Input>) -> Rows<'s> {
         let snapshots = Snapshots {
             grid: self.snapshot,
-            by_position: self.by_position,
             emits_all: self.emits_all,
             names: Arc::clone(&context.names),
         };
-        let mut sweep = Sweep::new(snapshots);
-        let (grid, reads) = (self.snapshot, context.reads.clone());
-        let name = format!("view {}: mark_to_market", context.view);
-        per_epoch(inputs, &name, move |epoch, inputs, out| {
-            let (mut steps, mut marks, mut until) = (Vec::new(), Vec::new(), None);
-            for input in inputs.drain(..) {
-                match input {
-                    Input::Step(row, diff) => steps.push((row, diff)),
-                    Input::Mark(row, diff) => marks.push((row, diff)),
-                    Input::Clock(clock) => until = clock.last_step(grid, &reads),
-                }
-            }
-            sweep.take(steps, marks);
-            sweep.advance(until);
-            sweep.tell(|row, diff| out.push((row, epoch, diff)));
-        })
+        let tells_now = context.is_read.get(NOW).copied().unwrap_or(true);
+        let sweep = Sweep::new(snapshots, self.by_position, tells_now);
+        operator::build(sweep, self.snapshot, context, &inputs[0], marks)
     }
 }
+
+/// The output of the newest rows.
+const NOW: usize = 1;

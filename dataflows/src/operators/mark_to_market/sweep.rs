@@ -1,309 +1,425 @@
 //! The sweep: what an epoch's changes of positions and marks do to the snapshots.
 //!
-//! A change at a step that is published dirties the snapshots from there to the next step at which
-//! that position or mark is told anew; their rows are made before and after the change, and what
-//! differs is told. A change at a later step waits until the watermark reaches it. Rows aren't kept.
+//! A change at a step that is published revises the snapshots from there on (see [`super::revise`]).
+//! A change at a later step waits until the watermark reaches it: then the step is swept, wallet by
+//! wallet. Rows aren't kept. Work is done in pieces, so that what is told can leave in between.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
-use types::changes::consolidate;
-use types::relations::{Mark, PnlNow, PositionStep};
-use types::{AssetId, Sym, VenueTime};
+use types::relations::{Mark, PositionStep};
+use types::{AssetId, VenueTime};
 
-use super::book::{Book, Pair};
-use super::snapshots::{Outcome, Row, Snapshots, Unit, now, outcome, sums};
-use super::value::{Held, Sums};
+use super::mirror::{Mirror, Pair};
+use super::newest::Newest;
+use super::past::index_of;
+use super::revise::Revision;
+use super::series::{Point, Snapshots, Tell, Unit};
+use super::value::{Held, Marked, Sums};
+
+/// What an epoch brings.
+#[derive(Default)]
+pub(super) struct Input {
+    /// Positions as of steps, as containers came.
+    pub(super) steps: Vec<Vec<(PositionStep, u64, isize)>>,
+    /// Marks as of steps.
+    pub(super) marks: Vec<(Mark, u64, isize)>,
+    /// The last step that is published.
+    pub(super) until: Option<VenueTime>,
+}
 
 /// The state of one worker.
 pub(super) struct Sweep {
-    snapshots: Snapshots,
-    book: Book,
+    pub(super) snapshots: Snapshots,
+    pub(super) by_position: bool,
+    pub(super) tells_now: bool,
+    pub(super) mirror: Mirror,
     /// The last published step; all steps up to it are.
-    published: VenueTime,
+    pub(super) published: VenueTime,
     /// What was published before this epoch.
-    before: VenueTime,
+    pub(super) before: VenueTime,
     /// Changes at steps to come.
-    pending: BTreeMap<VenueTime, Pending>,
-    /// Sums of wallets as of the last published step; those of positions are made when needed.
-    sums: FxHashMap<Sym, Sums>,
-    /// Open positions as of the last published step, by asset and by wallet.
-    open: BTreeSet<(AssetId, Sym)>,
-    open_by_wallet: BTreeSet<Pair>,
-    /// The newest snapshot's rows before this epoch, of positions that changed in it.
-    now_before: BTreeMap<Pair, Option<PnlNow>>,
-    changes: Vec<(Row, isize)>,
+    pub(super) pending: BTreeMap<VenueTime, Pending>,
+    pub(super) newest: Newest,
+    /// Counts sweeps, from one.
+    n_sweeps: u64,
+    pub(super) work: Work,
 }
 
 /// What changes at a step.
 #[derive(Default)]
-struct Pending {
-    pairs: BTreeSet<Pair>,
-    assets: BTreeSet<AssetId>,
+pub(super) struct Pending {
+    /// Not sorted, and with repeats.
+    pub(super) pairs: Vec<Pair>,
+    assets: Vec<AssetId>,
 }
 
-/// New positions and marks as of steps; `None` where there is none any more.
-#[derive(Default)]
-struct News {
-    held: BTreeMap<(Pair, VenueTime), Option<Held>>,
-    marks: BTreeMap<(AssetId, VenueTime), Option<Mark>>,
+/// What is left of an epoch.
+pub(super) enum Work {
+    None,
+    /// Takes back the rows of published steps behind the last, step by step and wallet by wallet.
+    TakeBack {
+        input: Input,
+        until: VenueTime,
+        step: VenueTime,
+        wallet: u32,
+    },
+    /// Takes an epoch in.
+    Take(Input),
+    /// Publishes up to a step.
+    Publish {
+        until: Option<VenueTime>,
+        step: Option<Step>,
+    },
 }
 
-/// Published steps that may change, of each unit: from the first to the last.
-type Dirty = BTreeMap<Unit, (VenueTime, VenueTime)>;
+/// A step that is being published.
+pub(super) struct Step {
+    at: VenueTime,
+    /// The step published before.
+    last: VenueTime,
+    /// Positions that changed; where rows are changes of positions, also those whose mark did.
+    pairs: Vec<Pair>,
+    n_visited: usize,
+    wallets: Wallets,
+}
+
+/// Which wallets a sweep visits.
+pub(super) enum Wallets {
+    /// All from a number on; whether marks of all of them count as changed.
+    All { next: u32, is_swept: bool },
+    /// Those from a place of a list on.
+    Some { list: Vec<u32>, next: usize },
+}
 
 impl Sweep {
-    pub(super) fn new(snapshots: Snapshots) -> Self {
+    pub(super) fn new(snapshots: Snapshots, by_position: bool, tells_now: bool) -> Self {
         Self {
             snapshots,
-            book: Book::default(),
+            by_position,
+            tells_now,
+            mirror: Mirror::new(),
             published: VenueTime::MIN,
             before: VenueTime::MIN,
             pending: BTreeMap::new(),
-            sums: FxHashMap::default(),
-            open: BTreeSet::new(),
-            open_by_wallet: BTreeSet::new(),
-            now_before: BTreeMap::new(),
-            changes: Vec::new(),
+            newest: Newest::default(),
+            n_sweeps: 0,
+            work: Work::None,
         }
+    }
+
+    /// Starts an epoch; [`Sweep::work`] does the rest.
+    pub(super) fn start(&mut self, input: Input) {
+        self.before = self.published;
+        self.work = match input.until {
+            // After the end, the last step may lie before what other inputs' watermark has
+            // published. Where rows are changes, taking the epoch in takes back what stood there.
+            Some(until) if until < self.published && self.snapshots.emits_all => {
+                let step = until.plus(self.snapshots.grid);
+                Work::TakeBack { input, until, step, wallet: 0 }
+            }
+            _ => Work::Take(input),
+        };
+    }
+
+    /// Goes on with the epoch for about so many rows; true once it is done.
+    pub(super) fn work(&mut self, mut n_rows: usize, tell: &mut impl Tell) -> bool {
+        while n_rows > 0 {
+            match std::mem::replace(&mut self.work, Work::None) {
+                Work::None => return true,
+                Work::TakeBack { input, until, step, wallet } => {
+                    self.take_back(input, (until, step, wallet), &mut n_rows, tell);
+                }
+                Work::Take(input) => {
+                    let until = input.until;
+                    self.take(input, tell);
+                    self.work = Work::Publish { until, step: None };
+                }
+                Work::Publish { until, step: Some(step) } => {
+                    let step = self.sweep(step, &mut n_rows, tell);
+                    self.work = Work::Publish { until, step };
+                }
+                Work::Publish { until, step: None } => {
+                    if let Some(next) = self.next_step().filter(|step| Some(*step) <= until) {
+                        let step = Some(self.begin(next));
+                        self.work = Work::Publish { until, step };
+                        continue;
+                    }
+                    self.published = until.unwrap_or(self.published);
+                    let range = (self.before, self.published);
+                    self.newest.tell(&self.mirror, range, tell);
+                }
+            }
+        }
+        matches!(self.work, Work::None)
+    }
+
+    /// The next step that has something to publish.
+    fn next_step(&self) -> Option<VenueTime> {
+        if self.snapshots.emits_all && self.mirror.n_open > 0 {
+            return Some(self.published.plus(self.snapshots.grid));
+        }
+        self.pending.first_key_value().map(|(step, _)| *step)
     }
 
     /// Takes an epoch's changes in and revises what is published.
-    pub(super) fn take(
-        &mut self,
-        mut steps: Vec<(PositionStep, isize)>,
-        mut marks: Vec<(Mark, isize)>,
-    ) {
-        self.before = self.published;
-        consolidate(&mut steps);
-        consolidate(&mut marks);
-        let mut news = News::default();
-        for (row, diff) in steps {
-            let pair = (row.position.wallet, row.position.asset);
-            let entry = news.held.entry((pair, row.step)).or_default();
-            if diff > 0 {
-                *entry = Some(Held::from(&row.position));
+    fn take(&mut self, input: Input, tell: &mut impl Tell) {
+        if self.tells_now && self.published < self.before {
+            self.correct_ahead(&input);
+        }
+        let mut revision = Revision::default();
+        for rows in &input.steps {
+            for run in rows.chunk_by(|a, b| pair_of(a) == pair_of(b)) {
+                self.take_position(run, &mut revision);
             }
         }
-        for (row, diff) in marks {
-            let entry = news.marks.entry((row.asset, row.step)).or_default();
-            if diff > 0 {
-                *entry = Some(row);
-            }
-        }
-        let dirty = self.dirty(&news);
-        let rows = |sweep: &Self| -> Vec<_> {
-            dirty.iter().map(|(u, range)| sweep.snapshots.rows(&sweep.book, *u, *range)).collect()
+        drop(input.steps);
+        let mark = |(mark, _, diff): (Mark, u64, isize)| {
+            let Mark { step, asset, long_twice, short_twice, mark_time: time } = mark;
+            let mark = Marked { long_twice, short_twice, time };
+            (asset, step, (diff > 0).then_some(mark))
         };
-        let old = rows(self);
-        let pairs: BTreeSet<Pair> = news.held.keys().map(|(pair, _)| *pair).collect();
-        self.apply(news);
-        let new = rows(self);
-        for ((unit, old), new) in dirty.keys().zip(old).zip(new) {
-            for (step, row) in &old {
-                if new.get(step) != Some(row) {
-                    self.tell_row(*unit, *step, row.clone(), -1);
-                }
+        let mut marks: Vec<_> = input.marks.into_iter().map(mark).collect();
+        // The row that has come stands behind the one that is gone.
+        marks.sort_by_key(|(asset, step, mark)| (*asset, *step, mark.is_some()));
+        for (index, (asset, step, mark)) in marks.iter().enumerate() {
+            let next = marks.get(index + 1);
+            if next.is_some_and(|next| (next.0, next.1) == (*asset, *step)) {
+                continue;
             }
-            for (step, row) in new {
-                if old.get(&step) != Some(&row) {
-                    self.tell_row(*unit, step, row, 1);
-                }
+            self.mirror.asset(*asset);
+            if *step <= self.published {
+                revision.marks.push((*asset, *step, *mark));
+            } else {
+                self.mirror.asset(*asset).marks.set(*step, *mark);
+                self.pending.entry(*step).or_default().assets.push(*asset);
             }
         }
-        self.renew(&dirty, &pairs);
+        if !revision.positions.is_empty() || !revision.marks.is_empty() {
+            self.revise(&revision, tell);
+        }
     }
 
-    fn tell_row(&mut self, unit: Unit, step: VenueTime, outcome: Outcome, diff: isize) {
-        let row = self.snapshots.row(unit, step, outcome);
-        self.changes.extend(row.map(|row| (row, diff)));
-    }
-
-    /// Finds what the news may change of what is published.
-    fn dirty(&mut self, news: &News) -> Dirty {
-        let last = self.published;
-        let mut dirty = Dirty::new();
-        let mut soil = |unit: Unit, first: VenueTime, next: Option<VenueTime>| {
-            let until = next.unwrap_or(last).min(last);
-            let range = dirty.entry(unit).or_insert((first, until));
-            *range = (range.0.min(first), range.1.max(until));
+    /// Takes the changes of one position in, where all are of steps to come, or puts them off.
+    fn take_position(&mut self, run: &[(PositionStep, u64, isize)], revision: &mut Revision) {
+        let (wallet, asset) = pair_of(&run[0]);
+        let (pair, is_new) = self.mirror.position(wallet, asset);
+        if is_new && !self.by_position {
+            self.keep_sums(pair.0);
+        }
+        let change = |(row, _, diff): &(PositionStep, u64, isize)| {
+            (row.step, (*diff > 0).then(|| Held::from(&row.position)))
         };
-        let mut touched = BTreeSet::new();
-        for (pair, step) in news.held.keys().filter(|(_, step)| *step <= last) {
-            soil(self.snapshots.unit(*pair), *step, self.book.next_step(*pair, *step));
-            touched.insert(*pair);
+        let mut changes: Vec<(VenueTime, Option<Held>)> = run.iter().map(change).collect();
+        // The latest step first, and of a step the row that has come before the one that is gone.
+        changes.sort_by_key(|(step, held)| std::cmp::Reverse((*step, held.is_some())));
+        changes.dedup_by_key(|(step, _)| *step);
+        if changes.last().is_some_and(|(step, _)| *step <= self.published) {
+            revision.positions.extend(changes.into_iter().map(|(step, held)| (pair, step, held)));
+            return;
         }
-        for (asset, step) in news.marks.keys().filter(|(_, step)| *step <= last) {
-            let next = self.book.next_mark(*asset, *step);
-            let until = next.unwrap_or(last).min(last);
-            for wallet in self.book.holders(*asset) {
-                let pair = (wallet, *asset);
-                let is_open = self.book.part(pair, *step).n_open > 0;
-                let next_step = self.book.next_step(pair, *step);
-                if is_open || next_step.is_some_and(|next| next <= until) {
-                    soil(self.snapshots.unit(pair), *step, next);
-                    touched.insert(pair);
-                }
-            }
+        for (step, _) in changes.iter().filter(|(_, held)| held.is_some()) {
+            self.pending.entry(*step).or_default().pairs.push(pair);
         }
-        for pair in touched {
-            self.touch(pair);
-        }
-        dirty
+        let newest = self.mirror.past.set(self.mirror.at(pair).newest, changes);
+        self.mirror.at_mut(pair).newest = newest;
     }
 
-    /// Remembers what the newest snapshot showed of a position before this epoch.
-    fn touch(&mut self, pair: Pair) {
-        let (book, before) = (&self.book, self.before);
-        self.now_before.entry(pair).or_insert_with(|| now(book, pair, before));
-    }
-
-    fn apply(&mut self, news: News) {
-        for ((pair, step), held) in news.held {
-            self.book.set_held(pair, step, held);
-            if step > self.published {
-                self.pending.entry(step).or_default().pairs.insert(pair);
+    /// Makes the sums of the past of a wallet that has become large.
+    fn keep_sums(&mut self, wallet: u32) {
+        let range = (VenueTime::MIN, self.published);
+        let series = self.mirror.trace::<i128>(wallet, range);
+        let found = self.mirror.wallets.get_mut(wallet);
+        match (series, &mut found.large) {
+            (Some(series), Some(large)) if !found.is_wide => {
+                large.sums.splice(VenueTime::MIN, range.1, series.points);
             }
-        }
-        for ((asset, step), mark) in news.marks {
-            self.book.set_mark(asset, step, mark);
-            if step > self.published {
-                self.pending.entry(step).or_default().assets.insert(asset);
-            }
+            _ => found.is_wide = true,
         }
     }
 
-    /// Brings sums and open positions up to date after changes of what is published.
-    fn renew(&mut self, dirty: &Dirty, pairs: &BTreeSet<Pair>) {
-        if !self.snapshots.by_position {
-            for wallet in dirty.keys().map(|unit| unit.0) {
-                let sums = sums(&self.book, (wallet, None), self.published);
-                self.sums.insert(wallet, sums);
+    /// Begins to publish a step: its marks become the newest, and who must be visited is found.
+    fn begin(&mut self, at: VenueTime) -> Step {
+        let last = std::mem::replace(&mut self.published, at);
+        self.n_sweeps += 1;
+        let Pending { mut pairs, mut assets } = self.pending.remove(&at).unwrap_or_default();
+        pairs.sort_unstable();
+        pairs.dedup();
+        assets.sort_unstable();
+        assets.dedup();
+        let mut n_holders = 0;
+        for asset in &assets {
+            self.mirror.renew_mark(*asset, at);
+            n_holders += self.mirror.assets[index_of(*asset)].holders.len();
+        }
+        if self.tells_now {
+            for pair in &pairs {
+                self.newest.touch(*pair);
+            }
+            for asset in &assets {
+                self.mirror.holders(*asset).for_each(|pair| self.newest.touch(pair));
             }
         }
-        for pair in pairs {
-            self.set_open(*pair);
-        }
-    }
-
-    fn set_open(&mut self, pair: Pair) {
-        let (wallet, asset) = pair;
-        let held = self.book.held(pair, self.published);
-        if held.is_some_and(|held| !held.qty.is_zero()) {
-            self.open.insert((asset, wallet));
-            self.open_by_wallet.insert(pair);
+        let emits_all = self.snapshots.emits_all;
+        let wallets = if self.by_position {
+            self.begin_positions(&mut pairs, &assets, at)
+        } else if n_holders > self.mirror.n_positions / 4 {
+            // Nearly everyone has something new: finding out who costs more than visiting all.
+            Wallets::All { next: 0, is_swept: true }
         } else {
-            self.open.remove(&(asset, wallet));
-            self.open_by_wallet.remove(&pair);
-        }
+            let mut list: Vec<u32> = pairs.iter().map(|pair| pair.0).collect();
+            for asset in &assets {
+                let Mirror { assets, wallets, .. } = &mut self.mirror;
+                for wallet in &assets[index_of(*asset)].holders {
+                    wallets.get_mut(*wallet).swept = self.n_sweeps;
+                    list.extend((!emits_all).then_some(*wallet));
+                }
+            }
+            list.sort_unstable();
+            list.dedup();
+            if emits_all {
+                Wallets::All { next: 0, is_swept: false }
+            } else {
+                Wallets::Some { list, next: 0 }
+            }
+        };
+        Step { at, last, pairs, n_visited: 0, wallets }
     }
 
-    /// Publishes the steps up to one. After the end, the last step may lie before what other
-    /// inputs' watermark has published: that is taken back.
-    pub(super) fn advance(&mut self, until: Option<VenueTime>) {
-        let Some(until) = until else { return };
-        loop {
-            let pending = self.pending.first_key_value().map(|(step, _)| *step);
-            let has_rows = self.snapshots.emits_all && !self.open_by_wallet.is_empty();
-            let next =
-                if has_rows { Some(self.published.plus(self.snapshots.grid)) } else { pending };
-            let Some(step) = next.filter(|step| *step <= until) else { break };
-            self.publish(step);
-        }
-        if until < self.published && self.snapshots.emits_all {
-            self.take_back(until);
-        }
-        self.published = until;
-    }
-
-    /// Publishes one step: visits what changes at it, and in `all` mode whatever is open.
-    fn publish(&mut self, step: VenueTime) {
-        let last = std::mem::replace(&mut self.published, step);
-        let Pending { mut pairs, assets } = self.pending.remove(&step).unwrap_or_default();
-        for asset in assets {
-            let first = (asset, Sym::from_index(0));
-            let holders = self.open.range(first..).take_while(|holder| holder.0 == asset);
-            pairs.extend(holders.map(|(asset, wallet)| (*wallet, *asset)));
-        }
-        let pairs: Vec<Pair> = pairs.into_iter().collect();
-        let unit_of = |pair: &Pair| self.snapshots.unit(*pair);
-        let units: Vec<&[Pair]> = pairs.chunk_by(|a, b| unit_of(a) == unit_of(b)).collect();
-        for pairs in units {
-            self.visit(pairs, last, step);
+    /// As [`Sweep::begin`], where rows are those of positions.
+    fn begin_positions(
+        &mut self,
+        pairs: &mut Vec<Pair>,
+        assets: &[AssetId],
+        at: VenueTime,
+    ) -> Wallets {
+        for pair in pairs.iter() {
+            let held = self.mirror.state(*pair, at).held;
+            self.mirror.set_qty(*pair, held.as_ref());
         }
         if self.snapshots.emits_all {
-            let mut units: Vec<Unit> =
-                self.open_by_wallet.iter().map(|pair| self.snapshots.unit(*pair)).collect();
-            units.dedup();
-            for unit in units {
-                let sums = self.sums_of(unit);
-                let row = outcome(&self.book, unit, &sums, step);
-                self.tell_row(unit, step, row, 1);
-            }
+            pairs.clear();
+            return Wallets::All { next: 0, is_swept: false };
         }
+        for asset in assets {
+            let open = |pair: &Pair| self.mirror.at(*pair).qty != 0;
+            pairs.extend(self.mirror.holders(*asset).filter(open));
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut list: Vec<u32> = pairs.iter().map(|pair| pair.0).collect();
+        list.dedup();
+        Wallets::Some { list, next: 0 }
     }
 
-    /// Brings one unit, whose positions `pairs` change, from the last published step to this one.
-    fn visit(&mut self, pairs: &[Pair], last: VenueTime, step: VenueTime) {
-        let Some(first) = pairs.first() else { return };
-        let unit = self.snapshots.unit(*first);
-        let mut sums = if unit.1.is_some() {
-            self.book.part(*first, last)
-        } else {
-            self.sums.get(&unit.0).cloned().unwrap_or_default()
+    /// Goes on with a step; gives what is left of it.
+    fn sweep(&mut self, mut step: Step, n_rows: &mut usize, tell: &mut impl Tell) -> Option<Step> {
+        while *n_rows > 0 {
+            let (wallet, is_swept) = match &mut step.wallets {
+                Wallets::All { next, .. } if *next == self.mirror.wallets.len() => return None,
+                Wallets::All { next, is_swept } => {
+                    *next += 1;
+                    let swept = self.mirror.wallets.get(*next - 1).swept;
+                    (*next - 1, *is_swept || swept == self.n_sweeps)
+                }
+                Wallets::Some { list, next } => {
+                    let wallet = list.get(*next)?;
+                    *next += 1;
+                    (*wallet, true)
+                }
+            };
+            let pairs = &step.pairs[step.n_visited..];
+            let n_pairs = pairs.iter().take_while(|pair| pair.0 == wallet).count();
+            let pairs = &pairs[..n_pairs];
+            let range = (step.last, step.at);
+            let told = if !self.by_position {
+                self.visit(wallet, range, (pairs, is_swept), tell);
+                1
+            } else if self.snapshots.emits_all {
+                self.tell_open(wallet, step.at, 1, tell)
+            } else {
+                self.visit_positions(pairs, range, tell);
+                n_pairs
+            };
+            step.n_visited += n_pairs;
+            *n_rows = n_rows.saturating_sub(told);
+        }
+        Some(step)
+    }
+
+    /// Brings one wallet from the last published step to this one.
+    fn visit(
+        &mut self,
+        wallet: u32,
+        (last, step): (VenueTime, VenueTime),
+        (pairs, is_swept): (&[Pair], bool),
+        tell: &mut impl Tell,
+    ) {
+        let old = self.mirror.wallets.get(wallet).sums;
+        if is_swept || !pairs.is_empty() {
+            self.mirror.advance(wallet, pairs, step);
+        }
+        let found = self.mirror.wallets.get(wallet);
+        let unit = Unit { wallet: found.name, asset: None };
+        if !found.is_wide {
+            self.snapshots.publish(unit, step, (&old, &found.sums), tell);
+            return;
+        }
+        let sums = |time| -> Sums<ethnum::I256> {
+            self.mirror.sums_at(wallet, time).expect("256 bits always fit")
         };
-        let old = outcome(&self.book, unit, &sums, last);
+        let (old, new) = (sums(last), sums(step));
+        self.snapshots.publish(unit, step, (&old, &new), tell);
+    }
+
+    /// Tells what positions of a wallet show now and didn't at the step before.
+    fn visit_positions(
+        &self,
+        pairs: &[Pair],
+        (last, step): (VenueTime, VenueTime),
+        tell: &mut impl Tell,
+    ) {
         for pair in pairs {
-            self.touch(*pair);
-            sums -= self.book.part(*pair, last);
-            sums += self.book.part(*pair, step);
-            self.set_open(*pair);
-        }
-        let new = outcome(&self.book, unit, &sums, step);
-        if !self.snapshots.emits_all && self.snapshots.is_row(&old, &new, &sums) {
-            self.tell_row(unit, step, new, 1);
-        }
-        if unit.1.is_none() {
-            self.sums.insert(unit.0, sums);
+            let (old, new) = (self.mirror.state(*pair, last), self.mirror.state(*pair, step));
+            let wallet = self.mirror.wallets.get(pair.0).name;
+            let unit = Unit { wallet, asset: Some(self.mirror.at(*pair).asset) };
+            self.snapshots.publish(unit, step, (&old, &new), tell);
         }
     }
 
-    /// The sums of a unit as of the last published step.
-    fn sums_of(&self, unit: Unit) -> Sums {
-        match unit.1 {
-            Some(asset) => self.book.part((unit.0, asset), self.published),
-            None => self.sums.get(&unit.0).cloned().unwrap_or_default(),
-        }
-    }
-
-    /// Takes back the rows behind a step. Nothing changes behind it, so the sums stay.
-    fn take_back(&mut self, until: VenueTime) {
-        let range = (until.plus(self.snapshots.grid), self.published);
-        let mut units: Vec<Unit> =
-            self.open_by_wallet.iter().map(|pair| self.snapshots.unit(*pair)).collect();
-        units.dedup();
-        for unit in units {
-            for (step, row) in self.snapshots.rows(&self.book, unit, range) {
-                self.tell_row(unit, step, row, -1);
+    /// Tells the rows of a wallet or its positions at a step that shows what is published last;
+    /// gives about how many.
+    pub(super) fn tell_open(
+        &self,
+        wallet: u32,
+        step: VenueTime,
+        diff: isize,
+        tell: &mut impl Tell,
+    ) -> usize {
+        let found = self.mirror.wallets.get(wallet);
+        let mut unit = Unit { wallet: found.name, asset: None };
+        if self.by_position {
+            let pairs = self.mirror.pairs(wallet).zip(&found.positions);
+            for (pair, position) in pairs.filter(|(_, position)| position.qty != 0) {
+                unit.asset = Some(position.asset);
+                let state = self.mirror.state(pair, self.published);
+                self.snapshots.tell(unit, step, (state.shown(unit), diff), tell);
             }
+            return found.positions.len().max(1);
         }
-    }
-
-    /// Tells all changes of the epoch.
-    pub(super) fn tell(&mut self, mut tell: impl FnMut(Row, isize)) {
-        for (row, diff) in self.changes.drain(..) {
-            tell(row, diff);
-        }
-        for (pair, old) in std::mem::take(&mut self.now_before) {
-            let new = now(&self.book, pair, self.published);
-            if old != new {
-                if let Some(old) = old {
-                    tell(Row::Now(old), -1);
-                }
-                if let Some(new) = new {
-                    tell(Row::Now(new), 1);
-                }
+        if found.is_wide {
+            let sums: Option<Sums<ethnum::I256>> = self.mirror.sums_at(wallet, self.published);
+            let sums = sums.filter(Point::is_open);
+            if let Some(sums) = sums {
+                self.snapshots.tell(unit, step, (sums.shown(unit), diff), tell);
             }
+        } else if found.sums.is_open() {
+            self.snapshots.tell(unit, step, (found.sums.shown(unit), diff), tell);
         }
+        1
     }
+}
+
+/// The wallet and asset of a row.
+pub(super) fn pair_of((row, _, _): &(PositionStep, u64, isize)) -> (types::Sym, AssetId) {
+    (row.position.wallet, row.position.asset)
 }

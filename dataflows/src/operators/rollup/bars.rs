@@ -1,146 +1,294 @@
-//! The bars of a worker's assets and the ticks that they are made of.
+//! The bars of a worker's assets at all levels, and the ticks that they are made of.
+//!
+//! A tick goes into the bar of each level directly: those at hand are in cache. A bar of the
+//! smallest level that is final and holds few ticks is put away, and rebuilt from them when a late
+//! one or a removal touches it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ethnum::I256;
 use rustc_hash::FxHashMap;
-use types::changes::consolidate;
-use types::relations::Bar;
-use types::{AssetId, Money, Names, Price, Row, Size, Span, Text, Value, VenueTime};
+use types::{AssetId, Names, ShortText, Span, VenueTime};
 
-use crate::operators::ticks::{Print, Tick};
-
-/// A bar, or what stands in `errors` in its place.
-pub(super) type Shown = Result<Bar, Row>;
+use super::bar::{Bar, Prices, Ties, WideSums};
+use super::level::{Level, levels};
+use super::log::{TickLog, TickRef};
+use super::series::{Entry, NO_SLOT, Series, Slot};
+use super::show::Shown;
+use super::tick::Tick;
 
 /// All bars of a worker.
 pub(super) struct Bars {
-    sizes: Vec<(Span, Text)>,
-    names: Arc<Names>,
-    /// The watermark of the epoch at hand.
+    pub(super) levels: Vec<Level>,
+    pub(super) names: Arc<Names>,
+    /// The watermark before the epoch at hand, and in it.
     pub(super) watermark: VenueTime,
-    assets: FxHashMap<AssetId, Asset>,
-    /// Buckets that aren't final, by their end.
-    open: BTreeSet<(VenueTime, Place)>,
-    /// What the buckets touched in this epoch showed before it. The smallest sizes come first, so
-    /// that larger ones can be rebuilt from them.
-    touched: BTreeMap<Place, Option<Shown>>,
+    pub(super) next_watermark: VenueTime,
+    /// By asset: its index among this worker's, or [`NO_PLACE`]. Asset numbers have no gaps.
+    places: Vec<u32>,
+    n_assets: u32,
+    /// By index of the asset, then level: the last bucket.
+    current: Vec<Current>,
+    /// As `current`.
+    pub(super) series: Vec<Series>,
+    /// As `current`.
+    pub(super) assets: Vec<AssetId>,
+    pub(super) slots: Vec<Bar>,
+    /// Slots without a bar.
+    free: Vec<Slot>,
+    pub(super) wide: FxHashMap<Slot, WideSums>,
+    pub(super) log: TickLog,
+    /// By level: the bars that aren't final, by their end. A slot in it may have been freed.
+    closing: Vec<BTreeMap<VenueTime, Vec<Slot>>>,
+    /// Bars changed in this epoch.
+    pub(super) touched: Vec<Touched>,
+    pub(super) removals: Vec<Removal>,
 }
 
-/// Where a bucket stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    /// Index among the sizes, which ascend.
-    size: usize,
-    asset: AssetId,
+const NO_PLACE: u32 = u32::MAX;
+
+/// The most ticks of a cell whose bar is put away: rebuilding it must stay cheap, and what the bar
+/// of a larger one takes is little beside its ticks.
+const MOST_AT_REST: u64 = if cfg!(test) { 4 } else { 64 };
+
+/// The last bucket that a series ever had, and its slot if its bar is in memory.
+#[derive(Clone, Copy)]
+struct Current {
     start: VenueTime,
+    slot: Slot,
 }
 
-/// One asset's ticks, with their multiplicity, and its buckets by size.
-struct Asset {
-    ticks: BTreeMap<Tick, u64>,
-    buckets: Vec<BTreeMap<VenueTime, Bucket>>,
+/// A bar changed in this epoch.
+pub(super) struct Touched {
+    slot: Slot,
+    level: usize,
+    /// What stood for it before.
+    old: Option<Shown>,
 }
 
-/// What is kept of a bucket; first and last price are read from the ticks.
-#[derive(Clone, Default)]
-struct Bucket {
-    high: Price,
-    low: Price,
-    volume: I256,
-    notional: I256,
-    n_trades: u64,
-    /// Ticks whose value doesn't fit.
-    n_unfit: u64,
-    is_final: bool,
-    /// Whether a tick at the high or low was removed.
-    is_stale: bool,
+/// Ticks to be taken out.
+pub(super) struct Removal {
+    /// Index of the asset.
+    pub(super) place: u32,
+    /// Start of the tick's cell.
+    pub(super) cell: VenueTime,
+    pub(super) tick: Tick,
+    pub(super) times: u64,
 }
 
 impl Bars {
-    pub(super) fn new(sizes: Vec<(Span, Text)>, names: Arc<Names>) -> Self {
+    pub(super) fn new(sizes: &[(Span, ShortText)], names: Arc<Names>) -> Self {
+        let levels = levels(sizes);
         Self {
-            sizes,
+            closing: levels.iter().map(|_| BTreeMap::new()).collect(),
+            levels,
             names,
             watermark: VenueTime::MIN,
-            assets: FxHashMap::default(),
-            open: BTreeSet::new(),
-            touched: BTreeMap::new(),
+            next_watermark: VenueTime::MIN,
+            places: Vec::new(),
+            n_assets: 0,
+            current: Vec::new(),
+            series: Vec::new(),
+            assets: Vec::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            wide: FxHashMap::default(),
+            log: TickLog::new(),
+            touched: Vec::new(),
+            removals: Vec::new(),
         }
     }
 
-    /// Takes an epoch's changes in.
-    pub(super) fn take(&mut self, mut prints: Vec<(Print, isize)>) {
-        if prints.iter().any(|(_, diff)| *diff < 0) {
-            consolidate(&mut prints);
-        }
-        for (print, diff) in prints {
-            let tick = print.tick(&self.names);
-            for size in 0..self.sizes.len() {
-                self.change_bucket(size, print.asset, &tick, diff);
+    /// Starts an epoch, given the watermark at its end if that is known.
+    pub(super) fn start(&mut self, watermark: Option<VenueTime>) {
+        self.next_watermark = watermark.map_or(self.watermark, |new| new.max(self.watermark));
+    }
+
+    /// Takes a change of the epoch in. Removals wait for the epoch's end: what they remove may
+    /// come after them.
+    pub(super) fn take(&mut self, asset: AssetId, tick: &Tick, diff: isize) {
+        let diff = i64::try_from(diff).expect("a multiplicity fits 64 bits");
+        let place = self.place(asset);
+        if diff > 0 {
+            for _ in 0..diff {
+                self.insert(place, tick);
             }
-            self.asset(print.asset).change(tick, diff);
+        } else if diff < 0 {
+            let cell = tick.time.bucket(self.levels[0].span);
+            let removal = Removal { place, cell, tick: *tick, times: diff.unsigned_abs() };
+            self.removals.push(removal);
         }
+    }
+
+    /// The index of an asset.
+    fn place(&mut self, asset: AssetId) -> u32 {
+        let index = usize::try_from(asset.0).unwrap_or(usize::MAX);
+        match self.places.get(index) {
+            Some(place) if *place != NO_PLACE => *place,
+            _ => self.add_asset(asset, index),
+        }
+    }
+
+    fn add_asset(&mut self, asset: AssetId, index: usize) -> u32 {
+        if self.places.len() <= index {
+            self.places.resize(index + 1, NO_PLACE);
+        }
+        let place = self.n_assets;
+        self.places[index] = place;
+        self.n_assets += 1;
+        let n_series = self.series.len() + self.levels.len();
+        self.assets.resize(n_series, asset);
+        let none = Current { start: VenueTime::MIN, slot: NO_SLOT };
+        self.current.resize(n_series, none);
+        self.series.resize_with(n_series, Series::default);
+        place
+    }
+
+    /// The index of a series.
+    pub(super) fn series_of(&self, place: u32, level: usize) -> usize {
+        index(place) * self.levels.len() + level
+    }
+
+    fn insert(&mut self, place: u32, tick: &Tick) {
+        let first = self.series_of(place, 0);
+        let slot = self.slot(first, 0, tick.time);
+        self.touch(slot, 0);
+        let bar = &mut self.slots[index(slot)];
+        bar.newest = self.log.push(tick, bar.start, bar.newest);
+        let prices = Prices::of_tick(tick, bar.newest);
+        self.add(slot, tick, &prices);
+        for level in 1..self.levels.len() {
+            let slot = self.slot(first + level, level, tick.time);
+            self.touch(slot, level);
+            self.add(slot, tick, &prices);
+        }
+    }
+
+    /// Adds a tick to a bar.
+    pub(super) fn add(&mut self, slot: Slot, tick: &Tick, prices: &Prices) {
+        let bar = &mut self.slots[index(slot)];
+        if bar.n_trades == 0 {
+            bar.prices = *prices;
+        } else {
+            let ties = Ties { log: &self.log, names: &self.names, cell: self.levels[0].span };
+            bar.prices.widen(prices, ties);
+        }
+        bar.count(1);
+        if bar.add(tick, 1).is_none() {
+            self.add_wide(slot, tick, 1);
+        }
+    }
+
+    /// Adds to the sums of a bar where they, or the tick's value, don't fit.
+    #[cold]
+    pub(super) fn add_wide(&mut self, slot: Slot, tick: &Tick, times: i64) {
+        let bar = &mut self.slots[index(slot)];
+        let (volume, notional) = bar.sums();
+        if !bar.is_wide {
+            bar.is_wide = true;
+            self.wide.insert(slot, WideSums::new(volume, notional));
+        }
+        self.wide.entry(slot).or_default().add(tick, times);
+    }
+
+    /// The slot of the bucket of a time, whose bar is brought into memory, or started.
+    #[inline]
+    fn slot(&mut self, series: usize, level: usize, time: VenueTime) -> Slot {
+        let current = self.current[series];
+        let is_in = current.slot != NO_SLOT
+            && current.start <= time
+            && time < self.levels[level].end(current.start);
+        if is_in { current.slot } else { self.find(series, level, time) }
+    }
+
+    fn find(&mut self, series: usize, level: usize, time: VenueTime) -> Slot {
+        let start = time.bucket(self.levels[level].span);
+        let newest = self.current[series].start;
+        // Most ticks that leave the newest bucket start the next one.
+        let held = if start > newest { None } else { self.held(series, start) };
+        let slot = held.unwrap_or_else(|| self.open(series, level, start));
+        if start >= newest {
+            self.current[series] = Current { start, slot };
+        }
+        slot
+    }
+
+    /// The slot of a bucket that holds ticks; brings its bar into memory.
+    pub(super) fn held(&mut self, series: usize, start: VenueTime) -> Option<Slot> {
+        let entry = *self.series[series].get_mut(start)?;
+        if entry.slot != NO_SLOT {
+            return Some(entry.slot);
+        }
+        let slot = self.take_slot(series, start);
+        self.slots[index(slot)].newest = entry.newest;
+        self.rebuild(slot);
+        if let Some(entry) = self.series[series].get_mut(start) {
+            entry.slot = slot;
+        }
+        Some(slot)
+    }
+
+    /// Starts a bar.
+    fn open(&mut self, series: usize, level: usize, start: VenueTime) -> Slot {
+        let slot = self.take_slot(series, start);
+        let entry = Entry { start, slot, newest: TickRef::NONE };
+        self.slots[index(slot)].hint = self.series[series].insert(entry);
+        self.await_end(slot, level, start);
+        slot
+    }
+
+    fn take_slot(&mut self, series: usize, start: VenueTime) -> Slot {
+        let series = u32::try_from(series).expect("fewer than 2^32 series");
+        let bar = Bar::new(start, series);
+        if let Some(slot) = self.free.pop() {
+            self.slots[index(slot)] = bar;
+            return slot;
+        }
+        self.slots.push(bar);
+        u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 bars")
+    }
+
+    /// Remembers to tell when a bar is final.
+    fn await_end(&mut self, slot: Slot, level: usize, start: VenueTime) {
+        let end = self.levels[level].end(start);
+        if end > self.next_watermark {
+            self.closing[level].entry(end).or_default().push(slot);
+        }
+    }
+
+    /// Finds the bar of a cell anew from its ticks.
+    pub(super) fn rebuild(&mut self, slot: Slot) {
+        let bar = &mut self.slots[index(slot)];
+        bar.n_trades = 0;
+        bar.clear_sums();
+        self.wide.remove(&slot);
+        let (start, mut next) = (bar.start, bar.newest);
+        while next != TickRef::NONE {
+            let (tick, previous) = self.log.get(next, start);
+            self.add(slot, &tick, &Prices::of_tick(&tick, next));
+            next = previous;
+        }
+    }
+
+    /// Remembers what a bar showed before this epoch.
+    #[inline]
+    pub(super) fn touch(&mut self, slot: Slot, level: usize) {
+        if !self.slots[index(slot)].is_touched {
+            let old = self.shown(slot, level, self.watermark);
+            self.touched.push(Touched { slot, level, old });
+            self.slots[index(slot)].is_touched = true;
+        }
+    }
+
+    /// Ends the epoch: takes removals out, then tells what changed, once for each bar, the old row
+    /// before the new one.
+    pub(super) fn finish(&mut self, mut tell: impl FnMut(Shown, isize)) {
+        self.remove_all();
         self.close();
-    }
-
-    fn asset(&mut self, asset: AssetId) -> &mut Asset {
-        let n_sizes = self.sizes.len();
-        self.assets.entry(asset).or_insert_with(|| Asset {
-            ticks: BTreeMap::new(),
-            buckets: vec![BTreeMap::new(); n_sizes],
-        })
-    }
-
-    fn change_bucket(&mut self, size: usize, asset: AssetId, tick: &Tick, diff: isize) {
-        let span = self.sizes[size].0;
-        let place = Place { size, asset, start: tick.time.bucket(span) };
-        self.touch(place);
-        let end = place.start.plus(span);
-        let is_final = end <= self.watermark;
-        let bucket = self.asset(asset).buckets[size].entry(place.start).or_insert_with(|| Bucket {
-            high: tick.price,
-            low: tick.price,
-            is_final,
-            ..Bucket::default()
-        });
-        let opens = bucket.n_trades == 0 && !bucket.is_final;
-        bucket.change(tick, diff);
-        if opens {
-            self.open.insert((end, place));
-        }
-    }
-
-    /// Remembers what a bucket showed before this epoch.
-    fn touch(&mut self, place: Place) {
-        if !self.touched.contains_key(&place) {
-            let shown = self.shown(place);
-            self.touched.insert(place, shown);
-        }
-    }
-
-    /// Makes buckets final whose end the watermark has reached.
-    fn close(&mut self) {
-        while let Some((end, place)) = self.open.first().copied() {
-            if end > self.watermark {
-                break;
-            }
-            self.open.pop_first();
-            self.touch(place);
-            if let Some(bucket) = self.asset(place.asset).buckets[place.size].get_mut(&place.start)
-            {
-                bucket.is_final = true;
-            }
-        }
-    }
-
-    /// Tells what the epoch changed.
-    pub(super) fn tell(&mut self, mut tell: impl FnMut(Shown, isize)) {
-        for (place, old) in std::mem::take(&mut self.touched) {
-            self.refresh(place);
-            let new = self.shown(place);
+        self.watermark = self.next_watermark;
+        let mut touched = std::mem::take(&mut self.touched);
+        for Touched { slot, level, old } in touched.drain(..) {
+            let new = self.shown(slot, level, self.watermark);
             if old != new {
                 if let Some(old) = old {
                     tell(old, -1);
@@ -149,130 +297,68 @@ impl Bars {
                     tell(new, 1);
                 }
             }
+            self.rest(slot, level);
         }
+        self.touched = touched;
     }
 
-    /// Drops an emptied bucket, or finds its high and low anew where a removal hid them.
-    fn refresh(&mut self, place: Place) {
-        let span = self.sizes[place.size].0;
-        let end = place.start.plus(span);
-        let smallest = self.sizes[0].0;
-        let Some(asset) = self.assets.get_mut(&place.asset) else { return };
-        let Some(bucket) = asset.buckets[place.size].get(&place.start) else { return };
-        if bucket.n_trades == 0 {
-            self.open.remove(&(end, place));
-            asset.buckets[place.size].remove(&place.start);
-        } else if bucket.is_stale {
-            let from_smallest = place.size > 0
-                && span.nanos() % smallest.nanos() == 0
-                && place.start.bucket(smallest) == place.start;
-            let extremes = if from_smallest {
-                let parts = asset.buckets[0].range(place.start..end);
-                extremes(parts.map(|(_, part)| (part.low, part.high)))
-            } else {
-                extremes(asset.ticks_in(place.start, end).map(|tick| (tick.price, tick.price)))
-            };
-            if let (Some(bucket), Some((low, high))) =
-                (asset.buckets[place.size].get_mut(&place.start), extremes)
-            {
-                (bucket.low, bucket.high, bucket.is_stale) = (low, high, false);
+    /// About how many changes the epoch will tell: one for each bar, and one for what stood before.
+    pub(super) fn n_changes(&self) -> usize {
+        self.touched.len() + self.touched.iter().filter(|touched| touched.old.is_some()).count()
+    }
+
+    /// Touches the bars that become final.
+    fn close(&mut self) {
+        for level in 0..self.levels.len() {
+            while let Some(entry) = self.closing[level].first_entry() {
+                let end = *entry.key();
+                if end > self.next_watermark {
+                    break;
+                }
+                for slot in entry.remove() {
+                    let bar = &self.slots[index(slot)];
+                    // The bar that was meant may be gone, and another one in its place.
+                    let is_meant = bar.n_trades > 0 && self.levels[level].end(bar.start) == end;
+                    if is_meant && self.level_of(slot) == level {
+                        self.touch(slot, level);
+                    }
+                }
             }
         }
     }
 
-    /// What stands for a bucket.
-    fn shown(&self, place: Place) -> Option<Shown> {
-        let (span, size) = &self.sizes[place.size];
-        let asset = self.assets.get(&place.asset)?;
-        let bucket = asset.buckets[place.size].get(&place.start)?;
-        let end = place.start.plus(*span);
-        let mut ticks = asset.ticks_in(place.start, end);
-        let first = ticks.next()?;
-        let last = ticks.next_back().unwrap_or(first);
-        let bar = |volume, notional| Bar {
-            asset: place.asset,
-            size: size.clone(),
-            bucket: place.start,
-            open: first.price,
-            high: bucket.high,
-            low: bucket.low,
-            close: last.price,
-            volume,
-            notional,
-            n_trades: bucket.n_trades,
-            is_final: bucket.is_final,
-        };
-        let volume = i128::try_from(bucket.volume).ok().and_then(Size::from_nano);
-        let notional = i128::try_from(bucket.notional).ok().filter(|_| bucket.n_unfit == 0);
-        Some(match (volume, notional) {
-            (Some(volume), Some(notional)) => Ok(bar(volume, Money::from_raw(notional))),
-            (None, _) => Err(self.error(place, size, "overflow of volume")),
-            (_, None) => Err(self.error(place, size, "overflow of notional")),
-        })
+    fn level_of(&self, slot: Slot) -> usize {
+        index(self.slots[index(slot)].series) % self.levels.len()
     }
 
-    fn error(&self, place: Place, size: &Text, reason: &'static str) -> Row {
-        let names = &self.names;
-        Row(Arc::from([
-            Value::from(names.text(names.venue(place.asset))),
-            Value::from(names.text(names.asset(place.asset))),
-            Value::from(size),
-            Value::from(place.start),
-            Value::word(reason),
-        ]))
-    }
-}
-
-impl Asset {
-    fn change(&mut self, tick: Tick, diff: isize) {
-        use std::collections::btree_map::Entry;
-        let more = |n: u64| {
-            n.checked_add_signed(diff_of(diff)).expect("removals are of rows that are held")
-        };
-        match self.ticks.entry(tick) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(more(0));
+    /// Lets go of an emptied bucket, and of the bar of a cell that is final and soon rebuilt.
+    fn rest(&mut self, slot: Slot, level: usize) {
+        let bar = &mut self.slots[index(slot)];
+        bar.is_touched = false;
+        let (start, newest, series, hint) = (bar.start, bar.newest, index(bar.series), bar.hint);
+        if bar.n_trades == 0 {
+            self.series[series].remove(start);
+        } else if level == 0
+            && bar.n_trades <= MOST_AT_REST
+            && self.levels[0].end(start) <= self.watermark
+        {
+            if let Some(entry) = self.series[series].hinted(hint, start) {
+                (entry.slot, entry.newest) = (NO_SLOT, newest);
             }
-            Entry::Occupied(mut held) => match more(*held.get()) {
-                0 => drop(held.remove()),
-                n => *held.get_mut() = n,
-            },
-        }
-    }
-
-    fn ticks_in(&self, start: VenueTime, end: VenueTime) -> impl DoubleEndedIterator<Item = &Tick> {
-        let bounds = (Bound::Included(Tick::before(start)), Bound::Excluded(Tick::before(end)));
-        self.ticks.range(bounds).map(|(tick, _)| tick)
-    }
-}
-
-impl Bucket {
-    fn change(&mut self, tick: &Tick, diff: isize) {
-        let times = diff_of(diff);
-        let wide = |raw: i128| I256::from(raw) * I256::from(times);
-        self.volume += wide(tick.size.raw());
-        let n_unfit = if tick.value.is_none() { times } else { 0 };
-        self.notional += wide(tick.value.map_or(0, Money::raw));
-        let add = |n: u64, more| n.checked_add_signed(more).expect("removals are of rows held");
-        self.n_unfit = add(self.n_unfit, n_unfit);
-        if diff < 0 {
-            self.is_stale |= tick.price == self.high || tick.price == self.low;
-        } else if self.n_trades == 0 {
-            (self.high, self.low, self.is_stale) = (tick.price, tick.price, false);
         } else {
-            self.high = self.high.max(tick.price);
-            self.low = self.low.min(tick.price);
+            return;
         }
-        self.n_trades = add(self.n_trades, times);
+        // So that nothing takes the slot for a bar.
+        self.slots[index(slot)].n_trades = 0;
+        self.wide.remove(&slot);
+        if self.current[series].slot == slot {
+            self.current[series].slot = NO_SLOT;
+        }
+        self.free.push(slot);
     }
 }
 
-/// The least low and the greatest high.
-fn extremes(pairs: impl Iterator<Item = (Price, Price)>) -> Option<(Price, Price)> {
-    pairs.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
-}
-
-/// A multiplicity at 64 bits.
-fn diff_of(diff: isize) -> i64 {
-    i64::try_from(diff).expect("a multiplicity fits 64 bits")
+/// An index of 32 bits at the machine's width.
+pub(super) fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -9,25 +9,30 @@
 //! A bar whose volume or notional doesn't fit its column is left out and stands in `errors` for as
 //! long as that is so.
 
+mod bar;
 mod bars;
+mod level;
+mod log;
+mod operator;
+mod remove;
+mod series;
+mod show;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod tests;
+mod tick;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use differential_dataflow::AsCollection;
-use timely::dataflow::operators::Concat;
-use timely::dataflow::operators::core::OkErr;
-use timely::dataflow::operators::vec::Map;
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
-use types::relations::{Bar, RelationKind};
-use types::{Column, Kind, Row, Schema, Span, Text};
+use types::relations::RelationKind;
+use types::{Column, Kind, Schema, ShortText, Span};
 
 use self::bars::Bars;
-use crate::clock::Clock;
 use crate::edge::Edge;
 use crate::operators::Operator;
-use crate::operators::epochs::per_epoch;
-use crate::operators::ticks::{Print, prints};
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared};
 
 /// The operator.
@@ -94,7 +99,7 @@ fn errors_schema() -> Schema {
 }
 
 /// The lengths of the bars and how the config writes them, the smallest first.
-fn sizes(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, Text)> {
+fn sizes(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, ShortText)> {
     let mut sizes = Vec::new();
     let mut seen = BTreeSet::new();
     for (text, place) in settings.list("sizes") {
@@ -108,7 +113,15 @@ fn sizes(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, Text)> 
                 let message = format!("bars of `{text}` are listed twice");
                 problems.push(Problem::new(place.clone(), "repeated_size", message));
             }
-            Some(span) => sizes.push((span, Text::from(text.as_str()))),
+            Some(span) => {
+                let Some(text) = ShortText::new(text) else {
+                    let message = format!("`{text}` is longer than 11 characters");
+                    let problem = Problem::new(place.clone(), "long_size", message);
+                    problems.push(problem.hint("write it in one unit, like \"90s\""));
+                    continue;
+                };
+                sizes.push((span, text));
+            }
         }
     }
     if sizes.is_empty() && problems.is_empty() {
@@ -121,42 +134,18 @@ fn sizes(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, Text)> 
 
 /// The operator with its options settled.
 struct Rolled {
-    sizes: Vec<(Span, Text)>,
+    sizes: Vec<(Span, ShortText)>,
 }
-
-/// What the operator is fed with.
-#[derive(Clone)]
-enum Input {
-    Print(Print, isize),
-    Clock(Clock),
-}
-
-/// A change of one of the two outputs.
-type Change = Result<(Bar, u64, isize), (Row, u64, isize)>;
 
 impl Build for Rolled {
     fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
-        let prints = prints(&inputs[0]).map(|(print, diff)| Input::Print(print, diff));
-        let clock = context.clock.clone().map(Input::Clock);
+        let [input] = inputs else { unreachable!("a rollup reads one view") };
         let name = format!("view {}: rollup", context.view);
-        let mut bars = Bars::new(self.sizes.clone(), Arc::clone(&context.names));
-        let changes = per_epoch(prints.concat(clock), &name, move |epoch, inputs, out| {
-            let mut prints = Vec::with_capacity(inputs.len());
-            for input in inputs.drain(..) {
-                match input {
-                    Input::Print(print, diff) => prints.push((print, diff)),
-                    Input::Clock(clock) => bars.watermark = clock.watermark,
-                }
-            }
-            bars.take(prints);
-            bars.tell(|change, diff| {
-                out.push(match change {
-                    Ok(bar) => Change::Ok((bar, epoch, diff)),
-                    Err(row) => Change::Err((row, epoch, diff)),
-                });
-            });
-        });
-        let (bars, errors) = changes.ok_err(|change| change);
-        vec![Edge::Bars(bars.as_collection()), Edge::Rows(errors.as_collection())]
+        let bars = Bars::new(&self.sizes, Arc::clone(&context.names));
+        let clock = context.clock.clone();
+        match input {
+            Edge::Fills(rows) => operator::build(rows.clone(), clock, name, bars),
+            trades => operator::build(trades.trades(), clock, name, bars),
+        }
     }
 }

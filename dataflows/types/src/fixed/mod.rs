@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::number::{
     Decimal, NumberError, Rounding, div_half_even, mul_div_half_even, parse_scaled, write_scaled,
 };
+use crate::spell::nano_of_atto;
 
 /// Decimals of prices and sizes, and of money on its way out.
 pub const SCALE: u8 = 9;
@@ -102,6 +103,11 @@ impl Size {
         (-Self::MAX_RAW..=Self::MAX_RAW).contains(&raw).then_some(Self(raw))
     }
 
+    /// Makes a size from units of 1e-9.
+    pub fn of_nanos(raw: i64) -> Self {
+        Self(raw.into())
+    }
+
     /// The sum; `None` where it doesn't fit.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         Self::from_nano(self.0.checked_add(other.0)?)
@@ -131,6 +137,10 @@ impl Size {
 
     /// What this size costs at a price, exactly; `None` where it doesn't fit.
     pub fn checked_mul_price(self, price: Price) -> Option<Money> {
+        // 64 x 64 bits can't overflow.
+        if let Ok(size) = i64::try_from(self.0) {
+            return Some(Money(i128::from(size).wrapping_mul(price.0.into())));
+        }
         Some(Money(self.0.checked_mul(price.0.into())?))
     }
 }
@@ -138,6 +148,8 @@ impl Size {
 impl Money {
     /// Units of 1e-18 in one of 1e-9.
     const NANO: i128 = 1_000_000_000;
+    /// Below this a number of 1e-9 surely fits as one of 1e-18.
+    const NANO_SURE: u128 = 1 << 96;
 
     /// Makes money from units of 1e-18.
     pub const fn from_raw(raw: i128) -> Self {
@@ -149,9 +161,23 @@ impl Money {
         Some(Self(raw.checked_mul(Self::NANO)?))
     }
 
+    /// Makes money from units of 1e-9.
+    pub fn of_nanos(raw: i64) -> Self {
+        // 64 x 30 bits can't overflow.
+        Self(i128::from(raw).wrapping_mul(Self::NANO))
+    }
+
     /// Units of 1e-9, rounded half-even: how money leaves.
     pub fn to_nano_half_even(self) -> i128 {
-        div_half_even(self.0, Self::NANO)
+        nano_of_atto(self.0)
+    }
+
+    /// Units of 1e-9, rounded half-even; `None` where the amount leaves unrounded, because it is one
+    /// of the few at the ends of 128 bits whose rounded value doesn't fit them.
+    pub(crate) fn rounded_nano(self) -> Option<i128> {
+        let nano = self.to_nano_half_even();
+        let fits = nano.unsigned_abs() < Self::NANO_SURE || nano.checked_mul(Self::NANO).is_some();
+        fits.then_some(nano)
     }
 
     /// The amount rounded half-even to 1e-9, as it leaves.

@@ -8,6 +8,14 @@ use std::fmt;
 use ethnum::I256;
 use serde::{Deserialize, Serialize};
 
+use crate::spell::with_scaled;
+pub use divide::{div_half_even, mul_div_half_even};
+use parse::{digits, rescale};
+pub use parse::{parse_scaled, parse_small};
+
+mod divide;
+mod parse;
+
 /// The largest scale that a [`Decimal`] may have.
 pub const SCALE_MAX: u8 = 36;
 
@@ -39,179 +47,15 @@ pub fn pow10(n: u32) -> Option<i128> {
     10i128.checked_pow(n)
 }
 
-/// Divides, rounding to the nearest, ties to the even neighbour.
-///
-/// # Panics
-/// If `d` is zero.
-pub fn div_half_even(n: i128, d: i128) -> i128 {
-    assert!(d != 0, "division by zero");
-    let (q, r) = (n / d, n % d);
-    if r == 0 {
-        return q;
-    }
-    // |r| < |d|, so `twice` can't be compared by doubling: it might not fit.
-    let (r, half) = (r.unsigned_abs(), d.unsigned_abs() - r.unsigned_abs());
-    let up = match r.cmp(&half) {
-        Ordering::Less => false,
-        Ordering::Greater => true,
-        Ordering::Equal => q % 2 != 0,
-    };
-    let away = if (n < 0) == (d < 0) { 1 } else { -1 };
-    if up { q + away } else { q }
-}
-
-/// Computes `a x b / d` exactly, rounded half-even once; `None` where the result doesn't fit.
-///
-/// # Panics
-/// If `d` is zero.
-pub fn mul_div_half_even(a: i128, b: i128, d: i128) -> Option<i128> {
-    if let Some(product) = a.checked_mul(b) {
-        return Some(div_half_even(product, d));
-    }
-    assert!(d != 0, "division by zero");
-    let product = I256::from(a) * I256::from(b);
-    let divisor = I256::from(d);
-    let (quotient, rest) = (product / divisor, product % divisor);
-    let twice = rest.abs() * I256::from(2);
-    let up = match twice.cmp(&divisor.abs()) {
-        Ordering::Less => false,
-        Ordering::Greater => true,
-        Ordering::Equal => quotient % I256::from(2) != I256::ZERO,
-    };
-    let same_sign = product.is_negative() == divisor.is_negative();
-    let away = if same_sign { I256::ONE } else { -I256::ONE };
-    i128::try_from(if up { quotient + away } else { quotient }).ok()
-}
-
-/// Reads a decimal number at a fixed scale: the result is the value x 10^`scale`.
-///
-/// Takes a sign, digits with or without a point, and an exponent (`3e-04`, `.48`, `+1`).
-///
-/// # Errors
-/// [`NumberError`], see there. Zeros behind the last place are no decimals.
-pub fn parse_scaled(text: &[u8], scale: u8, rounding: Rounding) -> Result<i128, NumberError> {
-    let (mantissa, exponent, lost) = digits(text)?;
-    rescale(mantissa, exponent, scale, rounding, lost)
-}
-
-/// What [`digits`] read past the 38 digits that it keeps.
-#[derive(Clone, Copy, PartialEq)]
-enum Lost {
-    Nothing,
-    Some,
-}
-
-/// Splits a number into mantissa and power of ten; digits that don't fit are told as lost.
-fn digits(text: &[u8]) -> Result<(i128, i64, Lost), NumberError> {
-    let (negative, mut rest) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
-    };
-    let (mut mantissa, mut exponent, mut seen, mut point) = (0i128, 0i64, false, false);
-    let mut lost = Lost::Nothing;
-    while let [byte, tail @ ..] = rest {
-        match byte {
-            b'0'..=b'9' => {
-                seen = true;
-                let digit = i128::from(byte - b'0');
-                match mantissa.checked_mul(10).and_then(|m| m.checked_add(digit)) {
-                    Some(m) if lost == Lost::Nothing => {
-                        mantissa = m;
-                        exponent -= i64::from(point);
-                    }
-                    _ if digit == 0 && lost == Lost::Nothing => exponent += i64::from(!point),
-                    _ => {
-                        lost = Lost::Some;
-                        exponent += i64::from(!point);
-                    }
-                }
-            }
-            b'.' if !point => point = true,
-            b'e' | b'E' if seen => {
-                exponent = exponent.checked_add(power(tail)?).ok_or(NumberError::OutOfRange)?;
-                break;
-            }
-            _ => return Err(NumberError::NotANumber),
-        }
-        rest = tail;
-    }
-    if !seen {
-        return Err(NumberError::NotANumber);
-    }
-    Ok((if negative { -mantissa } else { mantissa }, exponent, lost))
-}
-
-/// Reads the exponent behind an `e`.
-fn power(text: &[u8]) -> Result<i64, NumberError> {
-    let (sign, rest) = match text {
-        [b'-', rest @ ..] => (-1, rest),
-        [b'+', rest @ ..] => (1, rest),
-        rest => (1, rest),
-    };
-    if rest.is_empty() || rest.len() > 9 || !rest.iter().all(u8::is_ascii_digit) {
-        return Err(NumberError::NotANumber);
-    }
-    Ok(sign * rest.iter().fold(0, |n, b| n * 10 + i64::from(b - b'0')))
-}
-
-/// Brings `mantissa x 10^exponent` to 10^-`scale`.
-fn rescale(
-    mantissa: i128,
-    exponent: i64,
-    scale: u8,
-    rounding: Rounding,
-    lost: Lost,
-) -> Result<i128, NumberError> {
-    if mantissa == 0 && lost == Lost::Nothing {
-        return Ok(0);
-    }
-    let shift = exponent + i64::from(scale);
-    if shift >= 0 {
-        let factor = u32::try_from(shift).ok().and_then(pow10).ok_or(NumberError::OutOfRange)?;
-        if lost == Lost::Some {
-            return Err(NumberError::OutOfRange);
-        }
-        return mantissa.checked_mul(factor).ok_or(NumberError::OutOfRange);
-    }
-    let divisor = u32::try_from(-shift).ok().and_then(pow10);
-    let exact = lost == Lost::Nothing && divisor.is_some_and(|d| mantissa % d == 0);
-    match (divisor, rounding) {
-        (Some(d), _) if exact => Ok(mantissa / d),
-        (_, Rounding::Exact) => Err(NumberError::TooManyDecimals(scale)),
-        // Lost digits only matter at a tie, where they mean "a little more than half".
-        (Some(d), Rounding::HalfEven)
-            if lost == Lost::Some && mantissa % d == (d / 2) * mantissa.signum() =>
-        {
-            Ok(mantissa / d + mantissa.signum())
-        }
-        (Some(d), Rounding::HalfEven) => Ok(div_half_even(mantissa, d)),
-        (None, Rounding::HalfEven) => Ok(0),
-    }
-}
-
 /// Writes `raw x 10^-scale` as the shortest decimal: `6`, `0.5`, `-0.000000001`.
 ///
 /// # Errors
 /// If the target refuses, or `scale` is above 38.
 pub fn write_scaled(f: &mut impl fmt::Write, raw: i128, scale: u8) -> fmt::Result {
-    let Some(unit) = pow10(u32::from(scale)).map(i128::unsigned_abs) else {
+    if scale > 38 {
         return Err(fmt::Error);
-    };
-    let (whole, mut part) = (raw.unsigned_abs() / unit, raw.unsigned_abs() % unit);
-    if raw < 0 {
-        f.write_char('-')?;
     }
-    write!(f, "{whole}")?;
-    if part == 0 {
-        return Ok(());
-    }
-    let mut width = usize::from(scale);
-    while part % 10 == 0 {
-        part /= 10;
-        width -= 1;
-    }
-    write!(f, ".{part:0width$}")
+    with_scaled(raw, scale, |text| f.write_str(text))
 }
 
 /// An exact decimal of up to 38 digits. Always in its shortest form, so that equal numbers are

@@ -4,8 +4,8 @@ use super::relation;
 use crate::fixed::{Money, Price, Size};
 use crate::id::AssetId;
 use crate::schema::Kind;
+use crate::short::ShortText;
 use crate::time::VenueTime;
-use crate::value::Text;
 
 relation! {
     /// Open, high, low, close and sums of one bucket of event time.
@@ -14,7 +14,7 @@ relation! {
             /// Of what, at which venue.
             asset: AssetId,
             /// The bucket's length, as the config writes it.
-            size: Text,
+            size: ShortText,
             /// The bucket's start.
             bucket: VenueTime,
         }

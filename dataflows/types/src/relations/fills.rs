@@ -1,10 +1,10 @@
 //! `fills`: what wallets bought and sold.
 
-use super::input::{
-    Identity, Input, InputColumn, InputKind, Reading, notional_or_price, wallet_text,
-};
+use super::content::Content;
+use super::input::{Identity, Input, InputColumn, InputKind};
+use super::reading::{Reading, notional_or_price, wallet_text};
 use super::relation;
-use crate::event::{Draft, Op, Reason, Reject};
+use crate::event::{Cells, Op, Reason, Reject};
 use crate::fixed::{Money, Price, Size};
 use crate::id::{AssetId, EventId, Sym};
 use crate::names::Interner;
@@ -27,6 +27,22 @@ macro_rules! words {
                 match self { $(Self::$variant => $word),* }
             }
 
+            /// Where this stands among [`Self::WORDS`].
+            pub const fn place(self) -> u64 {
+                let mut place = 0;
+                $(if matches!(self, Self::$variant) {
+                    return place;
+                }
+                place += 1;)*
+                place
+            }
+
+            /// The variant whose word stands here among [`Self::WORDS`].
+            pub fn from_place(place: u8) -> Option<Self> {
+                const ALL: &[$name] = &[$($name::$variant),*];
+                ALL.get(usize::from(place)).copied()
+            }
+
             /// The variant that a word means.
             pub fn from_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)* _ => None }
@@ -36,6 +52,12 @@ macro_rules! words {
         impl From<$name> for crate::value::Value {
             fn from(value: $name) -> Self {
                 Self::word(value.word())
+            }
+        }
+
+        impl From<$name> for crate::cell::Cell<'_> {
+            fn from(value: $name) -> Self {
+                Self::Word(value.word())
             }
         }
     };
@@ -207,18 +229,19 @@ pub(super) const COLUMNS: &[InputColumn] = &[
 impl Input for Fill {
     const HAS_CORRECTIONS: bool = true;
 
-    fn assemble(draft: &Draft, _schema: &Schema, interner: &mut Interner) -> Result<Self, Reject> {
-        let read = Reading::new(draft, COLUMNS);
+    fn assemble(cells: &Cells<'_>, _schema: &Schema, names: &mut Interner) -> Result<Self, Reject> {
+        let read = Reading::new(cells, COLUMNS);
         let venue = read.text(VENUE)?;
         let asset = read.text(ASSET)?;
         let wallet = wallet_text(read.text(WALLET)?);
         let id = read.text(ID)?;
-        if draft.op == Op::Bust {
-            let asset = interner.asset(venue, asset);
-            return Ok(Self::bust(interner.sym(&wallet), asset, interner.event_id(id)));
+        if cells.op == Op::Bust {
+            let asset = names.asset(venue, asset);
+            return Ok(Self::bust(names.sym(&wallet), asset, names.event_id(id)));
         }
-        let kind = read.word(KIND, FillKind::from_word)?.unwrap_or(FillKind::Trade);
-        let side = match (read.word(SIDE, Side::from_word)?, kind) {
+        let kind = read.word(KIND, FillKind::from_place, FillKind::from_word)?;
+        let kind = kind.unwrap_or(FillKind::Trade);
+        let side = match (read.word(SIDE, Side::from_place, Side::from_word)?, kind) {
             (Some(side), _) => side,
             (None, FillKind::Funding) => Side::Buy,
             (None, _) => return Err(read.missing(SIDE)),
@@ -241,25 +264,42 @@ impl Input for Fill {
         }
         let fee_asset = read.maybe_text(FEE_ASSET);
         Ok(Self {
-            wallet: interner.sym(&wallet),
-            asset: interner.asset(venue, asset),
-            id: interner.event_id(id),
-            market: read.maybe_text(MARKET).map(|text| interner.sym(text)),
+            wallet: names.sym(&wallet),
+            asset: names.asset(venue, asset),
+            id: names.event_id(id),
+            market: read.maybe_text(MARKET).map(|text| names.sym(text)),
             side,
             price,
             size,
             notional,
             fee: read.money(FEE)?,
             fee_counts: fee_asset.is_none_or(|asset| read.maybe_text(QUOTE_ASSET) == Some(asset)),
-            fee_asset: fee_asset.map(|text| interner.sym(text)),
+            fee_asset: fee_asset.map(|text| names.sym(text)),
             kind,
-            liquidity: read.word(LIQUIDITY, Liquidity::from_word)?,
-            order_id: read.maybe_text(ORDER_ID).map(|text| interner.sym(text)),
+            liquidity: read.word(LIQUIDITY, Liquidity::from_place, Liquidity::from_word)?,
+            order_id: read.maybe_text(ORDER_ID).map(|text| names.sym(text)),
             start_qty: read.size(START_QTY)?,
             event_time: read.time(EVENT_TIME)?,
-            seq: read.count(SEQ).unwrap_or(0),
-            revision: read.count(REVISION).unwrap_or(0),
+            seq: cells.count(SEQ).unwrap_or(0),
+            revision: cells.count(REVISION).unwrap_or(0),
         })
+    }
+
+    fn digest(&self, cells: &Cells<'_>, _schema: &Schema, content: &mut Content) {
+        // Wallet, asset and id are the identity.
+        content.word(self.side.place() | self.kind.place() << 8 | u64::from(self.fee_counts) << 16);
+        content.maybe_word(self.liquidity.map(Liquidity::place));
+        content.maybe_number(self.price.map(|price| price.raw().into()));
+        content.number(self.size.raw());
+        content.maybe_number(self.notional.map(Money::raw));
+        content.maybe_number(self.fee.map(Money::raw));
+        content.maybe_number(self.start_qty.map(Size::raw));
+        for column in [MARKET, FEE_ASSET, ORDER_ID] {
+            content.text(cells.text(column));
+        }
+        content.time(self.event_time);
+        content.word(if cells.seq_is_mapped { self.seq } else { 0 });
+        content.word(self.revision);
     }
 
     fn identity(&self, _schema: &Schema) -> Option<Identity> {
@@ -268,10 +308,6 @@ impl Input for Fill {
 
     fn event_time(&self, _schema: &Schema) -> Option<VenueTime> {
         Some(self.event_time)
-    }
-
-    fn without_seq(self) -> Self {
-        Self { seq: 0, ..self }
     }
 }
 

@@ -1,14 +1,13 @@
 //! Relations that are fed from outside: their columns, and how a draft becomes a row.
 
 use std::borrow::Cow;
-use std::hash::{Hash, Hasher};
-
-use twox_hash::XxHash3_64;
 
 use super::Relation;
+use super::content::Content;
+use super::reading::wallet_text;
 use crate::digest::digest128;
-use crate::event::{Cell, Draft, Event, FOR_GOOD, Op, Reason, Reject};
-use crate::fixed::{Money, Price, Size};
+use crate::event::{Cell, Cells, Event, FOR_GOOD, Op, Reason, Reject};
+use crate::fixed::Size;
 use crate::id::{AssetId, Sym};
 use crate::names::Interner;
 use crate::row::Row;
@@ -79,22 +78,23 @@ pub trait Input: Relation {
     /// Whether its rows can be corrected and removed. Quotes can't.
     const HAS_CORRECTIONS: bool;
 
-    /// Makes the row of a draft whose cells follow `columns` of the relation's input. Of a bust only
+    /// Makes the row of cells that follow the columns of the relation's input. Of a bust only
     /// identity and key are read.
     ///
     /// # Errors
-    /// The first rule of the relation that the draft breaks.
-    fn assemble(draft: &Draft, schema: &Schema, interner: &mut Interner) -> Result<Self, Reject>;
+    /// The first rule of the relation that the cells break.
+    fn assemble(cells: &Cells<'_>, schema: &Schema, names: &mut Interner) -> Result<Self, Reject>;
+
+    /// Adds what tells a repeat of this row from a conflict with it: all of its content but its
+    /// identity and a `seq` that is only a reading position. `cells` are those that the row was made
+    /// of: of names the text counts, not the number, so that content is the same in each process.
+    fn digest(&self, cells: &Cells<'_>, schema: &Schema, content: &mut Content);
 
     /// What makes the row's event unique; `None` where only its whole content does.
     fn identity(&self, schema: &Schema) -> Option<Identity>;
 
     /// When it happened; `None` in a declared relation without `event_time`.
     fn event_time(&self, schema: &Schema) -> Option<VenueTime>;
-
-    /// The row without its `seq`, for comparing content where `seq` is only a reading position.
-    #[must_use]
-    fn without_seq(self) -> Self;
 }
 
 /// The columns that sources of a relation may map: built-in ones for `R`'s schema.
@@ -121,170 +121,39 @@ pub fn place_columns(columns: &[InputColumn]) -> (Option<usize>, Option<usize>) 
     (index("id"), index("seq"))
 }
 
+/// The index of the column that tells several states of a row apart.
+pub fn revision_column(columns: &[InputColumn]) -> Option<usize> {
+    columns.iter().position(|c| c.name == "revision")
+}
+
 impl<R: Input> Event<R> {
-    /// Makes the event of a draft.
+    /// Makes the event of cells; `revision` is the column that tells its states apart
+    /// ([`revision_column`]).
     ///
     /// # Errors
-    /// The first rule of the relation that the draft breaks.
+    /// The first rule of the relation that the cells break.
     pub fn read(
-        draft: &Draft,
-        columns: &[InputColumn],
+        cells: &Cells<'_>,
+        revision: Option<usize>,
         schema: &Schema,
-        interner: &mut Interner,
+        names: &mut Interner,
     ) -> Result<Self, Reject> {
-        let row = R::assemble(draft, schema, interner)?;
-        let revision = columns.iter().position(|c| c.name == "revision");
-        let revision = match revision.and_then(|i| draft.cells.get(i)) {
-            Some(Cell::Count(revision)) => (*revision).min(FOR_GOOD - 1),
-            _ if draft.op == Op::Bust => FOR_GOOD,
-            _ => 0,
+        let row = R::assemble(cells, schema, names)?;
+        let revision = match revision.and_then(|column| cells.count(column)) {
+            Some(revision) => revision.min(FOR_GOOD - 1),
+            None if cells.op == Op::Bust => FOR_GOOD,
+            None => 0,
         };
-        Ok(Self { op: draft.op, revision, is_first: false, row })
-    }
-}
-
-/// 32 bits of a row's content: what tells a repeat from a conflict. XXH3 over the row's fields.
-pub fn content_digest<R: Input>(row: R, seq_is_mapped: bool) -> u32 {
-    let mut hasher = XxHash3_64::new();
-    if seq_is_mapped {
-        row.hash(&mut hasher);
-    } else {
-        row.without_seq().hash(&mut hasher);
-    }
-    let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
-}
-
-/// Reads the cells of a draft, telling the relation's column where one is wrong.
-pub(super) struct Reading<'a> {
-    draft: &'a Draft,
-    columns: &'static [InputColumn],
-}
-
-impl<'a> Reading<'a> {
-    pub(super) fn new(draft: &'a Draft, columns: &'static [InputColumn]) -> Self {
-        Self { draft, columns }
-    }
-
-    pub(super) fn missing(&self, column: usize) -> Reject {
-        self.reject(Reason::MissingValue, column, "no value")
-    }
-
-    fn reject(&self, reason: Reason, column: usize, detail: &str) -> Reject {
-        let name = self.columns.get(column).map(|c| c.name.clone());
-        Reject { reason, column: name, detail: detail.to_owned() }
-    }
-
-    pub(super) fn maybe_text(&self, column: usize) -> Option<&'a str> {
-        self.draft.text(column)
-    }
-
-    pub(super) fn text(&self, column: usize) -> Result<&'a str, Reject> {
-        self.maybe_text(column).ok_or_else(|| self.missing(column))
-    }
-
-    pub(super) fn word<T>(
-        &self,
-        column: usize,
-        from_word: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, Reject> {
-        let Some(text) = self.maybe_text(column) else { return Ok(None) };
-        let reason = match self.columns.get(column).map(|c| c.kind) {
-            Some(InputKind::Word(_, reason)) => reason,
-            _ => Reason::UnknownValue,
-        };
-        let unknown = || self.reject(reason, column, &format!("`{text}`"));
-        from_word(text).map(Some).ok_or_else(unknown)
-    }
-
-    fn nano(&self, column: usize) -> Option<i128> {
-        match self.draft.cells.get(column) {
-            Some(Cell::Nano(nano)) => Some(*nano),
-            _ => None,
-        }
-    }
-
-    fn fits<T>(
-        &self,
-        column: usize,
-        make: impl Fn(i128) -> Option<T>,
-    ) -> Result<Option<T>, Reject> {
-        let Some(nano) = self.nano(column) else { return Ok(None) };
-        let out = || self.reject(Reason::OutOfRange, column, "too large");
-        make(nano).map(Some).ok_or_else(out)
-    }
-
-    pub(super) fn price(&self, column: usize) -> Result<Option<Price>, Reject> {
-        self.fits(column, Price::from_nano)
-    }
-
-    pub(super) fn size(&self, column: usize) -> Result<Option<Size>, Reject> {
-        self.fits(column, Size::from_nano)
-    }
-
-    pub(super) fn money(&self, column: usize) -> Result<Option<Money>, Reject> {
-        self.fits(column, Money::from_nano)
-    }
-
-    pub(super) fn count(&self, column: usize) -> Option<u64> {
-        match self.draft.cells.get(column) {
-            Some(Cell::Count(count)) => Some(*count),
-            _ => None,
-        }
-    }
-
-    pub(super) fn time(&self, column: usize) -> Result<VenueTime, Reject> {
-        match self.draft.cells.get(column) {
-            Some(Cell::Time(time)) if time.is_in_range() => Ok(*time),
-            Some(Cell::Time(_)) => {
-                let detail = "before 1990-01-01 or not before 2100-01-01";
-                Err(self.reject(Reason::TimeOutOfRange, column, detail))
-            }
-            _ => Err(self.missing(column)),
-        }
-    }
-}
-
-/// A wallet's name as it is kept: hex addresses in lower case, others unchanged.
-pub(super) fn wallet_text(text: &str) -> Cow<'_, str> {
-    let is_hex = text.starts_with("0x") || text.starts_with("0X");
-    if is_hex && text.bytes().any(|b| b.is_ascii_uppercase()) {
-        return Cow::Owned(text.to_ascii_lowercase());
-    }
-    Cow::Borrowed(text)
-}
-
-/// Checks that a fill or trade says what it is worth, and that its price fits.
-pub(super) fn notional_or_price(
-    price: Option<Price>,
-    notional: Option<Money>,
-    size: Size,
-) -> Result<(), Reject> {
-    match (price, notional) {
-        (None, None) => {
-            Err(Reject::of(Reason::MissingValue, "price", "neither price nor notional"))
-        }
-        (Some(price), None) => {
-            let value = size.checked_mul_price(price);
-            value
-                .map(drop)
-                .ok_or_else(|| Reject::of(Reason::OutOfRange, "size", "price x size is too large"))
-        }
-        (_, Some(notional)) => {
-            let reads = notional.price_half_even(size).map(drop);
-            reads.ok_or_else(|| {
-                Reject::of(Reason::PriceOutOfRange, "notional", "notional / size reaches 1e9")
-            })
-        }
+        Ok(Self { op: cells.op, revision, is_first: false, row })
     }
 }
 
 impl Input for Row {
     const HAS_CORRECTIONS: bool = true;
 
-    fn assemble(draft: &Draft, schema: &Schema, _interner: &mut Interner) -> Result<Self, Reject> {
+    fn assemble(cells: &Cells<'_>, schema: &Schema, _names: &mut Interner) -> Result<Self, Reject> {
         // Declared rows hold their texts; only the built-in relations intern.
-        let n_read = if draft.op == Op::Bust { schema.n_key } else { schema.columns.len() };
+        let n_read = if cells.op == Op::Bust { schema.n_key } else { schema.columns.len() };
         let value = |(i, column): (usize, &crate::schema::Column)| {
             let blame = |reason, detail: &str| Reject {
                 reason,
@@ -294,28 +163,42 @@ impl Input for Row {
             if i >= n_read {
                 return Ok(Value::Null);
             }
-            match draft.cells.get(i) {
-                Some(Cell::Nano(nano)) if Size::from_nano(*nano).is_none() => {
-                    Err(blame(Reason::OutOfRange, "more than 38 digits"))
-                }
-                Some(Cell::Nano(nano)) => Ok(Value::Number(crate::Decimal::new(*nano, 9))),
-                Some(Cell::Count(count)) => Ok(Value::from(*count)),
-                Some(Cell::Bool(flag)) => Ok(Value::Bool(*flag)),
-                Some(Cell::Time(time)) if time.is_in_range() => Ok(Value::Time(*time)),
-                Some(Cell::Time(_)) => Err(blame(Reason::TimeOutOfRange, "out of range")),
-                Some(Cell::Text(..)) => {
-                    let text = draft.text(i).unwrap_or_default();
+            match cells.get(i) {
+                Cell::Nano(_) | Cell::Wide(_) => match cells.nano(i).and_then(Size::from_nano) {
+                    Some(number) => Ok(Value::from(number)),
+                    None => Err(blame(Reason::OutOfRange, "more than 38 digits")),
+                },
+                Cell::Count(count) => Ok(Value::from(count)),
+                Cell::Bool(flag) => Ok(Value::Bool(flag)),
+                Cell::Time(time) if time.is_in_range() => Ok(Value::Time(time)),
+                Cell::Time(_) => Err(blame(Reason::TimeOutOfRange, "out of range")),
+                Cell::Text(..) => {
+                    let text = cells.text(i).unwrap_or_default();
                     let is_wallet = column.name == "wallet";
                     let text = if is_wallet { wallet_text(text) } else { Cow::Borrowed(text) };
                     Ok(Value::Text(Text::from(text.as_ref())))
                 }
-                Some(Cell::Null) | None if column.nullable && i >= schema.n_key => Ok(Value::Null),
-                Some(Cell::Null) | None => Err(blame(Reason::MissingValue, "no value")),
+                Cell::Word(place) => match column.kind {
+                    Kind::Word(words) => match words.get(usize::from(place)) {
+                        Some(word) => Ok(Value::word(word)),
+                        None => Err(blame(Reason::UnknownValue, "no such word")),
+                    },
+                    _ => Err(blame(Reason::UnknownValue, "a word where none is taken")),
+                },
+                Cell::Null if column.nullable && i >= schema.n_key => Ok(Value::Null),
+                Cell::Null => Err(blame(Reason::MissingValue, "no value")),
             }
         };
         let values: Result<Vec<Value>, Reject> =
             schema.columns.iter().enumerate().map(value).collect();
         Ok(Self(values?.into()))
+    }
+
+    fn digest(&self, _cells: &Cells<'_>, schema: &Schema, content: &mut Content) {
+        // The key is the identity.
+        for value in self.0.iter().skip(schema.n_key) {
+            content.value(value);
+        }
     }
 
     fn identity(&self, schema: &Schema) -> Option<Identity> {
@@ -332,9 +215,5 @@ impl Input for Row {
             Some(Value::Time(time)) => Some(*time),
             _ => None,
         }
-    }
-
-    fn without_seq(self) -> Self {
-        self
     }
 }

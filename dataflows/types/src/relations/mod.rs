@@ -5,25 +5,29 @@
 
 mod alerts;
 mod bars;
+mod content;
 mod fills;
 mod input;
 mod ledger;
 mod marks;
 mod quotes;
+mod reading;
 mod settlements;
 mod trades;
 
 use std::fmt::Debug;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 
+use rustc_hash::FxHasher;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use alerts::{Alert, AlertState, Severity};
 pub use bars::Bar;
+pub use content::{Content, content32, content128};
 pub use fills::{Fill, FillKind, Liquidity, Side};
 pub use input::{
-    Identity, Input, InputColumn, InputKind, content_digest, declared_inputs, place_columns,
+    Identity, Input, InputColumn, InputKind, declared_inputs, place_columns, revision_column,
 };
 pub use ledger::{Basis, Break, FoldError, Position, PositionStep};
 pub use marks::{Mark, Pnl, PnlNow, PositionPnl};
@@ -31,6 +35,7 @@ pub use quotes::Quote;
 pub use settlements::Settlement;
 pub use trades::Trade;
 
+use crate::cell::Cell;
 use crate::names::Names;
 use crate::schema::Schema;
 use crate::value::Value;
@@ -46,8 +51,26 @@ pub trait Relation:
     /// The row's key.
     fn key(&self, schema: &Schema) -> Self::Key;
 
+    /// The hash of the row's key: the same for equal keys, in this build of the program alone.
+    fn hash_key(&self, schema: &Schema) -> u64 {
+        let mut hasher = FxHasher::default();
+        self.key(schema).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Whether another row has this row's key.
+    fn has_key_of(&self, other: &Self, schema: &Schema) -> bool {
+        self.key(schema) == other.key(schema)
+    }
+
     /// The value of a column, by its index in the schema.
     fn column(&self, index: usize, names: &Names) -> Value;
+
+    /// What a column holds, read in place.
+    fn cell<'a>(&'a self, index: usize, names: &'a Names) -> Cell<'a>;
+
+    /// Writes the first columns as one JSON object.
+    fn write_json(&self, out: &mut Vec<u8>, n_columns: usize, schema: &Schema, names: &Names);
 }
 
 /// Declares a built-in relation: its struct (key fields first), its schema and its accessor. A
@@ -95,6 +118,41 @@ macro_rules! relation {
                 const GET: &[fn(&$name, &crate::names::Names) -> crate::value::Value] =
                     &[$(|$row, $names| crate::value::Value::from($get)),*];
                 GET.get(index).map_or(crate::value::Value::Null, |get| get(self, names))
+            }
+
+            fn cell<'a>(
+                &'a self,
+                index: usize,
+                names: &'a crate::names::Names,
+            ) -> crate::cell::Cell<'a> {
+                const GET: &[for<'r> fn(&'r $name, &'r crate::names::Names) -> crate::cell::Cell<'r>] =
+                    &[$(|$row, $names| crate::cell::Cell::from($get)),*];
+                GET.get(index).map_or(crate::cell::Cell::Null, |get| get(self, names))
+            }
+
+            fn write_json(
+                &self,
+                out: &mut Vec<u8>,
+                n_columns: usize,
+                _schema: &crate::schema::Schema,
+                names: &crate::names::Names,
+            ) {
+                let mut index = 0;
+                $(
+                    // The compiler knows each index, so that only the bound is looked at.
+                    if index < n_columns {
+                        out.extend_from_slice(if index == 0 {
+                            concat!("{\"", stringify!($column), "\":").as_bytes()
+                        } else {
+                            concat!(",\"", stringify!($column), "\":").as_bytes()
+                        });
+                        let ($row, $names) = (self, names);
+                        crate::cell::Cell::from($get).write_json(out);
+                    }
+                    index += 1;
+                )*
+                debug_assert!(n_columns > 0 && n_columns <= index, "{n_columns} columns");
+                out.push(b'}');
             }
         }
     };

@@ -1,8 +1,10 @@
 //! `quotes`: the best bid and ask of an asset.
 
-use super::input::{Identity, Input, InputColumn, InputKind, Reading};
+use super::content::Content;
+use super::input::{Identity, Input, InputColumn, InputKind};
+use super::reading::Reading;
 use super::relation;
-use crate::event::{Draft, Reject};
+use crate::event::{Cells, Reject};
 use crate::fixed::{Price, Size};
 use crate::id::{AssetId, Sym};
 use crate::names::Interner;
@@ -80,8 +82,8 @@ pub(super) const COLUMNS: &[InputColumn] = &[
 impl Input for Quote {
     const HAS_CORRECTIONS: bool = false;
 
-    fn assemble(draft: &Draft, _schema: &Schema, interner: &mut Interner) -> Result<Self, Reject> {
-        let read = Reading::new(draft, COLUMNS);
+    fn assemble(cells: &Cells<'_>, _schema: &Schema, names: &mut Interner) -> Result<Self, Reject> {
+        let read = Reading::new(cells, COLUMNS);
         let (venue, asset) = (read.text(VENUE)?, read.text(ASSET)?);
         Ok(Self {
             bid: read.price(BID)?,
@@ -89,10 +91,22 @@ impl Input for Quote {
             ask: read.price(ASK)?,
             ask_size: read.size(ASK_SIZE)?,
             event_time: read.time(EVENT_TIME)?,
-            seq: read.count(SEQ).unwrap_or(0),
-            market: read.maybe_text(MARKET).map(|text| interner.sym(text)),
-            asset: interner.asset(venue, asset),
+            seq: cells.count(SEQ).unwrap_or(0),
+            market: read.maybe_text(MARKET).map(|text| names.sym(text)),
+            asset: names.asset(venue, asset),
         })
+    }
+
+    fn digest(&self, cells: &Cells<'_>, _schema: &Schema, content: &mut Content) {
+        for column in [VENUE, ASSET, MARKET] {
+            content.text(cells.text(column));
+        }
+        content.maybe_number(self.bid.map(|price| price.raw().into()));
+        content.maybe_number(self.bid_size.map(Size::raw));
+        content.maybe_number(self.ask.map(|price| price.raw().into()));
+        content.maybe_number(self.ask_size.map(Size::raw));
+        content.time(self.event_time);
+        content.word(if cells.seq_is_mapped { self.seq } else { 0 });
     }
 
     fn identity(&self, _schema: &Schema) -> Option<Identity> {
@@ -101,9 +115,5 @@ impl Input for Quote {
 
     fn event_time(&self, _schema: &Schema) -> Option<VenueTime> {
         Some(self.event_time)
-    }
-
-    fn without_seq(self) -> Self {
-        Self { seq: 0, ..self }
     }
 }

@@ -1,8 +1,10 @@
 //! `settlements`: what an asset pays when its market ends.
 
-use super::input::{Identity, Input, InputColumn, InputKind, Reading};
+use super::content::Content;
+use super::input::{Identity, Input, InputColumn, InputKind};
+use super::reading::Reading;
 use super::relation;
-use crate::event::{Draft, Op, Reject};
+use crate::event::{Cells, Op, Reject};
 use crate::fixed::Price;
 use crate::id::AssetId;
 use crate::names::Interner;
@@ -51,10 +53,10 @@ pub(super) const COLUMNS: &[InputColumn] = &[
 impl Input for Settlement {
     const HAS_CORRECTIONS: bool = true;
 
-    fn assemble(draft: &Draft, _schema: &Schema, interner: &mut Interner) -> Result<Self, Reject> {
-        let read = Reading::new(draft, COLUMNS);
-        let asset = interner.asset(read.text(VENUE)?, read.text(ASSET)?);
-        if draft.op == Op::Bust {
+    fn assemble(cells: &Cells<'_>, _schema: &Schema, names: &mut Interner) -> Result<Self, Reject> {
+        let read = Reading::new(cells, COLUMNS);
+        let asset = names.asset(read.text(VENUE)?, read.text(ASSET)?);
+        if cells.op == Op::Bust {
             let (payout, event_time) = (Price::ZERO, VenueTime::MIN);
             return Ok(Self { asset, payout, event_time, revision: 0 });
         }
@@ -62,8 +64,15 @@ impl Input for Settlement {
             asset,
             payout: read.price(PAYOUT)?.ok_or_else(|| read.missing(PAYOUT))?,
             event_time: read.time(EVENT_TIME)?,
-            revision: read.count(REVISION).unwrap_or(0),
+            revision: cells.count(REVISION).unwrap_or(0),
         })
+    }
+
+    fn digest(&self, _cells: &Cells<'_>, _schema: &Schema, content: &mut Content) {
+        // The asset is the identity.
+        content.number(self.payout.raw().into());
+        content.time(self.event_time);
+        content.word(self.revision);
     }
 
     fn identity(&self, _schema: &Schema) -> Option<Identity> {
@@ -72,9 +81,5 @@ impl Input for Settlement {
 
     fn event_time(&self, _schema: &Schema) -> Option<VenueTime> {
         Some(self.event_time)
-    }
-
-    fn without_seq(self) -> Self {
-        self
     }
 }

@@ -1,9 +1,11 @@
 //! `trades`: what a venue says was traded.
 
+use super::content::Content;
 use super::fills::Side;
-use super::input::{Identity, Input, InputColumn, InputKind, Reading, wallet_text};
+use super::input::{Identity, Input, InputColumn, InputKind};
+use super::reading::{Reading, wallet_text};
 use super::relation;
-use crate::event::{Draft, Op, Reason, Reject};
+use crate::event::{Cells, Op, Reason, Reject};
 use crate::fixed::{Money, Price, Size};
 use crate::id::{AssetId, EventId, Sym};
 use crate::names::Interner;
@@ -72,6 +74,7 @@ const MAKER_WALLET: usize = 7;
 const TAKER_WALLET: usize = 8;
 const EVENT_TIME: usize = 9;
 const SEQ: usize = 10;
+const REVISION: usize = 11;
 
 /// The columns that sources of `trades` may map.
 pub(super) const COLUMNS: &[InputColumn] = &[
@@ -92,10 +95,10 @@ pub(super) const COLUMNS: &[InputColumn] = &[
 impl Input for Trade {
     const HAS_CORRECTIONS: bool = true;
 
-    fn assemble(draft: &Draft, _schema: &Schema, interner: &mut Interner) -> Result<Self, Reject> {
-        let read = Reading::new(draft, COLUMNS);
+    fn assemble(cells: &Cells<'_>, _schema: &Schema, names: &mut Interner) -> Result<Self, Reject> {
+        let read = Reading::new(cells, COLUMNS);
         let (venue, asset, id) = (read.text(VENUE)?, read.text(ASSET)?, read.text(ID)?);
-        let is_bust = draft.op == Op::Bust;
+        let is_bust = cells.op == Op::Bust;
         let (price, size) = if is_bust {
             (Price::ZERO, Size::ZERO)
         } else {
@@ -105,26 +108,40 @@ impl Input for Trade {
         if !is_bust && size <= Size::ZERO {
             return Err(Reject::of(Reason::SizeNotPositive, "size", format!("size is {size}")));
         }
-        if size.checked_mul_price(price).is_none() {
+        // A product of two 64-bit numbers always fits.
+        if i64::try_from(size.raw()).is_err() && size.checked_mul_price(price).is_none() {
             return Err(Reject::of(Reason::OutOfRange, "size", "price x size is too large"));
         }
         let event_time = if is_bust { VenueTime::MIN } else { read.time(EVENT_TIME)? };
-        let mut wallet =
-            |column| read.maybe_text(column).map(|text| interner.sym(&wallet_text(text)));
+        let mut wallet = |column| read.maybe_text(column).map(|text| names.sym(&wallet_text(text)));
         let (maker_wallet, taker_wallet) = (wallet(MAKER_WALLET), wallet(TAKER_WALLET));
         Ok(Self {
-            asset: interner.asset(venue, asset),
-            id: interner.event_id(id),
-            market: read.maybe_text(MARKET).map(|text| interner.sym(text)),
+            asset: names.asset(venue, asset),
+            id: names.event_id(id),
+            market: read.maybe_text(MARKET).map(|text| names.sym(text)),
             price,
             size,
-            side: read.word(SIDE, Side::from_word)?,
+            side: read.word(SIDE, Side::from_place, Side::from_word)?,
             maker_wallet,
             taker_wallet,
             event_time,
-            seq: read.count(SEQ).unwrap_or(0),
-            revision: read.count(SEQ + 1).unwrap_or(0),
+            seq: cells.count(SEQ).unwrap_or(0),
+            revision: cells.count(REVISION).unwrap_or(0),
         })
+    }
+
+    fn digest(&self, cells: &Cells<'_>, _schema: &Schema, content: &mut Content) {
+        // Asset and id are the identity.
+        content.number(self.price.raw().into());
+        content.number(self.size.raw());
+        content.maybe_word(self.side.map(Side::place));
+        content.text(cells.text(MARKET));
+        for column in [MAKER_WALLET, TAKER_WALLET] {
+            content.text(cells.text(column).map(wallet_text).as_deref());
+        }
+        content.time(self.event_time);
+        content.word(if cells.seq_is_mapped { self.seq } else { 0 });
+        content.word(self.revision);
     }
 
     fn identity(&self, _schema: &Schema) -> Option<Identity> {
@@ -133,9 +150,5 @@ impl Input for Trade {
 
     fn event_time(&self, _schema: &Schema) -> Option<VenueTime> {
         Some(self.event_time)
-    }
-
-    fn without_seq(self) -> Self {
-        Self { seq: 0, ..self }
     }
 }

@@ -1,0 +1,454 @@
+//! What the ledger needs of an event, and how it is kept: 44 bytes a fill.
+//!
+//! Numbers that don't fit 64 bits, stated quantities and the like are kept whole, aside; so are ids
+//! that are text.
+
+use types::relations::{Fill, FillKind, Settlement, Side};
+use types::{EventId, Money, Price, Size, Sym, VenueTime};
+
+/// What the fold needs of a fill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) time: VenueTime,
+    pub(super) seq: u64,
+    pub(super) id: EventId,
+    pub(super) event: LedgerEvent,
+}
+
+/// What happens to a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LedgerEvent {
+    /// A fill.
+    Fill(Movement),
+    /// The asset pays out; comes after all fills of its time.
+    Settle(Price),
+}
+
+/// What a fill does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Movement {
+    pub(super) kind: FillKind,
+    pub(super) side: Side,
+    pub(super) size: Size,
+    pub(super) worth: Worth,
+    /// The fee, where it is in the quote currency.
+    pub(super) fee: Option<Money>,
+    pub(super) start_qty: Option<Size>,
+    pub(super) market: Option<Sym>,
+}
+
+/// What says how much a fill is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    Unstated,
+    Price(Price),
+    Notional(Money),
+}
+
+impl Movement {
+    /// What the fill is worth; `None` where nothing says it, or it doesn't fit.
+    pub(super) fn value(&self) -> Option<Money> {
+        match self.worth {
+            Worth::Unstated => None,
+            Worth::Price(price) => self.size.checked_mul_price(price),
+            Worth::Notional(notional) => Some(notional),
+        }
+    }
+}
+
+impl Entry {
+    /// What the fold needs of a fill.
+    pub(super) fn of_fill(fill: &Fill) -> Self {
+        let worth = match (fill.notional, fill.price) {
+            (Some(notional), _) => Worth::Notional(notional),
+            (None, Some(price)) => Worth::Price(price),
+            (None, None) => Worth::Unstated,
+        };
+        let movement = Movement {
+            kind: fill.kind,
+            side: fill.side,
+            size: fill.size,
+            worth,
+            fee: fill.fee.filter(|_| fill.fee_counts),
+            start_qty: fill.start_qty,
+            market: fill.market,
+        };
+        let event = LedgerEvent::Fill(movement);
+        Self { time: fill.event_time, seq: fill.seq, id: fill.id, event }
+    }
+
+    /// What the fold needs of a settlement.
+    pub(super) fn of_settlement(settlement: &Settlement) -> Self {
+        Self {
+            time: settlement.event_time,
+            seq: 0,
+            // Not that of a fill: both may stand among the errors of one key.
+            id: EventId::NONE,
+            event: LedgerEvent::Settle(settlement.payout),
+        }
+    }
+
+    /// The entry's place: a settlement comes after all fills of its time.
+    pub(super) fn order(&self) -> Order {
+        let settles = matches!(self.event, LedgerEvent::Settle(_));
+        (self.time, settles, self.seq, self.id)
+    }
+}
+
+/// The place of an entry among those of its key.
+pub(super) type Order = (VenueTime, bool, u64, EventId);
+
+/// An entry as it is kept. `repr(packed)` so that a log's link fits into what would be padding.
+#[derive(Clone, Copy)]
+#[repr(C, packed(4))]
+pub(super) struct Packed {
+    time: i64,
+    /// The id; or its number among those aside, if `WIDE_ID`.
+    id: u64,
+    /// Units of 1e-9; or the entry's number among those aside, if `WIDE`.
+    size: i64,
+    /// Price or notional, in units of 1e-9.
+    worth: i64,
+    /// 48 bits of `seq` over 16 of flags.
+    seq_and_flags: u64,
+    /// The fee in units of 1e-9 times a power of ten, which the flags say.
+    fee: i32,
+}
+
+/// What doesn't fit [`Packed`], by number.
+#[derive(Default)]
+pub(super) struct Aside {
+    entries: Numbered<Option<Box<Entry>>>,
+    ids: Numbered<EventId>,
+}
+
+/// Things by number; numbers that are free again are used first.
+struct Numbered<T> {
+    things: Vec<T>,
+    free: Vec<u64>,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self { things: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Numbered<T> {
+    fn add(&mut self, thing: T) -> u64 {
+        if let Some(number) = self.free.pop() {
+            self.things[index(number)] = thing;
+            return number;
+        }
+        self.things.push(thing);
+        u64::try_from(self.things.len() - 1).unwrap_or(u64::MAX)
+    }
+
+    fn get(&self, number: u64) -> &T {
+        &self.things[index(number)]
+    }
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+const SELL: u64 = 1;
+const KIND_SHIFT: u32 = 1;
+const KIND_MASK: u64 = 0b111;
+const HAS_PRICE: u64 = 1 << 4;
+const HAS_NOTIONAL: u64 = 1 << 5;
+const HAS_MARKET: u64 = 1 << 6;
+const WIDE_ID: u64 = 1 << 7;
+const SETTLES: u64 = 1 << 8;
+const WIDE: u64 = 1 << 9;
+/// The power of ten of the fee, and one; zero where there is no fee.
+const FEE_SHIFT: u32 = 10;
+const FEE_MASK: u64 = 0b1111;
+const FLAGS: u32 = 16;
+
+/// The kinds by their number in the flags.
+const KINDS: [FillKind; 8] = [
+    FillKind::Trade,
+    FillKind::Liquidation,
+    FillKind::Redeem,
+    FillKind::Split,
+    FillKind::Merge,
+    FillKind::Transfer,
+    FillKind::Funding,
+    FillKind::Convert,
+];
+
+const fn number_of(kind: FillKind) -> u64 {
+    match kind {
+        FillKind::Trade => 0,
+        FillKind::Liquidation => 1,
+        FillKind::Redeem => 2,
+        FillKind::Split => 3,
+        FillKind::Merge => 4,
+        FillKind::Transfer => 5,
+        FillKind::Funding => 6,
+        FillKind::Convert => 7,
+    }
+}
+
+/// Powers of ten that a fee may be scaled by.
+const POWERS: [i64; 10] =
+    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
+impl Packed {
+    /// Packs an entry; the market that most of a key's fills name is kept with the key.
+    pub(super) fn of(entry: &Entry, market: &mut Option<Sym>, aside: &mut Aside) -> Self {
+        if let LedgerEvent::Fill(movement) = &entry.event {
+            *market = market.or(movement.market);
+        }
+        if let Some(packed) = Self::narrow(entry, *market, aside) {
+            return packed;
+        }
+        let number = aside.entries.add(Some(Box::new(entry.clone())));
+        let size = i64::try_from(number).unwrap_or(i64::MAX);
+        let time = entry.time.nanos();
+        Self { time, id: 0, size, worth: 0, seq_and_flags: WIDE, fee: 0 }
+    }
+
+    fn narrow(entry: &Entry, market: Option<Sym>, aside: &mut Aside) -> Option<Self> {
+        let seq = entry.seq.checked_shl(FLAGS).filter(|seq| seq >> FLAGS == entry.seq)?;
+        let time = entry.time.nanos();
+        let movement = match &entry.event {
+            LedgerEvent::Fill(movement) => movement,
+            LedgerEvent::Settle(payout) => {
+                let seq_and_flags = seq | SETTLES;
+                let worth = payout.raw();
+                return Some(Self { time, id: 0, size: 0, worth, seq_and_flags, fee: 0 });
+            }
+        };
+        let mut flags = number_of(movement.kind) << KIND_SHIFT;
+        if movement.start_qty.is_some() {
+            return None;
+        }
+        if movement.side == Side::Sell {
+            flags |= SELL;
+        }
+        if movement.market.is_some() {
+            if movement.market != market {
+                return None;
+            }
+            flags |= HAS_MARKET;
+        }
+        let size = i64::try_from(movement.size.raw()).ok()?;
+        let worth = match movement.worth {
+            Worth::Unstated => 0,
+            Worth::Price(price) => {
+                flags |= HAS_PRICE;
+                price.raw()
+            }
+            Worth::Notional(notional) => {
+                flags |= HAS_NOTIONAL;
+                nanos(notional)?
+            }
+        };
+        let fee = match movement.fee {
+            None => 0,
+            Some(fee) => {
+                let (fee, power) = scaled(nanos(fee)?)?;
+                flags |= (power + 1) << FEE_SHIFT;
+                fee
+            }
+        };
+        let id = if let Ok(id) = u64::try_from(entry.id.raw()) {
+            id
+        } else {
+            flags |= WIDE_ID;
+            aside.ids.add(entry.id)
+        };
+        Some(Self { time, id, size, worth, seq_and_flags: seq | flags, fee })
+    }
+
+    /// The entry that was packed.
+    pub(super) fn entry(self, market: Option<Sym>, aside: &Aside) -> Entry {
+        let flags = self.seq_and_flags;
+        if let Some(entry) = self.wide(aside) {
+            return entry.clone();
+        }
+        let (time, seq) = (self.time(), flags >> FLAGS);
+        if flags & SETTLES != 0 {
+            let payout = Price::from_nano(self.worth.into()).unwrap_or_default();
+            return Entry { time, seq, id: EventId::NONE, event: LedgerEvent::Settle(payout) };
+        }
+        let worth = match flags & (HAS_PRICE | HAS_NOTIONAL) {
+            HAS_PRICE => Worth::Price(Price::from_nano(self.worth.into()).unwrap_or_default()),
+            HAS_NOTIONAL => Worth::Notional(Money::of_nanos(self.worth)),
+            _ => Worth::Unstated,
+        };
+        let fee = index((flags >> FEE_SHIFT) & FEE_MASK);
+        let movement = Movement {
+            kind: KINDS[index((flags >> KIND_SHIFT) & KIND_MASK)],
+            side: if flags & SELL != 0 { Side::Sell } else { Side::Buy },
+            size: Size::of_nanos(self.size),
+            worth,
+            fee: (fee > 0).then(|| Money::of_nanos(i64::from(self.fee) * POWERS[fee - 1])),
+            start_qty: None,
+            market: market.filter(|_| flags & HAS_MARKET != 0),
+        };
+        Entry { time, seq, id: self.id(aside), event: LedgerEvent::Fill(movement) }
+    }
+
+    /// Frees what is kept aside.
+    pub(super) fn release(self, aside: &mut Aside) {
+        if self.seq_and_flags & WIDE != 0 {
+            let number = self.size.unsigned_abs();
+            aside.entries.things[index(number)] = None;
+            aside.entries.free.push(number);
+        } else if self.seq_and_flags & WIDE_ID != 0 {
+            aside.ids.free.push(self.id);
+        }
+    }
+
+    pub(super) fn order(self, aside: &Aside) -> Order {
+        let flags = self.seq_and_flags;
+        if let Some(entry) = self.wide(aside) {
+            return entry.order();
+        }
+        (self.time(), flags & SETTLES != 0, flags >> FLAGS, self.id(aside))
+    }
+
+    pub(super) fn time(self) -> VenueTime {
+        VenueTime::from_nanos(self.time)
+    }
+
+    /// The id of the fill; `None` for a settlement.
+    pub(super) fn identity(self, aside: &Aside) -> Option<u128> {
+        let id = match self.wide(aside) {
+            Some(entry) => entry.identity()?,
+            None if self.seq_and_flags & SETTLES != 0 => return None,
+            None => self.id(aside).raw(),
+        };
+        Some(id)
+    }
+
+    fn id(self, aside: &Aside) -> EventId {
+        match self.seq_and_flags & (WIDE_ID | SETTLES) {
+            0 => EventId::of_number(self.id),
+            WIDE_ID => *aside.ids.get(self.id),
+            _ => EventId::NONE,
+        }
+    }
+
+    fn wide(self, aside: &Aside) -> Option<&Entry> {
+        if self.seq_and_flags & WIDE == 0 {
+            return None;
+        }
+        aside.entries.get(self.size.unsigned_abs()).as_deref()
+    }
+}
+
+impl Entry {
+    /// The id of the fill; `None` for a settlement.
+    pub(super) fn identity(&self) -> Option<u128> {
+        matches!(self.event, LedgerEvent::Fill(_)).then(|| self.id.raw())
+    }
+}
+
+/// An amount in units of 1e-9, where that is exact and fits.
+fn nanos(amount: Money) -> Option<i64> {
+    const NANO: i64 = 1_000_000_000;
+    if let Ok(raw) = i64::try_from(amount.raw()) {
+        return (raw % NANO == 0).then_some(raw / NANO);
+    }
+    let raw = amount.raw();
+    (raw % i128::from(NANO) == 0).then(|| i64::try_from(raw / i128::from(NANO)).ok())?
+}
+
+/// An integer of 32 bits and the power of ten that make a number.
+fn scaled(mut nanos: i64) -> Option<(i32, u64)> {
+    for power in 0..10 {
+        if let Ok(small) = i32::try_from(nanos) {
+            return Some((small, power));
+        }
+        if nanos % 10 != 0 {
+            return None;
+        }
+        nanos /= 10;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn int() -> impl Strategy<Value = i128> {
+        let edges = [0, 1, -1, i64::MAX, i64::MIN, i32::MAX.into(), 1 << 31].map(i128::from);
+        let edge = prop::sample::select(edges.to_vec());
+        prop_oneof![edge, -1000i128..1000, any::<i64>().prop_map(i128::from), any::<i128>()]
+    }
+
+    prop_compose! {
+        fn entry()(
+            n in prop::array::uniform5(int()),
+            seq in prop_oneof![any::<u64>(), 0..5u64, Just(1 << 48), Just((1 << 48) - 1)],
+            flags in prop::array::uniform7(0..8usize),
+            id in prop_oneof![any::<u128>(), 0..9u128],
+        ) -> Entry {
+            let money = |raw: i128| {
+                if flags[5] == 0 { Money::from_raw(raw) } else {
+                    Money::from_nano(raw).unwrap_or(Money::ZERO)
+                }
+            };
+            let size = |raw: i128| Size::from_nano(raw).unwrap_or(Size::ZERO);
+            let price = Price::from_nano(n[0]).unwrap_or(Price::ZERO);
+            let market = |n| Sym::from_index(n);
+            let movement = Movement {
+                kind: KINDS[flags[0]],
+                side: if flags[1] % 2 == 0 { Side::Buy } else { Side::Sell },
+                size: size(n[1]),
+                worth: match flags[2] % 3 {
+                    0 => Worth::Unstated,
+                    1 => Worth::Price(price),
+                    _ => Worth::Notional(money(n[2])),
+                },
+                fee: (flags[3] % 2 == 0).then(|| money(n[3])),
+                start_qty: (flags[4] == 0).then(|| size(n[4])),
+                market: [None, Some(market(1)), Some(market(2))][flags[6] % 3],
+            };
+            let event = LedgerEvent::Fill(movement);
+            let id = EventId::new(&id.to_string());
+            let time = VenueTime::from_nanos(i64::try_from(n[4]).unwrap_or(7));
+            if flags[0] == 7 && flags[1] == 7 {
+                let event = LedgerEvent::Settle(price);
+                return Entry { time, seq: 0, id: EventId::NONE, event };
+            }
+            Entry { time, seq, id, event }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_packed_is_unpacked(entries in prop::collection::vec(entry(), 1..20)) {
+            let (mut market, mut aside) = (None, Aside::default());
+            let packed: Vec<Packed> =
+                entries.iter().map(|entry| Packed::of(entry, &mut market, &mut aside)).collect();
+            for (entry, packed) in entries.iter().zip(&packed) {
+                prop_assert_eq!(&packed.entry(market, &aside), entry);
+                prop_assert_eq!(packed.order(&aside), entry.order());
+                prop_assert_eq!(packed.identity(&aside), entry.identity());
+            }
+            // What is freed is used again.
+            for packed in &packed {
+                packed.release(&mut aside);
+            }
+            let (n_entries, n_ids) = (aside.entries.things.len(), aside.ids.things.len());
+            for entry in &entries {
+                Packed::of(entry, &mut market, &mut aside);
+            }
+            prop_assert!(aside.entries.things.len() == n_entries && aside.ids.things.len() == n_ids);
+        }
+    }
+
+    #[test]
+    fn a_fill_of_ordinary_numbers_is_kept_in_44_bytes() {
+        assert_eq!(size_of::<Packed>(), 44);
+    }
+}

@@ -1,0 +1,248 @@
+//! One range of hashes: its keys, their states and their histories.
+
+use std::hash::Hash;
+
+use types::VenueTime;
+
+use super::Fold;
+use super::deep::Deep;
+use super::late::{Change, Kept, Lookup, edits, merge};
+use super::log::Log;
+use super::walk::Walk;
+use crate::operators::index::Index;
+use crate::operators::slab::{NONE, Slab};
+use crate::revisions::Revisions;
+
+/// Events that a history may hold in the log.
+const SHALLOW: usize = 16;
+
+/// One key. With the ledger's state it is two lines of memory: a search reads the one, what comes
+/// behind it asks for the other.
+#[repr(C, align(64))]
+pub(super) struct Held<F: Fold> {
+    pub(super) key: F::Key,
+    /// When its newest event happened.
+    pub(super) newest: VenueTime,
+    /// The state after all events; while changes wait for the epoch's end, after those before.
+    pub(super) state: F::State,
+    /// Its newest event in the log, or its number among the deep histories.
+    events: u32,
+    /// Its number on the epoch's list of touched keys, from 1 on; 0 while it isn't there.
+    pub(super) touched: u32,
+    common: F::Common,
+    n_shallow: u8,
+    is_deep: bool,
+    /// Whether the epoch changes more of it than the end.
+    pub(super) is_late: bool,
+    /// Whether the fold ever said something of its events.
+    pub(super) has_notes: bool,
+}
+
+impl<F: Fold> Held<F> {
+    fn is_empty(&self) -> bool {
+        !self.is_deep && self.n_shallow == 0
+    }
+
+    /// The time of its newest event.
+    pub(super) fn last(&self) -> Option<VenueTime> {
+        (self.newest > VenueTime::MIN).then_some(self.newest)
+    }
+}
+
+/// See the module.
+pub(super) struct Shard<F: Fold> {
+    index: Index,
+    pub(super) held: Slab<Held<F>, 8>,
+    log: Log<F::Packed>,
+    deep: Slab<Deep<F>, 6>,
+    aside: F::Aside,
+    pub(super) revisions: Revisions<(F::Key, u128)>,
+}
+
+/// What of a route places a key within its shard. Neither the lowest bits, which say the worker,
+/// nor the highest, which say the shard.
+#[expect(clippy::as_conversions, reason = "takes 32 of the bits")]
+#[expect(clippy::cast_possible_truncation, reason = "takes 32 of the bits")]
+pub(super) const fn fragment(route: u64) -> u32 {
+    (route >> 16) as u32
+}
+
+impl<F: Fold> Shard<F>
+where
+    F::Key: Hash,
+{
+    pub(super) fn new() -> Self {
+        Self {
+            index: Index::new(),
+            held: Slab::new(),
+            log: Log::new(),
+            deep: Slab::new(),
+            aside: F::Aside::default(),
+            revisions: Revisions::new(),
+        }
+    }
+
+    /// The index's first word of a search.
+    #[inline]
+    pub(super) fn home(&self, fragment: u32) -> u64 {
+        self.index.home(fragment)
+    }
+
+    /// The number of a key; `home` is what [`Shard::home`] gave.
+    #[inline]
+    pub(super) fn find(&self, key: F::Key, fragment: u32, home: u64) -> Option<u32> {
+        self.index.find(fragment, home, |number| self.held.get(number).key == key)
+    }
+
+    /// Asks for the memory that appending to a key's history needs, all of a block's keys at once,
+    /// so that waiting for one isn't waiting for each.
+    #[inline]
+    pub(super) fn warm(&self, number: u32) -> i64 {
+        let held = self.held.get(number);
+        if !held.is_deep {
+            return 0;
+        }
+        self.deep.get(held.events).newest().map_or(0, |event| F::packed_time(event).nanos())
+    }
+
+    /// Adds a key; gives its number.
+    pub(super) fn add(&mut self, fold: &F, key: F::Key, route: u64) -> u32 {
+        let number = self.held.push(Held {
+            state: fold.start(),
+            key,
+            newest: VenueTime::MIN,
+            events: NONE,
+            touched: 0,
+            is_late: false,
+            common: F::Common::default(),
+            n_shallow: 0,
+            is_deep: false,
+            has_notes: false,
+        });
+        self.index.insert(fragment(route), number);
+        number
+    }
+
+    /// Whether an event comes behind all events of a key, of which the newest is of the same time.
+    #[cold]
+    pub(super) fn wins_tie(&self, number: u32, order: &F::Order) -> bool {
+        let held = self.held.get(number);
+        let newest = if held.is_deep {
+            self.deep.get(held.events).newest()
+        } else {
+            (!held.is_empty()).then(|| self.log.get(held.events))
+        };
+        newest.is_none_or(|newest| F::packed_order(newest, &self.aside) <= *order)
+    }
+
+    /// Keeps an event that comes in order and folds it in.
+    #[inline]
+    pub(super) fn append(&mut self, fold: &F, number: u32, event: &F::Event) -> Option<F::Note> {
+        let Self { held, log, deep, aside, .. } = self;
+        let held = held.get_mut(number);
+        let packed = F::pack(event, &mut held.common, aside);
+        if !held.is_deep && usize::from(held.n_shallow) == SHALLOW {
+            let mut events = Vec::with_capacity(2 * SHALLOW);
+            log.take(held.events, &mut events);
+            held.events = deep.push(Deep::new(fold, events));
+            held.is_deep = true;
+        }
+        if held.is_deep {
+            deep.get_mut(held.events).push(packed, &held.state, aside);
+        } else {
+            held.events = log.push(packed, held.events);
+            held.n_shallow += 1;
+        }
+        held.newest = F::packed_time(&packed);
+        fold.step(&mut held.state, event)
+    }
+
+    /// Applies what an epoch changed of a key out of order, and folds it anew. The walks are left
+    /// with what the history had to say before the epoch and has now.
+    pub(super) fn change(
+        &mut self,
+        fold: &F,
+        number: u32,
+        changes: &mut Vec<Change<F::Event>>,
+        walks: &mut Walks<'_, F>,
+    ) {
+        let Self { held, log, deep, aside, revisions, .. } = self;
+        let held = held.get_mut(number);
+        let mut kept = Kept { rules: fold, common: &mut held.common, aside };
+        if held.is_deep {
+            let deep = deep.get_mut(held.events);
+            let find = |lookups: &mut [Lookup<F>]| deep.find(lookups, &kept);
+            let edits = edits(changes, held.key, revisions, find);
+            let Some(first) = edits.first() else { return walks.unchanged() };
+            let mut start = deep.start_before(first.order, kept.aside);
+            if walks.observes {
+                start = start.min(deep.start_of_newest(walks.n_appended));
+                walks.old.restart(deep.time_before(start));
+                deep.walk(start, walks.n_appended, &kept, walks.old);
+            }
+            walks.new.restart(deep.time_before(start));
+            deep.change(&edits, &mut kept);
+            held.state = deep.fold(start, &kept, walks.new);
+            held.newest = deep.newest().map_or(VenueTime::MIN, F::packed_time);
+        } else {
+            let mut events: Vec<F::Packed> = log.newest_first(held.events).copied().collect();
+            events.reverse();
+            let find =
+                |lookups: &mut [Lookup<F>]| Lookup::search_all(lookups, events.iter().rev(), &kept);
+            let edits = edits(changes, held.key, revisions, find);
+            if edits.is_empty() {
+                return walks.unchanged();
+            }
+            if walks.observes {
+                walks.old.restart(None);
+                let mut state = fold.start();
+                let n_old = events.len().saturating_sub(walks.n_appended);
+                kept.fold(&events[..n_old], &mut state, walks.old);
+                walks.old.end(&state);
+            }
+            events.clear();
+            log.take(held.events, &mut events);
+            let events = merge(&events, &edits, &mut kept);
+            walks.new.restart(None);
+            held.newest = events.last().map_or(VenueTime::MIN, F::packed_time);
+            if events.len() > SHALLOW {
+                let mut history = Deep::new(fold, events);
+                let start = history.start_of_newest(usize::MAX);
+                held.state = history.fold(start, &kept, walks.new);
+                held.events = deep.push(history);
+                held.is_deep = true;
+            } else {
+                held.state = fold.start();
+                kept.fold(&events, &mut held.state, walks.new);
+                walks.new.end(&held.state);
+                held.n_shallow = 0;
+                held.events = NONE;
+                for event in events {
+                    held.events = log.push(event, held.events);
+                    held.n_shallow += 1;
+                }
+            }
+        }
+        held.has_notes |= !walks.new.notes.is_empty();
+    }
+}
+
+/// How a key's changes are walked.
+pub(super) struct Walks<'a, F: Fold> {
+    /// The history before the epoch, where that may have had something to say.
+    pub(super) old: &'a mut Walk<F>,
+    /// The history as it is now.
+    pub(super) new: &'a mut Walk<F>,
+    /// Whether the history has notes, or steps are asked for.
+    pub(super) observes: bool,
+    /// How many events were appended in this epoch.
+    pub(super) n_appended: usize,
+    /// Whether nothing changed but for what was appended.
+    pub(super) is_unchanged: bool,
+}
+
+impl<F: Fold> Walks<'_, F> {
+    fn unchanged(&mut self) {
+        self.is_unchanged = true;
+    }
+}

@@ -1,0 +1,110 @@
+//! The timely operator: rows and clocks in, bars and errors out, an epoch at a time.
+
+use std::collections::BTreeMap;
+
+use differential_dataflow::AsCollection;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use types::relations::Bar;
+use types::{Row, VenueTime};
+
+use super::bars::Bars;
+use super::tick::Printed;
+use crate::clock::Clock;
+use crate::edge::{Coll, Edge};
+use crate::route::route_asset;
+
+/// Changes as they flow.
+type Changes<R> = Vec<(R, u64, isize)>;
+
+/// What came of an epoch that isn't complete.
+struct Epoch<R> {
+    /// For bars and for errors.
+    capabilities: [Capability<u64>; 2],
+    rows: Vec<Changes<R>>,
+    watermark: Option<VenueTime>,
+}
+
+/// Adds the operator to a dataflow: each asset's bars stand on one worker. Containers stay as they
+/// come, and what an epoch changes leaves in one.
+pub(super) fn build<'s, R: Printed>(
+    rows: Coll<'s, R>,
+    clock: StreamVec<'s, u64, Clock>,
+    name: String,
+    mut bars: Bars,
+) -> Vec<Edge<'s>> {
+    let mut builder = OperatorBuilder::new(name, clock.scope());
+    let by_asset = Exchange::new(|row: &(R, u64, isize)| route_asset(row.0.asset()));
+    let mut rows = builder.new_input(rows.inner, by_asset);
+    let mut clocks = builder.new_input(clock, Pipeline);
+    let (output, bars_out) = builder.new_output();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Changes<Bar>>>::from(output);
+    let (errors, errors_out) = builder.new_output();
+    let mut errors = OutputBuilder::<_, CapacityContainerBuilder<Changes<Row>>>::from(errors);
+    builder.build(move |_| {
+        let mut epochs: BTreeMap<u64, Epoch<R>> = BTreeMap::new();
+        move |frontiers| {
+            rows.for_each_time(|time, containers| {
+                let capabilities = || [time.retain(0), time.retain(1)];
+                let epoch = epochs.entry(*time.time()).or_insert_with(|| Epoch::new(capabilities));
+                epoch.rows.extend(containers.map(std::mem::take));
+            });
+            clocks.for_each_time(|time, containers| {
+                let capabilities = || [time.retain(0), time.retain(1)];
+                let epoch = epochs.entry(*time.time()).or_insert_with(|| Epoch::new(capabilities));
+                let clocks = containers.flat_map(std::mem::take);
+                epoch.watermark = clocks.map(|clock| clock.watermark).max().max(epoch.watermark);
+            });
+            let (mut output, mut errors) = (output.activate(), errors.activate());
+            while let Some(entry) = epochs.first_entry() {
+                let epoch = *entry.key();
+                if frontiers.iter().any(|frontier| frontier.less_equal(&epoch)) {
+                    break;
+                }
+                let Epoch { capabilities: [for_bars, for_errors], rows, watermark } =
+                    entry.remove();
+                let (mut changed, mut failed) = run(&mut bars, epoch, rows, watermark);
+                if !changed.is_empty() {
+                    output.session(&for_bars).give_container(&mut changed);
+                }
+                if !failed.is_empty() {
+                    errors.session(&for_errors).give_container(&mut failed);
+                }
+            }
+        }
+    });
+    vec![Edge::Bars(bars_out.as_collection()), Edge::Rows(errors_out.as_collection())]
+}
+
+impl<R> Epoch<R> {
+    fn new(capabilities: impl FnOnce() -> [Capability<u64>; 2]) -> Self {
+        Self { capabilities: capabilities(), rows: Vec::new(), watermark: None }
+    }
+}
+
+/// Takes a whole epoch in; gives what it changes.
+fn run<R: Printed>(
+    bars: &mut Bars,
+    epoch: u64,
+    rows: Vec<Changes<R>>,
+    watermark: Option<VenueTime>,
+) -> (Changes<Bar>, Changes<Row>) {
+    bars.start(watermark);
+    for container in rows {
+        for (row, _, diff) in &container {
+            if let Some(tick) = row.tick() {
+                bars.take(row.asset(), &tick, *diff);
+            }
+        }
+    }
+    let (mut changed, mut failed) = (Vec::with_capacity(bars.n_changes()), Vec::new());
+    bars.finish(|shown, diff| match shown {
+        Ok(bar) => changed.push((bar, epoch, diff)),
+        Err(row) => failed.push((row, epoch, diff)),
+    });
+    (changed, failed)
+}

@@ -1,0 +1,250 @@
+//! The bars of random epochs equal the slow twin's, change by change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use types::relations::{Fill, FillKind, Side};
+use types::{Interner, Money, Names, Price, ShortText, Size, Span, VenueTime};
+
+use super::bars::Bars;
+use super::show::Shown;
+use super::slow;
+use super::slow::ticks::Print;
+use super::tick::{Printed, Tick};
+
+const SECOND: i64 = 1_000_000_000;
+/// A Monday.
+const START: i64 = 1_767_571_200 * SECOND;
+
+/// The lengths that are tried: with and without cells below, nested and not.
+const SIZES: [&[&str]; 6] = [
+    &["1m", "1h", "1d"],
+    &["1m", "90s", "5m", "1d", "1w"],
+    &["1d"],
+    &["7s", "1h1s1ns"],
+    &["2h", "84h", "1w"],
+    &["1ns", "40s"],
+];
+
+/// One change: which row of the pool, whether in or out, how often.
+#[derive(Clone, Debug)]
+struct Step {
+    fill: usize,
+    is_removal: bool,
+    times: u8,
+}
+
+#[derive(Clone, Debug)]
+struct History {
+    sizes: usize,
+    pool: Vec<Fill>,
+    /// Each epoch's steps, and by how many seconds the watermark goes on.
+    epochs: Vec<(Vec<Step>, i64)>,
+}
+
+fn names() -> Arc<Names> {
+    let mut interner = Interner::new(false);
+    for wallet in ["zed", "amy", "amy!", "b\"ob"] {
+        interner.sym(wallet);
+    }
+    for asset in ["B", "A", "C"] {
+        interner.asset("x", asset);
+    }
+    Arc::clone(interner.names())
+}
+
+/// Numbers at which something changes its form.
+fn size() -> impl Strategy<Value = i128> {
+    prop_oneof![
+        8 => 1..9_i128,
+        1 => Just(i128::from(u64::MAX)),
+        1 => Just(i128::from(u64::MAX) + 1),
+        1 => Just(Size::MAX_RAW),
+        1 => Just(0),
+    ]
+}
+
+fn price() -> impl Strategy<Value = i128> {
+    prop_oneof![
+        8 => 1..6_i128,
+        1 => Just((1 << 54) - 1),
+        1 => Just(1 << 54),
+        1 => Just(-3),
+        1 => Just(i128::from(Price::MAX_RAW)),
+    ]
+}
+
+prop_compose! {
+    fn fill()(
+        (wallet, asset, id) in (0..4_u8, 0..3_u8, prop_oneof![
+            6 => (0..4_u8).prop_map(|id| id.to_string()),
+            1 => Just(u64::MAX.to_string()),
+            1 => Just("text".to_owned()),
+        ]),
+        (price, size) in (prop::option::weighted(0.9, price()), size()),
+        notional in prop::option::weighted(0.3, 1..1000_i128),
+        second in prop_oneof![6 => 0..300_i64, 2 => 0..90_000_i64, 1 => -90_000..900_000_i64],
+        nanos in prop_oneof![4 => Just(0), 1 => 0..SECOND],
+        seq in prop_oneof![6 => 0..3_u64, 1 => Just(u64::from(u32::MAX) + 1), 1 => Just(u64::MAX)],
+        kind in 0..12_u8,
+    ) -> Fill {
+        let mut interner = Interner::new(false);
+        let wallets = ["zed", "amy", "amy!", "b\"ob"].map(|wallet| interner.sym(wallet));
+        let assets = ["B", "A", "C"].map(|asset| interner.asset("x", asset));
+        Fill {
+            wallet: wallets[usize::from(wallet)],
+            asset: assets[usize::from(asset)],
+            id: interner.event_id(&id),
+            market: None,
+            side: Side::Buy,
+            price: price.map(|price| Price::from_nano(price).unwrap()),
+            size: Size::from_nano(size).unwrap(),
+            notional: notional.map(|notional| Money::from_nano(notional).unwrap()),
+            fee: None,
+            fee_asset: None,
+            fee_counts: true,
+            kind: if kind == 0 { FillKind::Funding } else { FillKind::Trade },
+            liquidity: None,
+            order_id: None,
+            start_qty: None,
+            event_time: VenueTime::from_nanos(START + second * SECOND + nanos),
+            seq,
+            revision: 0,
+        }
+    }
+}
+
+fn history() -> impl Strategy<Value = History> {
+    let step = (0..40_usize, prop::bool::weighted(0.4), 1..3_u8);
+    let step = step.prop_map(|(fill, is_removal, times)| Step { fill, is_removal, times });
+    let seconds = prop_oneof![3 => Just(0), 3 => 0..200_i64, 1 => 0..100_000_i64];
+    let epochs = prop::collection::vec((prop::collection::vec(step, 0..25), seconds), 1..12);
+    (0..SIZES.len(), prop::collection::vec(fill(), 40), epochs)
+        .prop_map(|(sizes, pool, epochs)| History { sizes, pool, epochs })
+}
+
+/// The changes of an epoch: what is held may be removed, also before it comes.
+fn changes(steps: &[Step], pool: &[Fill], held: &mut BTreeMap<usize, isize>) -> Vec<(Fill, isize)> {
+    let mut changes = Vec::new();
+    for step in steps {
+        let times = isize::from(step.times);
+        let n = held.entry(step.fill).or_default();
+        let diff = if step.is_removal { -times.min(*n) } else { times };
+        *n += diff;
+        changes.push((pool[step.fill].clone(), diff));
+    }
+    // Inside an epoch a removal may stand before what it removes.
+    if steps.len().is_multiple_of(2) {
+        changes.reverse();
+    }
+    changes
+}
+
+/// Runs a history on both; what each epoch tells must be equal, and each bar's changes adjacent.
+fn check(history: &History) {
+    let names = names();
+    let sizes: Vec<(Span, ShortText)> = SIZES[history.sizes]
+        .iter()
+        .map(|text| (Span::parse(text).unwrap(), ShortText::new(text).unwrap()))
+        .collect();
+    let mut fast = Bars::new(&sizes, Arc::clone(&names));
+    let mut slow = slow::Bars::new(sizes, Arc::clone(&names));
+    let (mut held, mut watermark) = (BTreeMap::new(), VenueTime::from_nanos(START - 60 * SECOND));
+    for (index, (steps, seconds)) in history.epochs.iter().enumerate() {
+        watermark = VenueTime::from_nanos(watermark.nanos() + seconds * SECOND);
+        let changes = changes(steps, &history.pool, &mut held);
+        slow.watermark = watermark;
+        let prints = changes.iter().filter_map(|(fill, diff)| Some((Print::of_fill(fill)?, *diff)));
+        slow.take(prints.filter(|(_, diff)| *diff != 0).collect());
+        let mut expected = Vec::new();
+        slow.tell(|shown, diff| expected.push((shown, diff)));
+        fast.start(Some(watermark));
+        for (fill, diff) in &changes {
+            if let Some(tick) = fill.tick() {
+                fast.take(fill.asset, &tick, *diff);
+            }
+        }
+        let mut given = Vec::new();
+        fast.finish(|shown, diff| given.push((shown, diff)));
+        assert_adjacent(&given);
+        sort(&mut given);
+        sort(&mut expected);
+        assert_eq!(given, expected, "epoch {index}");
+    }
+}
+
+fn sort(changes: &mut [(Shown, isize)]) {
+    changes.sort_by_key(|change| (place(&change.0), change.1));
+}
+
+/// What tells bars apart, in rows and errors alike.
+fn place(shown: &Shown) -> String {
+    match shown {
+        Ok(bar) => {
+            let asset = ["B", "A", "C"][usize::try_from(bar.asset.0).unwrap()];
+            format!("{asset} {} {}", bar.size, bar.bucket)
+        }
+        Err(row) => {
+            let text = |i: usize| match &row.0[i] {
+                types::Value::Text(text) => text.to_string(),
+                types::Value::Time(time) => time.to_string(),
+                other => panic!("{other:?}"),
+            };
+            format!("{} {} {}", text(1), text(2), text(3))
+        }
+    }
+}
+
+/// A bar's old row stands right before its new one, and there is no third.
+fn assert_adjacent(changes: &[(Shown, isize)]) {
+    let places: Vec<String> = changes.iter().map(|change| place(&change.0)).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    let numbered: Vec<usize> = (0..changes.len()).collect();
+    for group in numbered.chunk_by(|a, b| places[*a] == places[*b]) {
+        assert!(seen.insert(&places[group[0]]), "apart: {}", places[group[0]]);
+        let diffs: Vec<isize> = group.iter().map(|i| changes[*i].1).collect();
+        assert!(matches!(diffs[..], [1 | -1] | [-1, 1]), "{diffs:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn each_epoch_tells_what_the_slow_twin_tells(history in history()) {
+        check(&history);
+    }
+}
+
+#[test]
+fn a_tick_reads_back_from_either_record() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut log = super::log::TickLog::new();
+    let cell = VenueTime::from_nanos(START);
+    let mut newest = super::log::TickRef::NONE;
+    let mut pushed: Vec<Tick> = Vec::new();
+    for _ in 0..20_000 {
+        let fill = fill().new_tree(&mut runner).unwrap().current();
+        if let Some(tick) = fill.tick() {
+            newest = log.push(&tick, cell, newest);
+            pushed.push(tick);
+        }
+    }
+    let read: Vec<Tick> = log.chain(newest, cell).map(|(_, tick)| tick).collect();
+    assert!(pushed.iter().rev().eq(&read));
+}
+
+#[test]
+#[should_panic(expected = "removals are of rows that are held")]
+fn what_is_not_held_cannot_be_removed() {
+    let mut bars =
+        Bars::new(&[(Span::parse("1m").unwrap(), ShortText::new("1m").unwrap())], names());
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let fill = Fill { kind: FillKind::Trade, ..fill().new_tree(&mut runner).unwrap().current() };
+    let tick = Tick { price: 1, ..fill.tick().unwrap() };
+    bars.take(fill.asset, &tick, 1);
+    bars.take(fill.asset, &Tick { price: 2, ..tick }, -1);
+    bars.finish(|_, _| {});
+}

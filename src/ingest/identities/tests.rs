@@ -1,0 +1,123 @@
+//! The compact identities against the plain map.
+
+use proptest::prelude::*;
+use types::{AssetId, Sym};
+
+use super::twin::Twin;
+use super::*;
+
+const ID: Identity = Identity { wallet: None, asset: None, id: 7 };
+
+fn judge_all(events: &[(Op, u64, u32)]) -> (Vec<Standing>, u64) {
+    let mut identities = Identities::default();
+    let judge =
+        |(op, revision, content): &(Op, u64, u32)| identities.judge(ID, *op, *revision, *content);
+    let standings = events.iter().map(judge).collect();
+    (standings, identities.n_pending())
+}
+
+#[test]
+fn the_greatest_revision_stands_and_repeats_are_told() {
+    use Op::{Bust, Correct, Insert};
+    use Standing::{Applied, Conflict, Duplicate, First};
+    let good = types::event::FOR_GOOD;
+    for (events, standings, n_pending) in [
+        (vec![(Insert, 0, 1), (Insert, 0, 1), (Insert, 0, 2)], vec![First, Duplicate, Conflict], 0),
+        (
+            vec![(Correct, 2, 1), (Insert, 1, 9), (Insert, 2, 9)],
+            vec![First, Duplicate, Duplicate],
+            0,
+        ),
+        (vec![(Insert, 1, 1), (Correct, 1, 2)], vec![First, Applied], 0),
+        (
+            vec![(Bust, good, 0), (Insert, 0, 1), (Bust, good, 0)],
+            vec![First, Applied, Duplicate],
+            0,
+        ),
+        (vec![(Bust, 3, 0), (Bust, 2, 0)], vec![First, Duplicate], 1),
+        (vec![(Bust, 2, 0), (Bust, 3, 0)], vec![First, Applied], 1),
+    ] {
+        assert_eq!(judge_all(&events), (standings, n_pending), "{events:?}");
+    }
+}
+
+fn identity(wallet: u32, asset: u32, id: u128) -> Identity {
+    Identity { wallet: Some(Sym::from_index(wallet)), asset: Some(AssetId(asset)), id }
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![6 => Just(Op::Insert), 1 => Just(Op::Correct), 2 => Just(Op::Bust)]
+}
+
+proptest! {
+    #[test]
+    fn few_identities_are_judged_as_by_a_plain_map(
+        events in prop::collection::vec(
+            ((0u32..3, 0u32..2, 0u128..4), op(), prop_oneof![Just(0u64), 0u64..4, Just(u64::MAX)], 0u32..3),
+            0..300,
+        ),
+    ) {
+        let (mut identities, mut twin) = (Identities::default(), Twin::default());
+        for ((wallet, asset, id), op, revision, content) in events {
+            let identity = identity(wallet, asset, id);
+            let standing = identities.judge(identity, op, revision, content);
+            prop_assert_eq!(standing, twin.judge(identity, op, revision, content));
+            prop_assert_eq!(identities.n_pending(), twin.n_pending());
+        }
+    }
+}
+
+/// Many more than a run holds, so that runs are merged and filters widened, with repeats, conflicts,
+/// corrects and busts among new ones and old.
+#[test]
+fn many_identities_are_judged_as_by_a_plain_map() {
+    let (mut identities, mut twin) = (Identities::default(), Twin::default());
+    let mut state = 7u64;
+    let mut draw = |n: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    for i in 0..400_000u64 {
+        let id = if draw(5) == 0 { draw(i + 1) } else { i };
+        let op = match draw(40) {
+            0 => Op::Bust,
+            1 => Op::Correct,
+            _ => Op::Insert,
+        };
+        let revision = if draw(40) == 0 { draw(3) } else { 0 };
+        let content = u32::try_from(id + u64::from(draw(30) == 0)).unwrap();
+        let wallet = u32::try_from(id % 1000).unwrap();
+        let identity = identity(wallet, wallet % 7, id.into());
+        let standing = identities.judge(identity, op, revision, content);
+        assert_eq!(standing, twin.judge(identity, op, revision, content), "event {i}, id {id}");
+        assert_eq!(identities.n_pending(), twin.n_pending());
+    }
+    assert!(identities.n_pending() > 0);
+}
+
+#[test]
+fn an_identity_costs_at_most_20_bytes() {
+    let mut identities = Identities::default();
+    let n = 1_000_000u32;
+    for i in 0..n {
+        identities.judge(identity(i % 5000, i % 13, i.into()), Op::Insert, 0, i);
+    }
+    let of_each = identities.n_bytes() / usize::try_from(n).unwrap();
+    assert!(of_each < 20, "{of_each} bytes");
+}
+
+/// Identities that agree in all 64 bits by which runs are sorted stay apart.
+#[test]
+fn prints_of_equal_order_are_told_apart() {
+    let mut shard = Shard::new(0);
+    for low in 0..2000u32 {
+        let print = Print { high: u64::from(low / 700), low };
+        shard.mark(print);
+        assert_eq!(shard.find(print), None);
+        shard.push(print, low);
+    }
+    for low in 0..2000u32 {
+        assert_eq!(shard.find(Print { high: u64::from(low / 700), low }), Some(low));
+    }
+}
