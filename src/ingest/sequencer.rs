@@ -167,9 +167,14 @@ impl Sequencer {
     }
 
     fn close(&mut self, watermark: VenueTime) -> Batch {
+        let max_events = self.options.max_events;
         let take = |relation: &mut Relation| {
             relation.recent.forget_before(watermark.less(REVISE_WITHIN));
-            let events = Events::empty(relation.spec.kind);
+            // The next epoch is mostly like this one. Growing by doubling would touch four times the
+            // memory.
+            let n_events = relation.events.len();
+            let n_events = max_events.min(n_events + n_events / 8);
+            let events = Events::with_capacity(relation.spec.kind, n_events);
             std::mem::replace(&mut relation.events, events)
         };
         let batch = Batch {

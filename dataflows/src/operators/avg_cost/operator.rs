@@ -24,6 +24,9 @@ use crate::route::route;
 /// A row, its epoch and its change of multiplicity.
 pub(super) type Update<R> = (R, u64, isize);
 
+/// Rows for which room is asked for at once are a multiple of this, unless they are fewer.
+const ROWS_STEP: usize = 1024;
+
 /// What one epoch changes, by output. Rows of one key stand together, the old one first.
 pub(super) struct Changes {
     epoch: u64,
@@ -247,6 +250,14 @@ impl Changes {
 }
 
 impl Sink<Ledger> for Changes {
+    fn expect(&mut self, n_keys: usize) {
+        // Mostly an old and a new row a key. Growing by doubling would touch four times the memory;
+        // sizes in steps find what was freed before.
+        let n_rows =
+            if n_keys < ROWS_STEP { 2 * n_keys } else { (2 * n_keys).next_multiple_of(ROWS_STEP) };
+        self.positions.reserve_exact(n_rows);
+    }
+
     fn state(&mut self, (wallet, asset): (Sym, AssetId), old: &State, new: &State) {
         if old.shows_as(new) {
             return;

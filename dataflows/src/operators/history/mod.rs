@@ -96,6 +96,9 @@ pub(crate) trait Fold {
 
 /// Takes what an epoch changed, key by key. Where something is replaced, both stand in one call.
 pub(crate) trait Sink<F: Fold> {
+    /// At most so many keys were touched.
+    fn expect(&mut self, _n_keys: usize) {}
+
     /// A key was touched; the states may be equal.
     fn state(&mut self, key: F::Key, old: &F::State, new: &F::State);
 

@@ -270,6 +270,7 @@ where
     /// Ends the epoch: what isn't folded yet is, and what changed is told.
     pub(crate) fn finish(&mut self, sink: &mut impl Sink<F>) {
         let mut list = std::mem::take(&mut self.touched);
+        sink.expect(list.len());
         let mut start = 0;
         while start < list.len() {
             let block = start..list.len().min(start + BLOCK);
