@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
 use crate::spool::{RUN_BUFFER_BYTES, Run};
+use types::sabotage::{Safeguard, is_out};
 
 /// Runs of pairs of key and value, each in the order of the keys.
 #[derive(Default)]
@@ -118,7 +119,7 @@ impl Merged {
         loop {
             let Some(mut head) = self.heads.peek_mut() else { return Ok(None) };
             // Of equal keys the last run's came first.
-            let is_new = self.is_first || head.key != self.key;
+            let is_new = self.is_first || head.key != self.key || is_out(Safeguard::LastRunWins);
             if is_new {
                 self.key.clone_from(&head.key);
                 std::mem::swap(&mut self.value, &mut head.value);

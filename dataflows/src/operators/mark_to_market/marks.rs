@@ -14,6 +14,7 @@ use timely::dataflow::operators::{Capability, InputCapability};
 use types::changes::consolidate;
 use types::json::write_row;
 use types::relations::{Fill, Mark, Quote, Settlement, Trade};
+use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, Names, Price, Schema, Span, VenueTime};
 
 use super::past::BySteps;
@@ -163,7 +164,8 @@ impl Marks {
             touched.extend(self.take_quote(quote).map(|step| (asset, step)));
         }
         // Inside an epoch, a removal may come before what it removes.
-        for pass in [1, -1] {
+        let passes = if is_out(Safeguard::MarksAdditionsFirst) { [-1, 1] } else { [1, -1] };
+        for pass in passes {
             let prints = prints.iter().flatten();
             for (print, diff) in prints.filter(|(_, diff)| diff.signum() == pass) {
                 self.take_print(print, *diff);

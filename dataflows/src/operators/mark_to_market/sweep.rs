@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use types::relations::{Mark, PositionStep};
+use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, VenueTime};
 
 use super::mirror::{Mirror, Pair};
@@ -113,7 +114,11 @@ impl Sweep {
         self.work = match input.until {
             // After the end, the last step may lie before what other inputs' watermark has
             // published. Where rows are changes, taking the epoch in takes back what stood there.
-            Some(until) if until < self.published && self.snapshots.emits_all => {
+            Some(until)
+                if until < self.published
+                    && self.snapshots.emits_all
+                    && !is_out(Safeguard::TakesBack) =>
+            {
                 let step = until.plus(self.snapshots.grid);
                 Work::TakeBack { input, until, step, wallet: 0 }
             }
@@ -213,7 +218,8 @@ impl Sweep {
         // The latest step first, and of a step the row that has come before the one that is gone.
         changes.sort_by_key(|(step, held)| std::cmp::Reverse((*step, held.is_some())));
         changes.dedup_by_key(|(step, _)| *step);
-        if changes.last().is_some_and(|(step, _)| *step <= self.published) {
+        let is_past = changes.last().is_some_and(|(step, _)| *step <= self.published);
+        if is_past && !is_out(Safeguard::SnapshotsRevised) {
             revision.positions.extend(changes.into_iter().map(|(step, held)| (pair, step, held)));
             return;
         }

@@ -2,6 +2,7 @@
 
 use types::number::mul_div_half_even;
 use types::relations::{FillKind, Side};
+use types::sabotage::{Safeguard, is_out};
 use types::{Money, Price, Size, VenueTime};
 
 use super::{Ledger, Oversell, State};
@@ -18,13 +19,17 @@ impl Ledger {
         fill: &Movement,
     ) -> Option<()> {
         let is_odd = matches!(fill.kind, FillKind::Redeem | FillKind::Transfer | FillKind::Funding);
-        if is_odd || fill.start_qty.is_some() || !state.is_known() {
+        if (is_odd && !is_out(Safeguard::PlainKind))
+            || (fill.start_qty.is_some() && !is_out(Safeguard::PlainStated))
+            || (!state.is_known() && !is_out(Safeguard::PlainBasis))
+        {
             return None;
         }
         let size = i64::try_from(fill.size.raw()).ok().filter(|size| *size > 0)?;
         let qty = i64::try_from(state.qty.raw()).ok()?;
         let is_buy = fill.side == Side::Buy;
-        if self.oversell != Oversell::Short && !is_buy && size > qty {
+        let oversells = self.oversell != Oversell::Short && !is_buy && size > qty;
+        if oversells && !is_out(Safeguard::PlainOversell) {
             return None;
         }
         let value = match fill.worth {
@@ -49,13 +54,13 @@ impl Ledger {
             let removed = mul_div_half_even(cost, closed.into(), held.into())?;
             // A sale fetches what it is worth; a purchase that closes costs it.
             let fetched = part.checked_neg()?;
-            realized = realized.checked_add(fetched.checked_sub(removed)?)?;
+            realized = sum(realized, fetched.checked_sub(removed)?)?;
             cost = cost.checked_sub(removed)?.checked_add(signed.checked_sub(part)?)?;
         }
         // One multiplication of 64 bits, which can't overflow: whether the average price fits.
         let most =
             u128::from(after.unsigned_abs()).wrapping_mul(Price::MAX_RAW.unsigned_abs().into());
-        if cost.unsigned_abs() > most {
+        if cost.unsigned_abs() > most && !is_out(Safeguard::PlainAverage) {
             return None;
         }
         state.qty = Size::of_nanos(after);
@@ -67,6 +72,11 @@ impl Ledger {
         state.updated_at = state.updated_at.max(time);
         Some(())
     }
+}
+
+/// The sum, where it fits.
+fn sum(a: i128, b: i128) -> Option<i128> {
+    if is_out(Safeguard::PlainOverflow) { Some(a.wrapping_add(b)) } else { a.checked_add(b) }
 }
 
 #[cfg(test)]
