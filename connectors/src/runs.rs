@@ -281,6 +281,16 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "sabotage")]
+    #[test]
+    fn keys_of_several_runs_come_once() {
+        use types::sabotage::{Safeguard, assert_noticed};
+        assert_noticed(Safeguard::LastRunWins, 1, |_| {
+            let runs = [1u8, 2].map(|n| Pairs::from([(vec![7], vec![n])]));
+            assert_eq!(merged(&runs, 1 << 16), [(vec![7], vec![2])]);
+        });
+    }
+
     #[test]
     fn values_larger_than_the_buffers_survive() {
         let large = |n: u8| (vec![n], vec![n; (600 << 10) + 1]);

@@ -117,6 +117,10 @@ safeguards! {
     TakesBackAsShown,
     /// The newest rows follow a correction.
     NowCorrected,
+    /// The sums that a wallet of many positions keeps follow a correction.
+    SumsKept,
+    /// Sums that 128 bits don't hold are made of 256.
+    SumsWidened,
     /// Marks' additions of an epoch come before its removals.
     MarksAdditionsFirst,
 

@@ -85,14 +85,26 @@ const MARKET: Shape = Shape {
     pace: &[0, 1, 1, 2, 5, 14],
 };
 
+/// Few assets, so that their histories grow long.
+const NARROW_MARKET: Shape = Shape {
+    wallets: &["zed", "zed", "0xAb"],
+    assets: &[("x", "BTC"), ("x", "BTC"), ("y", "BTC")],
+    is_narrow: true,
+    is_market: true,
+    pace: &[0, 0, 1, 1, 2, 9],
+};
+
 /// Fills and settlements, most of them of one key.
 pub(super) fn ledger_history(seed: u64) -> Vec<Placed> {
     Maker::new(LEDGER, seed).history(300..1_000)
 }
 
-/// Rows of all relations.
+/// Rows of all relations: of many assets, or mostly of one.
 pub(super) fn market_history(seed: u64) -> Vec<Placed> {
-    Maker::new(MARKET, seed).history(120..320)
+    match seed % 2 {
+        0 => Maker::new(MARKET, seed).history(120..320),
+        _ => Maker::new(NARROW_MARKET, seed).history(250..550),
+    }
 }
 
 struct Maker {
@@ -147,12 +159,15 @@ impl Maker {
         placed.map(|(i, a)| (a, i, u16::try_from(chance.below(1 << 16)).unwrap())).collect()
     }
 
-    /// Takes back many fills of one time after the other, so that whole chunks run empty.
+    /// Takes back what one key has from a time on, up to 200 fills, so that whole chunks run empty.
     fn clear(&mut self) {
-        let n = u64::try_from(self.fills.len()).unwrap();
-        let from = usize::try_from(self.chance.below(n.max(1) / 2 + 1)).unwrap();
-        let gone: Vec<Fill> = self.fills.iter().skip(from).take(200).cloned().collect();
-        for row in gone {
+        let Some(first) = self.fills.first().cloned() else { return };
+        let of_key = |fill: &&Fill| fill.key() == first.key();
+        let mut rows: Vec<Fill> = self.fills.iter().filter(of_key).cloned().collect();
+        rows.sort_by_key(|row| row.second);
+        let n = u64::try_from(rows.len()).unwrap();
+        let from = usize::try_from(self.chance.below(n / 2 + 1)).unwrap();
+        for row in rows.into_iter().skip(from).take(200) {
             self.arrivals.push(Arrival::Fill(Change { op: Op::Bust, revision: None, row }));
         }
     }

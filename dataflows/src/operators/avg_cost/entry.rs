@@ -429,26 +429,45 @@ mod tests {
         }
     }
 
+    /// Packs entries and unpacks them; what is freed is used again.
+    fn check(entries: &[Entry]) {
+        let (mut market, mut aside) = (None, Aside::default());
+        let packed: Vec<Packed> =
+            entries.iter().map(|entry| Packed::of(entry, &mut market, &mut aside)).collect();
+        for (entry, packed) in entries.iter().zip(&packed) {
+            assert_eq!(&packed.entry(market, &aside), entry);
+            assert_eq!(packed.order(&aside), entry.order());
+            assert_eq!(packed.identity(&aside), entry.identity());
+        }
+        packed.iter().for_each(|packed| packed.release(&mut aside));
+        let (n_entries, n_ids) = (aside.entries.things.len(), aside.ids.things.len());
+        for entry in entries {
+            Packed::of(entry, &mut market, &mut aside);
+        }
+        assert!(aside.entries.things.len() == n_entries && aside.ids.things.len() == n_ids);
+    }
+
     proptest! {
         #[test]
         fn what_is_packed_is_unpacked(entries in prop::collection::vec(entry(), 1..20)) {
-            let (mut market, mut aside) = (None, Aside::default());
-            let packed: Vec<Packed> =
-                entries.iter().map(|entry| Packed::of(entry, &mut market, &mut aside)).collect();
-            for (entry, packed) in entries.iter().zip(&packed) {
-                prop_assert_eq!(&packed.entry(market, &aside), entry);
-                prop_assert_eq!(packed.order(&aside), entry.order());
-                prop_assert_eq!(packed.identity(&aside), entry.identity());
-            }
-            // What is freed is used again.
-            for packed in &packed {
-                packed.release(&mut aside);
-            }
-            let (n_entries, n_ids) = (aside.entries.things.len(), aside.ids.things.len());
-            for entry in &entries {
-                Packed::of(entry, &mut market, &mut aside);
-            }
-            prop_assert!(aside.entries.things.len() == n_entries && aside.ids.things.len() == n_ids);
+            check(&entries);
+        }
+    }
+
+    #[cfg(feature = "sabotage")]
+    mod sabotage {
+        use super::*;
+        use crate::operators::testing::{noticed, sample};
+
+        fn packs(seed: u64) {
+            check(&sample(&prop::collection::vec(entry(), 1..20), seed));
+        }
+
+        noticed! {
+            stated_quantities: PackedStated by 100 of packs;
+            other_markets: PackedMarket by 100 of packs;
+            large_sizes: PackedSize by 100 of packs;
+            large_seqs: PackedSeq by 100 of packs;
         }
     }
 

@@ -220,7 +220,7 @@ impl Sweep {
         new: &Series<Sums<i128>>,
     ) {
         let found = self.mirror.wallets.get_mut(wallet);
-        if let Some(large) = &mut found.large {
+        if let Some(large) = found.large.as_mut().filter(|_| !is_out(Safeguard::SumsKept)) {
             large.sums.splice(first, last, new.points.iter().copied());
         }
         if last == self.published {

@@ -280,3 +280,27 @@ proptest! {
         check(&epochs, cut, by_position, emits_all);
     }
 }
+
+#[cfg(feature = "sabotage")]
+mod sabotage {
+    use super::*;
+    use crate::operators::testing::{noticed, sample};
+
+    fn sweeps(seed: u64) {
+        let cut = prop::option::of(0..14i64);
+        let (epochs, cut, by_position, emits_all) =
+            sample(&(epochs(), cut, any::<bool>(), any::<bool>()), seed);
+        check(&epochs, cut, by_position, emits_all);
+    }
+
+    noticed! {
+        published_snapshots: SnapshotsRevised by 100 of sweeps;
+        the_steps_behind_a_change: RevisedToNext by 100 of sweeps;
+        holders_of_a_past_mark: HoldersRevised by 100 of sweeps;
+        rows_behind_the_last_step: TakesBack by 400 of sweeps;
+        such_rows_as_they_were_shown: TakesBackAsShown by 1_000 of sweeps;
+        the_newest_rows: NowCorrected by 200 of sweeps;
+        sums_that_are_kept: SumsKept by 200 of sweeps;
+        sums_past_128_bits: SumsWidened by 400 of sweeps;
+    }
+}
