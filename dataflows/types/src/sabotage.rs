@@ -121,6 +121,8 @@ safeguards! {
     SumsKept,
     /// Sums that 128 bits don't hold are made of 256.
     SumsWidened,
+    /// So are products that 128 bits don't hold.
+    ProductsWidened,
     /// Marks' additions of an epoch come before its removals.
     MarksAdditionsFirst,
 

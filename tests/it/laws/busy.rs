@@ -145,6 +145,9 @@ impl Maker {
             };
             self.arrivals.push(arrival);
         }
+        if self.shape.is_market && self.chance.one_in(2) {
+            self.end_with_quotes();
+        }
         let mut seen = std::collections::BTreeSet::new();
         let mut known: Vec<Arrival> = Vec::new();
         let Self { arrivals, mut chance, .. } = self;
@@ -169,6 +172,16 @@ impl Maker {
         let from = usize::try_from(self.chance.below(n / 2 + 1)).unwrap();
         for row in rows.into_iter().skip(from).take(200) {
             self.arrivals.push(Arrival::Fill(Change { op: Op::Bust, revision: None, row }));
+        }
+    }
+
+    /// Quotes go on long after the last trade, so that steps are published that views without quotes
+    /// don't have in the end.
+    fn end_with_quotes(&mut self) {
+        for _ in 0..12 {
+            self.clock += 50;
+            let quote = self.quote(self.clock);
+            self.arrivals.push(quote);
         }
     }
 
@@ -231,30 +244,32 @@ impl Maker {
     }
 
     fn market(&mut self) -> Arrival {
-        let asset = self.chance.of(self.shape.assets);
-        let (second, seq) = (self.time(), self.chance.below(3));
+        let second = self.time();
         if self.chance.one_in(3) {
             let ops = [Op::Insert, Op::Insert, Op::Insert, Op::Correct, Op::Bust];
             let row = Trade {
-                asset,
+                asset: self.chance.of(self.shape.assets),
                 id: id(self.chance.below(12)),
                 price: self.price(),
                 size: self.size(),
                 second,
-                seq,
+                seq: self.chance.below(3),
             };
             let (op, revision) = (self.chance.of(&ops), Some(self.chance.below(3)));
             return Arrival::Trade(Change { op, revision, row });
         }
-        let side = |chance: &mut Chance| !chance.one_in(6);
-        let (bids, asks) = (side(&mut self.chance), side(&mut self.chance));
+        self.quote(second)
+    }
+
+    fn quote(&mut self, second: i64) -> Arrival {
+        let (bids, asks) = (!self.chance.one_in(6), !self.chance.one_in(6));
         Arrival::Quote(Quote {
-            asset,
+            asset: self.chance.of(self.shape.assets),
             bid: bids.then(|| self.price()),
             ask: asks.then(|| self.price()),
             ask_size: self.chance.of(&[None, Some(0), Some(UNIT)]),
             second,
-            seq,
+            seq: self.chance.below(3),
         })
     }
 
@@ -311,7 +326,8 @@ impl Maker {
             kind,
             start_qty: states.then_some(start * UNIT),
             second: self.time(),
-            seq: self.chance.below(3),
+            // One takes more than 48 bits.
+            seq: self.chance.of(&[0, 0, 1, 1, 2, 2, (1 << 48) + 1]),
         }
     }
 }

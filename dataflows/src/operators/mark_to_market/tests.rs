@@ -30,7 +30,7 @@ enum Edit {
 type Epoch = (Vec<Edit>, i64, usize);
 
 fn edit(last: i64) -> impl Strategy<Value = Edit> {
-    let shift = prop::sample::select(vec![0u32, 0, 0, 0, 0, 0, 30, 60, 83, 95, 110]);
+    let shift = prop::sample::select(vec![0u32, 0, 0, 0, 0, 0, 30, 60, 83, 95, 110, 122]);
     let seed = (-3i64..4, -9i64..10, -9i64..10, shift, prop::bool::weighted(0.9));
     let seed = prop::option::weighted(0.8, seed);
     let position = (0..WALLETS, 0..ASSETS, 1..last, seed)
@@ -301,6 +301,7 @@ mod sabotage {
         such_rows_as_they_were_shown: TakesBackAsShown by 1_000 of sweeps;
         the_newest_rows: NowCorrected by 200 of sweeps;
         sums_that_are_kept: SumsKept by 200 of sweeps;
-        sums_past_128_bits: SumsWidened by 400 of sweeps;
+        sums_past_128_bits: SumsWidened by 2_000 of sweeps;
+        products_past_128_bits: ProductsWidened by 400 of sweeps;
     }
 }

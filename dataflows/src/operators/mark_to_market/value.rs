@@ -61,6 +61,9 @@ impl Number for i128 {
     }
 
     fn product(qty: Size, twice: i64) -> Option<Self> {
+        if is_out(Safeguard::ProductsWidened) {
+            return Some(qty.raw().wrapping_mul(twice.into()));
+        }
         qty.raw().checked_mul(twice.into())
     }
 
