@@ -31,8 +31,6 @@ safeguards! {
     FilterIsAsked,
     /// A repeat with other content is a conflict.
     ConflictByContent,
-    /// A stream's place among others is its greatest time so far.
-    MergeByGreatest,
 
     // Revisions.
     /// Events of an identity that has several in an epoch are settled together.
@@ -123,6 +121,8 @@ safeguards! {
     SumsWidened,
     /// So are products that 128 bits don't hold.
     ProductsWidened,
+    /// A position's changes that come in several containers are taken together.
+    RunsJoined,
     /// Marks' additions of an epoch come before its removals.
     MarksAdditionsFirst,
 
@@ -181,6 +181,7 @@ pub const fn is_out(_safeguard: Safeguard) -> bool {
 #[cfg(feature = "sabotage")]
 pub fn assert_noticed(safeguard: Safeguard, n: u64, mut case: impl FnMut(u64)) {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    #[expect(clippy::disallowed_methods, reason = "the test runner says it this way")]
     let mode = std::env::var("NEXTEST_EXECUTION_MODE");
     let is_alone = mode.is_ok_and(|mode| mode == "process-per-test");
     assert!(is_alone, "a safeguard is out of a whole process: run this by cargo-nextest");

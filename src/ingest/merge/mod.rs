@@ -7,7 +7,6 @@ use std::collections::BinaryHeap;
 use connectors::ConnectError;
 use connectors::source::{RowRef, RowStream, Rows};
 use types::VenueTime;
-use types::sabotage::{Safeguard, is_out};
 
 use super::readers::{self, Batches, Next};
 
@@ -140,9 +139,9 @@ impl Stream {
             }
             (self.next, self.progress, self.index) = (reply.next, reply.progress, 0);
         }
-        let time = self.rows.as_ref().map_or(VenueTime::MIN, |rows| rows.time(self.index));
-        let forgets = is_out(Safeguard::MergeByGreatest);
-        self.greatest = if forgets { time } else { self.greatest.max(time) };
+        self.greatest = self
+            .greatest
+            .max(self.rows.as_ref().map_or(VenueTime::MIN, |rows| rows.time(self.index)));
         Ok(true)
     }
 }

@@ -128,15 +128,6 @@ proptest! {
     }
 }
 
-#[cfg(feature = "sabotage")]
-#[test]
-fn a_late_row_holds_its_place_behind_the_greatest() {
-    types::sabotage::assert_noticed(types::sabotage::Safeguard::MergeByGreatest, 1, |_| {
-        let seconds = |seconds: &[u8]| seconds.iter().copied().map(Some).collect();
-        check(vec![(0, seconds(&[9, 1, 10])), (1, seconds(&[2, 9, 3]))]);
-    });
-}
-
 #[test]
 fn a_damaged_file_fails_behind_its_last_row_and_no_row_later() {
     let folder = tempfile::tempdir().unwrap();

@@ -31,7 +31,9 @@ where
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(RandomState::new().build_hasher().finish());
     }
-    let (n, seed, start) = (config.cases, config.rng_seed, Instant::now());
+    let (n, seed) = (config.cases, config.rng_seed);
+    #[expect(clippy::disallowed_methods, reason = "the log says how long a law took")]
+    let start = Instant::now();
     println!("PROPTEST_RNG_SEED={seed}");
     let ran = TestRunner::new(config).run(&strategy, |value| {
         case(value);

@@ -65,9 +65,23 @@ fn assert_way(loaded: &Loaded, history: &[Placed], way: Way, expected: &Lines) -
 fn assert_same_stream(one: &Ran, many: &Ran, way: Way) {
     assert_eq!(one.epochs.len(), many.epochs.len());
     for (epoch, (one, many)) in one.epochs.iter().zip(&many.epochs).enumerate() {
-        assert_eq!(one, many, "epoch {epoch} of {way:?}");
+        assert_eq!(one.0, many.0, "the watermark of epoch {epoch} of {way:?}");
+        if one.1 != many.1 {
+            let (more, less) = (missing(&many.1, &one.1), missing(&one.1, &many.1));
+            panic!("epoch {epoch} of {way:?}:\nonly one worker tells{more}\nonly many tell{less}");
+        }
     }
     assert_eq!(one.simulated.counts, many.simulated.counts);
+}
+
+/// The lines of one list that aren't in another.
+fn missing<'l>(
+    lines: impl IntoIterator<Item = &'l String>,
+    all: impl IntoIterator<Item = &'l String>,
+) -> String {
+    let lines: BTreeSet<&String> = lines.into_iter().collect();
+    let not_there = all.into_iter().filter(|line| !lines.contains(line));
+    not_there.fold(String::new(), |text, line| text + "\n  " + line)
 }
 
 fn assert_rows(given: &BTreeMap<String, BTreeSet<String>>, expected: &Lines, way: &str) {
@@ -76,11 +90,7 @@ fn assert_rows(given: &BTreeMap<String, BTreeSet<String>>, expected: &Lines, way
     for (view, expected) in expected {
         let given = &given[*view];
         if given != expected {
-            let list = |these: Vec<&String>| {
-                these.into_iter().fold(String::new(), |text, line| text + "\n  " + line)
-            };
-            let more = list(given.difference(expected).collect());
-            let less = list(expected.difference(given).collect());
+            let (more, less) = (missing(expected, given), missing(given, expected));
             panic!("{view}, {way}:\nonly the engine has{more}\nonly the twin has{less}");
         }
     }
@@ -316,7 +326,9 @@ fn interleavings(first: &[Arrival], second: &[Arrival]) -> Vec<Vec<Placed>> {
         return vec![rest.collect()];
     };
     let with = |head: &Arrival, mut tails: Vec<Vec<Placed>>| {
-        tails.iter_mut().for_each(|tail| tail.insert(0, (head.clone(), 0, 0)));
+        for tail in &mut tails {
+            tail.insert(0, (head.clone(), 0, 0));
+        }
         tails
     };
     [with(a.0, interleavings(a.1, second)), with(b.0, interleavings(first, b.1))].concat()

@@ -1,8 +1,7 @@
 //! What keeps the engine's shortcuts exact is taken out, one safeguard after the other, and the laws
 //! must notice. Safeguards that only a part's own twin can see are tried beside that twin.
 
-use types::sabotage::Safeguard;
-use types::sabotage::assert_noticed;
+use types::sabotage::{Safeguard, assert_noticed};
 
 use super::cases::sample;
 use super::history::{conflicting_history, ledger_history, market_history};
@@ -52,10 +51,8 @@ noticed! {
     the_first_change: RefoldsFromFirst by 10 of long_ledger;
     the_middle_of_the_open_events: MiddleIsBehind by 10 of long_ledger;
     the_state_before_a_chunk: StartsRenewed by 10 of long_ledger;
-    the_state_before_an_empty_chunk: EmptyPassesOn by 40 of long_ledger;
     events_without_a_time: LooksEverywhere by 10 of long_ledger;
     notes_that_were_told: NotesRetold by 10 of ledger;
-    what_the_epoch_appended: WalksAppended by 20 of long_market;
     kinds_with_rules_of_their_own: PlainKind by 10 of long_ledger;
     stated_quantities: PlainStated by 20 of ledger;
     positions_of_unknown_basis: PlainBasis by 20 of ledger;
@@ -74,7 +71,7 @@ noticed! {
     the_steps_behind_a_change: RevisedToNext by 10 of long_market;
     holders_of_a_past_mark: HoldersRevised by 10 of long_market;
     rows_behind_the_last_step: TakesBack by 20 of long_market;
-    such_rows_as_they_were_shown: TakesBackAsShown by 40 of long_market;
+    changes_in_several_containers: RunsJoined by 30 of long_market;
     the_newest_rows: NowCorrected by 10 of long_market;
     sums_that_are_kept: SumsKept by 20 of long_market;
     rules_that_go_on: RuleConverged by 20 of long_market;

@@ -439,7 +439,9 @@ mod tests {
             assert_eq!(packed.order(&aside), entry.order());
             assert_eq!(packed.identity(&aside), entry.identity());
         }
-        packed.iter().for_each(|packed| packed.release(&mut aside));
+        for packed in &packed {
+            packed.release(&mut aside);
+        }
         let (n_entries, n_ids) = (aside.entries.things.len(), aside.ids.things.len());
         for entry in entries {
             Packed::of(entry, &mut market, &mut aside);

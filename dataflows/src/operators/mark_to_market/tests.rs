@@ -246,10 +246,11 @@ fn check(epochs: &[Epoch], cut: Option<i64>, by_position: bool, emits_all: bool)
             until = model.last_step();
         }
         let updates = |(row, diff): &(PositionStep, isize)| (row.clone(), 0, *diff);
-        // In several containers, as they come from several workers.
+        // In several containers, as they come from several workers: one may end within the changes of
+        // a position.
         let mut containers: Vec<Vec<_>> = Vec::new();
-        for row in positions.chunk_by(|a, b| a.0.position.wallet == b.0.position.wallet) {
-            containers.push(row.iter().map(updates).collect());
+        for rows in positions.chunks(piece + 1) {
+            containers.push(rows.iter().map(updates).collect());
         }
         let input = Input {
             steps: containers,
@@ -300,6 +301,7 @@ mod sabotage {
         rows_behind_the_last_step: TakesBack by 400 of sweeps;
         such_rows_as_they_were_shown: TakesBackAsShown by 1_000 of sweeps;
         the_newest_rows: NowCorrected by 200 of sweeps;
+        changes_in_several_containers: RunsJoined by 200 of sweeps;
         sums_that_are_kept: SumsKept by 200 of sweeps;
         sums_past_128_bits: SumsWidened by 2_000 of sweeps;
         products_past_128_bits: ProductsWidened by 400 of sweeps;
