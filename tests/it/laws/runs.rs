@@ -48,7 +48,8 @@ pub(super) fn load(text: &str) -> Loaded {
     }
 }
 
-/// How a history is run.
+/// How a history is run. What else must make no difference (another store of histories, say) belongs
+/// here, and into the strategy `way`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
     pub(super) order: Order,
