@@ -4,6 +4,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use types::changes::{Change, by_key};
 use types::relations::{Relation, RelationKind};
+use types::sabotage::{Safeguard, is_out};
 use types::{Changes, Epoch, Names, Schema};
 
 use super::order::by_key_text;
@@ -137,7 +138,9 @@ impl<R: Relation> Rows<R> {
             let entry = self.index.entry(
                 spread(low),
                 |(other, place)| {
-                    let is_same = |held: &R| held.has_key_of(row, schema);
+                    let is_same = |held: &R| {
+                        held.has_key_of(row, schema) || is_out(Safeguard::HeldKeysCompared)
+                    };
                     *other == low && self.slab.get(*place).is_some_and(is_same)
                 },
                 |(other, _)| spread(*other),
@@ -346,3 +349,60 @@ macro_rules! held {
     };
 }
 types::for_relations!(held);
+
+#[cfg(test)]
+mod tests {
+    use types::relations::Quote;
+    use types::{AssetId, Interner, VenueTime};
+
+    use super::*;
+
+    /// Counts rows.
+    struct Count(usize);
+
+    impl Visit for Count {
+        fn row<R: Relation>(&mut self, _: &R, _: bool, _: Epoch) -> Result<(), ConnectError> {
+            self.0 += 1;
+            Ok(())
+        }
+    }
+
+    /// So many that some share the bits of their hash that are kept.
+    fn check(n: u32) {
+        let schema = Schema { n_key: 2, ..Quote::schema() };
+        let mut interner = Interner::new(false);
+        let quote = |asset: u32| {
+            let row = Quote {
+                asset: AssetId(asset),
+                market: None,
+                bid: None,
+                bid_size: None,
+                ask: None,
+                ask_size: None,
+                event_time: VenueTime::from_nanos(0),
+                seq: 0,
+            };
+            (row, 1)
+        };
+        for asset in 0..n {
+            interner.asset("x", &asset.to_string());
+        }
+        let mut held = Held::new(RelationKind::Quotes);
+        held.take(&Changes::Quotes((0..n).map(quote).collect()), &schema, Epoch(1));
+        let mut count = Count(0);
+        held.visit(&mut count).unwrap();
+        assert_eq!(count.0, usize::try_from(n).unwrap());
+    }
+
+    #[test]
+    fn keys_that_share_bits_of_their_hash_stay_apart() {
+        check(200_000);
+    }
+
+    #[cfg(feature = "sabotage")]
+    #[test]
+    fn keys_that_share_bits_are_compared() {
+        use types::sabotage::{Safeguard, assert_noticed};
+        assert_noticed(Safeguard::HeldKeysCompared, 1, |_| check(200_000));
+    }
+}

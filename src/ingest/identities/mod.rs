@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use types::Op;
 use types::digest::{digest128, halves};
 use types::relations::Identity;
+use types::sabotage::{Safeguard, is_out};
 
 pub(crate) use self::recent::RecentRows;
 use self::shard::{N_SHARDS, Shard};
@@ -95,7 +96,7 @@ impl Known {
         }
         match self.best {
             Some((r, o, c)) if (r, o) == (revision, op) => {
-                if c == content {
+                if c == content || is_out(Safeguard::ConflictByContent) {
                     Standing::Duplicate
                 } else {
                     Standing::Conflict
@@ -139,9 +140,11 @@ impl Identities {
         let Some(shard) = self.shards.get_mut(print.shard()) else {
             unreachable!("as many shards")
         };
-        let known = if shard.mark(print) {
+        let known = if shard.mark(print) && !is_out(Safeguard::FilterNeverDenies) {
             let known = self.revised.get(&print).copied();
-            known.or_else(|| shard.find(print).map(inserted))
+            let is_believed = is_out(Safeguard::FilterIsAsked);
+            let found = || if is_believed { Some(content) } else { shard.find(print) };
+            known.or_else(|| found().map(inserted))
         } else {
             None
         };

@@ -121,3 +121,21 @@ fn prints_of_equal_order_are_told_apart() {
         assert_eq!(shard.find(Print { high: u64::from(low / 700), low }), Some(low));
     }
 }
+
+#[cfg(feature = "sabotage")]
+mod sabotage {
+    use types::sabotage::{Safeguard, assert_noticed};
+
+    use super::*;
+
+    #[test]
+    fn what_the_filter_thinks_came() {
+        for safeguard in
+            [Safeguard::FilterIsAsked, Safeguard::FilterNeverDenies, Safeguard::ConflictByContent]
+        {
+            assert_noticed(safeguard, 1, |_| {
+                many_identities_are_judged_as_by_a_plain_map();
+            });
+        }
+    }
+}

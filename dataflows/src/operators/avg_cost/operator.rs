@@ -10,6 +10,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Broadcast;
 use types::relations::{Break, Fill, FoldError, Position, PositionStep, Settlement};
+use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, Event, Span, Sym, Text};
 
 use super::entry::Entry;
@@ -98,7 +99,10 @@ impl<'s> Builder<'_, 's, '_> {
         let Self { ledger, grids, context } = self;
         let name = format!("view {}: avg_cost", context.view);
         let mut builder = OperatorBuilder::new(name, context.scope);
-        let by_key = Exchange::new(|input: &I| route(input.fill().wallet, input.fill().asset));
+        let by_key = Exchange::new(|input: &I| {
+            let Fill { wallet, asset, seq, .. } = input.fill();
+            if is_out(Safeguard::OneWorkerAKey) { *seq } else { route(*wallet, *asset) }
+        });
         let mut fills = builder.new_input(fills, by_key);
         // Any worker may hold positions of the asset.
         let mut settlements = settlements.map(|rows| builder.new_input(rows.broadcast(), Pipeline));

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use types::VenueTime;
+use types::sabotage::{Safeguard, is_out};
 
 use super::Fold;
 use super::late::{Edit, Kept, Lookup, merge};
@@ -95,6 +96,9 @@ impl<F: Fold> Deep<F> {
             .iter()
             .rev()
             .chain(self.sealed.iter().rev().flat_map(|s| s.events.iter().rev()));
+        if is_out(Safeguard::LooksEverywhere) {
+            return;
+        }
         Lookup::search_all(lookups, newest_first, kept);
     }
 
@@ -108,7 +112,8 @@ impl<F: Fold> Deep<F> {
             (None, Some(newest)) => order > order_of(newest),
         };
         if is_open {
-            let is_middle = self.open.len() > CHUNK && order > order_of(&self.open[CHUNK - 1]);
+            let is_middle = self.open.len() > CHUNK
+                && (order > order_of(&self.open[CHUNK - 1]) || is_out(Safeguard::MiddleIsBehind));
             return Start { chunk: self.sealed.len(), is_middle };
         }
         let chunk = self.sealed.partition_point(|sealed| sealed.first <= order).saturating_sub(1);
@@ -192,6 +197,7 @@ impl<F: Fold> Deep<F> {
         if events.is_empty() {
             self.sealed.remove(chunk);
             match self.sealed.get_mut(chunk) {
+                _ if is_out(Safeguard::EmptyPassesOn) => {}
                 Some(next) => next.start = start,
                 None => self.base = start,
             }
@@ -222,7 +228,9 @@ impl<F: Fold> Deep<F> {
             }
         }
         for sealed in self.sealed.iter_mut().skip(start.chunk) {
-            sealed.start = state.clone();
+            if !is_out(Safeguard::StartsRenewed) {
+                sealed.start = state.clone();
+            }
             kept.fold(sealed.events.iter(), &mut state, walk);
         }
         let (first, second) = self.open.split_at(self.open.len().min(CHUNK));

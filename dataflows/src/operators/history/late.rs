@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use types::VenueTime;
+use types::sabotage::{Safeguard, is_out};
 
 use super::Fold;
 use super::walk::Walk;
@@ -178,12 +179,16 @@ pub(super) fn merge<F: Fold>(
         let n_ties = rest.iter().take_while(|e| F::packed_order(e, kept.aside) == order).count();
         let mut ties: Vec<F::Packed> = rest[..n_ties].to_vec();
         rest = &rest[n_ties..];
-        for edit in edits.iter().filter(|edit| edit.diff > 0) {
+        let added = edits.iter().filter(|edit| edit.diff > 0);
+        let removed = edits.iter().filter(|edit| edit.diff < 0);
+        let mut all: Vec<&Edit<F>> = added.chain(removed).collect();
+        if is_out(Safeguard::HistoryAdditionsFirst) {
+            all.reverse();
+        }
+        for edit in all {
             for _ in 0..edit.diff {
                 ties.push(F::pack(&edit.event, kept.common, kept.aside));
             }
-        }
-        for edit in edits.iter().filter(|edit| edit.diff < 0) {
             for _ in edit.diff..0 {
                 let place = ties.iter().position(|tie| kept.unpack(tie) == edit.event);
                 let Some(place) = place else {

@@ -3,6 +3,7 @@
 use std::hash::Hash;
 
 use types::VenueTime;
+use types::sabotage::{Safeguard, is_out};
 
 use super::Fold;
 use super::deep::Deep;
@@ -91,7 +92,9 @@ where
     /// The number of a key; `home` is what [`Shard::home`] gave.
     #[inline]
     pub(super) fn find(&self, key: F::Key, fragment: u32, home: u64) -> Option<u32> {
-        self.index.find(fragment, home, |number| self.held.get(number).key == key)
+        self.index.find(fragment, home, |number| {
+            self.held.get(number).key == key || is_out(Safeguard::KeysCompared)
+        })
     }
 
     /// Asks for the memory that appending to a key's history needs, all of a block's keys at once,
@@ -173,10 +176,14 @@ where
             let deep = deep.get_mut(held.events);
             let find = |lookups: &mut [Lookup<F>]| deep.find(lookups, &kept);
             let edits = edits(changes, held.key, revisions, find);
-            let Some(first) = edits.first() else { return walks.unchanged() };
+            let refolds_last = is_out(Safeguard::RefoldsFromFirst);
+            let first = if refolds_last { edits.last() } else { edits.first() };
+            let Some(first) = first else { return walks.unchanged() };
             let mut start = deep.start_before(first.order, kept.aside);
             if walks.observes {
-                start = start.min(deep.start_of_newest(walks.n_appended));
+                if !is_out(Safeguard::WalksAppended) {
+                    start = start.min(deep.start_of_newest(walks.n_appended));
+                }
                 walks.old.restart(deep.time_before(start));
                 deep.walk(start, walks.n_appended, &kept, walks.old);
             }

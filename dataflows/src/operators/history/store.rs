@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 
+use types::sabotage::{Safeguard, is_out};
 use types::{Op, Span, VenueTime};
 
 use super::late::Change;
@@ -151,7 +152,8 @@ where
     /// Takes an event that counts against others of its identity.
     #[inline]
     pub(crate) fn revise(&mut self, place: Place, revision: Revision, event: &F::Event) {
-        let is_new = revision.is_first && revision.op != Op::Bust;
+        let is_row = revision.op != Op::Bust || is_out(Safeguard::FirstIsNoBust);
+        let is_new = revision.is_first && is_row;
         if !is_new || !self.append(place, event) {
             return self.revise_late(place, revision, event);
         }
@@ -200,8 +202,15 @@ where
         let time = F::time(&order);
         let shard = &mut self.shards[index(place.shard)];
         let held = shard.held.get(place.number);
-        if time <= held.newest && (time < held.newest || !shard.wins_tie(place.number, &order)) {
-            return false;
+        if time <= held.newest {
+            let is_in_order = if time < held.newest {
+                is_out(Safeguard::AppendsInOrder)
+            } else {
+                is_out(Safeguard::TiesInOrder) || shard.wins_tie(place.number, &order)
+            };
+            if !is_in_order {
+                return false;
+            }
         }
         let held = shard.held.get(place.number);
         if held.is_late {
@@ -259,7 +268,8 @@ where
         let held = self.shards[index(place.shard)].held.get(place.number);
         let extra = &mut self.extras[self.n_extras];
         extra.newest = held.last();
-        extra.observes = held.has_notes || !self.grids.is_empty();
+        let has_notes = held.has_notes && !is_out(Safeguard::NotesRetold);
+        extra.observes = has_notes || !self.grids.is_empty();
         extra.n_appended = 0;
         extra.walk.restart(extra.newest);
         self.n_extras += 1;

@@ -40,8 +40,9 @@ impl Fold for Chain {
     type Note = (Option<u64>, i64);
     type Order = (i64, Option<u64>);
 
+    /// The same for two keys, which must be told apart all the same.
     fn route(key: u64) -> u64 {
-        crate::route::mix(key)
+        crate::route::mix(key / 2)
     }
 
     fn order(event: &Event) -> Self::Order {
@@ -282,6 +283,27 @@ proptest! {
     }
 }
 
+/// A history that grows long, then loses whole chunks, then grows again.
+fn shrinking(tail: Vec<Act>, (from, to): (u64, u64), every: usize) -> Vec<Act> {
+    let plain = |op, back| Act {
+        key: 0,
+        back,
+        op,
+        revision: 0,
+        late: None,
+        value: 1,
+        is_frank: back % 2 == 0,
+        ends_epoch: false,
+    };
+    let grow = (0..500).map(|_| plain(Op::Insert, u64::MAX));
+    let shrink = (from.min(to)..from.max(to)).map(|back| plain(Op::Bust, back));
+    let mut script: Vec<Act> = grow.chain(shrink).chain(tail).collect();
+    for (n, act) in script.iter_mut().enumerate() {
+        act.ends_epoch = act.ends_epoch || n % every == 0;
+    }
+    script
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -302,16 +324,49 @@ proptest! {
         tail in prop::collection::vec(act(900), 1..60), grids in grids(),
         (from, to) in (0..500u64, 0..500u64), every in 1..200usize,
     ) {
-        let plain = |op, back| Act {
-            key: 0, back, op, revision: 0, late: None, value: 1, is_frank: back % 2 == 0,
-            ends_epoch: false,
-        };
-        let grow = (0..500).map(|_| plain(Op::Insert, u64::MAX));
-        let shrink = (from.min(to)..from.max(to)).map(|back| plain(Op::Bust, back));
-        let mut script: Vec<Act> = grow.chain(shrink).chain(tail).collect();
+        let script = shrinking(tail, (from, to), every);
+        run(&script, &grids, true);
+    }
+}
+
+#[cfg(feature = "sabotage")]
+mod sabotage {
+    use super::*;
+    use crate::operators::testing::{noticed, sample};
+
+    fn short(seed: u64) {
+        let (script, grids) = sample(&(prop::collection::vec(act(60), 1..60), grids()), seed);
+        run(&script, &grids, true);
+    }
+
+    fn long(seed: u64) {
+        let script = prop::collection::vec(act(900), 600..1_500);
+        let (mut script, grids, every) = sample(&(script, grids(), 1..80usize), seed);
         for (n, act) in script.iter_mut().enumerate() {
-            act.ends_epoch = act.ends_epoch || n % every == 0;
+            act.ends_epoch = n % every == 0;
         }
         run(&script, &grids, true);
+    }
+
+    fn runs_empty(seed: u64) {
+        let tail = prop::collection::vec(act(900), 1..60);
+        let (tail, range, every) = sample(&(tail, (0..500u64, 0..500u64), 1..200usize), seed);
+        run(&shrinking(tail, range, every), &[], true);
+    }
+
+    noticed! {
+        the_state_before_an_empty_chunk: EmptyPassesOn by 50 of runs_empty;
+        a_bust_that_comes_first: FirstIsNoBust by 100 of short;
+        late_events: AppendsInOrder by 20 of short;
+        events_of_one_time: TiesInOrder by 100 of short;
+        what_is_remembered_of_revisions: RevisionsKept by 20 of short;
+        notes_that_were_told: NotesRetold by 50 of short;
+        keys_of_one_hash: KeysCompared by 20 of short;
+        additions_before_removals: HistoryAdditionsFirst by 400 of short;
+        the_first_change: RefoldsFromFirst by 20 of long;
+        the_middle_of_the_open_events: MiddleIsBehind by 20 of long;
+        the_state_before_a_chunk: StartsRenewed by 20 of long;
+        events_without_a_time: LooksEverywhere by 20 of long;
+        what_the_epoch_appended: WalksAppended by 40 of long;
     }
 }
