@@ -39,7 +39,7 @@ pub(super) struct ColdFile {
 
 impl ColdFile {
     /// Starts without a file.
-    pub(super) const fn new(path: PathBuf, written: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(path: PathBuf, written: Arc<AtomicU64>) -> Self {
         let (n_flushed, buffer, free) = (0, Vec::new(), BTreeMap::new());
         Self { path, file: None, n_flushed, buffer, free, written }
     }
@@ -47,7 +47,9 @@ impl ColdFile {
     /// Writes to a file that is there.
     #[cfg(test)]
     pub(super) fn with_file(path: PathBuf, file: File) -> Self {
-        Self { file: Some(file), ..Self::new(path, Arc::default()) }
+        let mut new = Self::new(path, Arc::default());
+        new.file = Some(file);
+        new
     }
 
     fn failure(&self, doing: &str, source: io::Error) -> Box<Failure> {
@@ -104,9 +106,8 @@ impl ColdFile {
 impl ColdStore for ColdFile {
     fn put(&mut self, bytes: &[u8]) -> Result<Piece, Box<Failure>> {
         let slot = slot_of(bytes.len());
-        let n_bytes = u32::try_from(bytes.len()).map_err(|error| {
-            self.failure("moving a piece of 4 GiB to", io::Error::other(error))
-        })?;
+        let n_bytes = u32::try_from(bytes.len())
+            .map_err(|error| self.failure("moving a piece of 4 GiB to", io::Error::other(error)))?;
         self.written.fetch_add(wide(bytes.len()), Ordering::Relaxed);
         let reused = self.free.get_mut(&slot).and_then(Vec::pop);
         let at = match reused {

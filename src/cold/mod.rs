@@ -49,12 +49,12 @@ impl Spill {
     }
 
     /// What one of some workers may hold.
-    pub(crate) fn of_worker(&self, worker: usize, n_workers: usize) -> Spilling {
+    pub fn of_worker(&self, worker: usize, n_workers: usize) -> Spilling {
         self.part(&format!("worker-{worker}"), self.memory - self.memory / 4, n_workers)
     }
 
     /// What the identities of one of some relations may hold.
-    pub(crate) fn of_relation(&self, relation: usize, n_relations: usize) -> Spilling {
+    pub fn of_relation(&self, relation: usize, n_relations: usize) -> Spilling {
         self.part(&format!("identities-{relation}"), self.memory / 4, n_relations)
     }
 

@@ -19,7 +19,7 @@ use types::Op;
 
 use history::{Arrival, Fill, Placed, Settlement, ledger_history, market_history, pending};
 use market::market_views;
-use runs::{Loaded, Order, Way, load, run};
+use runs::{Loaded, Order, Way, load, run, run_spilling};
 use twins::{Lines, fills_of, ledger_views, settlements_of};
 
 const LEDGER: &str = include_str!("ledger.toml");
@@ -49,6 +49,9 @@ fn assert_laws(
             }
             assert_eq!(one.simulated.counts, many.simulated.counts);
         }
+        let spilling = run_spilling(loaded, history, way(2));
+        assert_eq!(one.epochs, spilling.epochs, "spilling, {:?}", way(2));
+        assert_eq!(one.simulated.counts, spilling.simulated.counts);
         n_pending.insert(one.simulated.n_pending);
     }
     assert_eq!(n_pending.len(), 1, "{n_pending:?}");

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use connectors::source::Record;
 use dataflows::Plan;
+use tapeline::cold::Spill;
 use tapeline::config;
 use tapeline::ingest::SequencerOptions;
-use tapeline::simulate::{Simulated, simulate};
+use tapeline::simulate::{Simulated, simulate_within};
 use types::event::{Cell, Draft};
 use types::json::{write_key, write_row};
 use types::relations::InputColumn;
@@ -76,6 +77,16 @@ pub(super) struct Ran {
 
 /// Runs a history.
 pub(super) fn run(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
+    run_within(loaded, history, way, None)
+}
+
+/// Runs a history with nothing of it in memory between epochs.
+pub(super) fn run_spilling(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    run_within(loaded, history, way, Some(&Spill::new(folder.path(), 0).unwrap()))
+}
+
+fn run_within(loaded: &Loaded, history: &[Placed], way: Way, spill: Option<&Spill>) -> Ran {
     let mut arrivals: Vec<&Placed> = history.iter().collect();
     match way.order {
         Order::ByTime => arrivals.sort_by_key(|placed| placed.0.second()),
@@ -89,7 +100,7 @@ pub(super) fn run(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
         lateness_nanos: way.lateness_seconds * 1_000_000_000,
         keeps_id_texts: loaded.keeps_id_texts,
     };
-    let simulated = simulate(&loaded.plan, rows, options, way.n_workers).unwrap();
+    let simulated = simulate_within(&loaded.plan, rows, options, way.n_workers, spill).unwrap();
     let counts = simulated.counts;
     assert_eq!(counts.received, counts.applied + counts.duplicate + counts.quarantined);
     assert_eq!(counts.quarantined, 0, "{:?}", simulated.refused);
