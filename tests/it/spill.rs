@@ -9,7 +9,7 @@ const CONFIG: &str = r#"
 name = "spill"
 data_dir = "state"
 epoch = { max_events = 500 }
-workers = 2
+workers = 1
 MEMORY
 
 [sources.fills]
@@ -18,6 +18,7 @@ path = "fills.csv"
 relation = "fills"
 [sources.fills.columns]
 op = "op"
+id = "id"
 event_time = { column = "event_time", unit = "s" }
 
 [views.positions]

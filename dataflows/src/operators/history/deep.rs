@@ -152,6 +152,10 @@ impl<F: Fold> Deep<F> {
         let start = std::mem::replace(&mut self.base, next);
         let sealed = Sealed::new(events, start, aside);
         self.n_bytes += sealed.n_bytes();
+        if self.sealed.len() == self.sealed.capacity() {
+            // States and places stay in memory: a quarter more is enough.
+            self.sealed.reserve_exact((self.sealed.len() / 4).max(1));
+        }
         self.sealed.push(sealed);
     }
 
@@ -161,14 +165,7 @@ impl<F: Fold> Deep<F> {
         let few = if cold.is_bare() { 1 } else { FEW };
         let is_warm = std::mem::take(&mut self.is_warm);
         if !is_warm && self.open.len() >= few {
-            if self.open.len() > CHUNK {
-                let next = self.middle.clone();
-                self.seal(CHUNK, next, aside);
-            }
-            let n = self.open.len();
-            self.seal(n, end.clone(), aside);
-            self.n_bytes -= self.open.capacity() * Self::EVENT;
-            self.open = Vec::new();
+            self.send_open(end, aside, cold);
         } else if !is_warm {
             self.n_bytes -= self.open.capacity() * Self::EVENT;
             self.open.shrink_to_fit();
@@ -185,6 +182,28 @@ impl<F: Fold> Deep<F> {
             let piece = cold.put(|bytes| events.iter().for_each(|event| F::write(event, bytes)));
             self.n_bytes -= sealed.n_bytes();
             sealed.events = Events::Away(piece);
+        }
+    }
+
+    /// Sends the open events out of memory, as one chunk or two.
+    fn send_open(&mut self, end: &F::State, aside: &F::Aside, cold: &Cold) {
+        let open = std::mem::take(&mut self.open);
+        self.n_bytes -= open.capacity() * Self::EVENT;
+        let has_middle = open.len() > CHUNK;
+        let (first, second) = open.split_at(if has_middle { CHUNK } else { 0 });
+        for (events, next) in [(first, &self.middle), (second, end)] {
+            let (Some(oldest), Some(last)) = (events.first(), events.last()) else { continue };
+            let piece = cold.put(|bytes| events.iter().for_each(|event| F::write(event, bytes)));
+            if self.sealed.len() == self.sealed.capacity() {
+                self.sealed.reserve_exact((self.sealed.len() / 4).max(1));
+            }
+            self.sealed.push(Sealed {
+                first: F::packed_order(oldest, aside),
+                start: std::mem::replace(&mut self.base, next.clone()),
+                last: *last,
+                events: Events::Away(piece),
+                is_warm: false,
+            });
         }
     }
 

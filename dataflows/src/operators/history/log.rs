@@ -6,6 +6,7 @@
 //! reads a history reads its blocks' pieces; a block of which more than half is gone comes back, so
 //! that its room is used again.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::Fold;
@@ -42,11 +43,16 @@ struct Block<P> {
     is_listed: bool,
 }
 
+/// Memory of blocks that left it, for the next ones of all shards: an allocator would keep much of it
+/// beside.
+type Spare<P> = Rc<RefCell<Vec<Vec<Linked<P>>>>>;
+
 /// See the module.
 pub(super) struct Log<F: Fold> {
     blocks: Vec<Block<F::Packed>>,
     /// Blocks with places to use again.
     listed: Vec<u32>,
+    spare: Spare<F::Packed>,
     cold: Rc<Cold>,
 }
 
@@ -55,8 +61,15 @@ impl<F: Fold> Log<F> {
     /// Bytes of an event and its link in a piece.
     const BYTES: usize = F::BYTES + 4;
 
-    pub(super) const fn new(cold: Rc<Cold>) -> Self {
-        Self { blocks: Vec::new(), listed: Vec::new(), cold }
+    pub(super) fn new(cold: &Rc<Cold>) -> Self {
+        let (spare, cold) = (Rc::default(), Rc::clone(cold));
+        Self { blocks: Vec::new(), listed: Vec::new(), spare, cold }
+    }
+
+    /// A log of another shard of the same store.
+    pub(super) fn beside(&self) -> Self {
+        let (spare, cold) = (Rc::clone(&self.spare), Rc::clone(&self.cold));
+        Self { blocks: Vec::new(), listed: Vec::new(), spare, cold }
     }
 
     /// Adds an event behind `older`; gives its place.
@@ -120,7 +133,9 @@ impl<F: Fold> Log<F> {
         }
         let first = u32::try_from(n_blocks << SHIFT).unwrap_or(NONE);
         assert!(first < NONE - (1 << SHIFT), "a shard's log has fewer than 2^32 - 1 places");
-        let linked = Vec::with_capacity(if n_blocks == 0 { ROOM.min(4) } else { ROOM });
+        let room = if n_blocks == 0 { ROOM.min(4) } else { ROOM };
+        let spare = self.spare.borrow_mut().pop();
+        let linked = spare.unwrap_or_else(|| Vec::with_capacity(room));
         self.cold.resize(0, linked.capacity() * Self::LINKED);
         self.blocks.push(Block {
             linked,
@@ -211,7 +226,7 @@ impl<F: Fold> Log<F> {
             if block.piece.is_some() || is_warm || block.linked.len() < few {
                 continue;
             }
-            let linked = std::mem::take(&mut block.linked);
+            let mut linked = std::mem::take(&mut block.linked);
             block.n_places = u32::try_from(linked.len()).unwrap_or(NONE);
             block.piece = Some(cold.put(|bytes| {
                 for linked in &linked {
@@ -220,6 +235,10 @@ impl<F: Fold> Log<F> {
                 }
             }));
             cold.resize(linked.capacity() * Self::LINKED, 0);
+            if linked.capacity() == ROOM {
+                linked.clear();
+                self.spare.borrow_mut().push(linked);
+            }
         }
     }
 

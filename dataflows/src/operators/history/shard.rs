@@ -74,11 +74,17 @@ impl<F: Fold> Shard<F>
 where
     F::Key: Hash,
 {
-    pub(super) fn new(cold: &Rc<Cold>) -> Self {
+    /// Some empty shards of one store.
+    pub(super) fn several(n: u64, cold: &Rc<Cold>) -> Vec<Self> {
+        let log = Log::new(cold);
+        (0..n).map(|_| Self::new(log.beside(), cold)).collect()
+    }
+
+    fn new(log: Log<F>, cold: &Rc<Cold>) -> Self {
         Self {
             index: Index::new(),
             held: Slab::new(),
-            log: Log::new(Rc::clone(cold)),
+            log,
             cold: Rc::clone(cold),
             deep: Slab::new(),
             aside: F::Aside::default(),

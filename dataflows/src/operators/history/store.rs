@@ -94,7 +94,7 @@ where
         Self {
             fold,
             grids: grids.to_vec(),
-            shards: (0..SHARDS).map(|_| Shard::new(cold)).collect(),
+            shards: Shard::several(SHARDS, cold),
             touched: Vec::new(),
             extras: Vec::new(),
             n_extras: 0,
