@@ -186,9 +186,9 @@ pub(crate) mod testing {
         }
 
         fn free(&mut self, piece: Piece) {
-            let mut pieces = self.0.lock().unwrap();
-            let freed = pieces[usize::try_from(piece.at).unwrap()].take();
-            freed.expect("what is freed is freed once");
+            let at = usize::try_from(piece.at).unwrap();
+            let freed = self.0.lock().unwrap()[at].take();
+            assert!(freed.is_some(), "what is freed is freed once");
         }
     }
 }

@@ -52,8 +52,11 @@ impl ColdFile {
         new
     }
 
-    fn failure(&self, doing: &str, source: io::Error) -> Box<Failure> {
-        Box::new(Failure { doing: format!("{doing} {}", self.path.display()), source })
+    /// What an error of the system comes to.
+    fn failed<T>(&self, doing: &str, done: io::Result<T>) -> Result<T, Box<Failure>> {
+        done.map_err(|source| {
+            Box::new(Failure { doing: format!("{doing} {}", self.path.display()), source })
+        })
     }
 
     /// Writes at a place of the file, which is made if it isn't there. Another run's file of the same
@@ -61,11 +64,10 @@ impl ColdFile {
     fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<(), Box<Failure>> {
         let doing = "moving old history to";
         if self.file.is_none() {
-            let made = self.make().map_err(|source| self.failure(doing, source))?;
-            self.file = Some(made);
+            self.file = Some(self.failed(doing, self.make())?);
         }
         let Some(file) = &self.file else { unreachable!("it was made") };
-        file.write_all_at(bytes, at).map_err(|source| self.failure(doing, source))
+        self.failed(doing, file.write_all_at(bytes, at))
     }
 
     fn make(&self) -> io::Result<File> {
@@ -106,20 +108,19 @@ impl ColdFile {
 impl ColdStore for ColdFile {
     fn put(&mut self, bytes: &[u8]) -> Result<Piece, Box<Failure>> {
         let slot = slot_of(bytes.len());
-        let n_bytes = u32::try_from(bytes.len())
-            .map_err(|error| self.failure("moving a piece of 4 GiB to", io::Error::other(error)))?;
+        let n_bytes = u32::try_from(bytes.len()).map_err(io::Error::other);
+        let n_bytes = self.failed("moving a piece of 4 GiB to", n_bytes)?;
         self.written.fetch_add(wide(bytes.len()), Ordering::Relaxed);
         let reused = self.free.get_mut(&slot).and_then(Vec::pop);
-        let at = match reused {
-            Some(at) => at,
-            None => {
-                if self.buffer.len() + slot > BUFFER && !self.buffer.is_empty() {
-                    self.flush()?;
-                }
-                let at = self.n_flushed + wide(self.buffer.len());
-                self.buffer.resize(self.buffer.len() + slot, 0);
-                at
+        let at = if let Some(at) = reused {
+            at
+        } else {
+            if self.buffer.len() + slot > BUFFER && !self.buffer.is_empty() {
+                self.flush()?;
             }
+            let at = self.n_flushed + wide(self.buffer.len());
+            self.buffer.resize(self.buffer.len() + slot, 0);
+            at
         };
         let checksum = checksum(bytes, at).to_le_bytes();
         match at.checked_sub(self.n_flushed).and_then(|start| usize::try_from(start).ok()) {
@@ -139,13 +140,13 @@ impl ColdStore for ColdFile {
         let n = usize::try_from(piece.n_bytes).unwrap_or(usize::MAX);
         bytes.clear();
         bytes.resize(HEADER + n, 0);
-        self.read_at(bytes, piece.at).map_err(|source| self.failure(doing, source))?;
+        self.failed(doing, self.read_at(bytes, piece.at))?;
         let stated = bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
         bytes.drain(..HEADER);
         if stated != checksum(bytes, piece.at) {
             let what = format!("the checksum of {n} bytes at {} differs: damaged", piece.at);
             let source = io::Error::new(io::ErrorKind::InvalidData, what);
-            return Err(self.failure(doing, source));
+            return self.failed(doing, Err(source));
         }
         Ok(())
     }

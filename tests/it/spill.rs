@@ -49,8 +49,8 @@ const N_FILLS: u64 = 40_000;
 
 /// A row of the file. Half of the fills are of keys with about thirty, half of keys with few.
 fn line(csv: &mut String, op: &str, id: u64, second: u64) {
-    let wallet = if id % 2 == 0 { id % 62 } else { 1_000 + id % 9_001 };
-    let side = if id % 3 == 0 { "sell" } else { "buy" };
+    let wallet = if id.is_multiple_of(2) { id % 62 } else { 1_000 + id % 9_001 };
+    let side = if id.is_multiple_of(3) { "sell" } else { "buy" };
     let (asset, price, size) = (id % 11, 100 + id % 17, 1 + id % 5);
     writeln!(csv, "{op},v,w{wallet},a{asset},{id},{side},{price},{size},{second},{id}").unwrap();
 }

@@ -71,7 +71,9 @@ impl Cold {
 
     fn put(&mut self, entries: &[Entry]) -> Result<Option<Piece>, Box<Failure>> {
         self.bytes.clear();
-        entries.iter().for_each(|entry| entry.write(&mut self.bytes));
+        for entry in entries {
+            entry.write(&mut self.bytes);
+        }
         self.store.as_mut().map(|store| store.put(&self.bytes)).transpose()
     }
 

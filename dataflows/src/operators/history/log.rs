@@ -17,7 +17,7 @@ use crate::operators::slab::{NONE, index};
 const SHIFT: u32 = if cfg!(test) { 2 } else { 7 };
 const ROOM: usize = 1 << SHIFT;
 /// Events of a block that are worth a piece, where it isn't full.
-const FEW: usize = ROOM / 8;
+const FEW: usize = ROOM.div_ceil(8);
 
 /// An event and the one before it.
 #[derive(Clone, Copy)]
@@ -220,7 +220,7 @@ impl<F: Fold> Log<F> {
     /// Sends those blocks out of memory that weren't written to since this was last asked.
     pub(super) fn spill(&mut self) {
         let cold = Rc::clone(&self.cold);
-        let few = if cold.is_bare() { 1 } else { FEW.max(1) };
+        let few = if cold.is_bare() { 1 } else { FEW };
         for block in &mut self.blocks {
             let is_warm = std::mem::take(&mut block.is_warm);
             if block.piece.is_some() || is_warm || block.linked.len() < few {
