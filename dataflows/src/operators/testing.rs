@@ -90,6 +90,7 @@ where
         let mut input = InputSession::new();
         let captured: Vec<_> = worker.dataflow::<u64, _, _>(|scope| {
             let context = Context {
+                cold: crate::cold::Cold::new(None),
                 scope,
                 clock: empty(scope),
                 names: Arc::clone(&names),

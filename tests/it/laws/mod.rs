@@ -45,8 +45,8 @@ fn assert_all_ways(
 ) -> u64 {
     let mut n_pending = BTreeSet::new();
     for (order, max_events) in ARRIVALS {
-        for n_workers in [2, 4] {
-            let way = Way { order, max_events, lateness_seconds, n_workers };
+        for (n_workers, spills) in [(2, false), (2, true), (4, false)] {
+            let way = Way { order, max_events, lateness_seconds, n_workers, spills };
             n_pending.insert(assert_way(loaded, history, way, expected));
         }
     }
@@ -56,7 +56,7 @@ fn assert_all_ways(
 
 /// Runs a history in one way and on one worker. Gives how many removals were pending at the end.
 fn assert_way(loaded: &Loaded, history: &[Placed], way: Way, expected: &Lines) -> u64 {
-    let one = run(loaded, history, Way { n_workers: 1, ..way });
+    let one = run(loaded, history, Way { n_workers: 1, spills: false, ..way });
     assert_rows(&one.rows, expected, &format!("{way:?}"));
     assert_same_stream(&one, &run(loaded, history, way), way);
     one.simulated.n_pending
@@ -113,8 +113,9 @@ fn way() -> impl Strategy<Value = Way> {
         1 => Just(usize::MAX),
     ];
     let n_workers = prop::sample::select(vec![2, 2, 4]);
-    (order, max_events, 0..200i64, n_workers).prop_map(
-        |(order, max_events, lateness_seconds, n_workers)| Way {
+    (order, max_events, 0..200i64, n_workers, any::<bool>()).prop_map(
+        |(order, max_events, lateness_seconds, n_workers, spills)| Way {
+            spills,
             order,
             max_events,
             lateness_seconds,
@@ -312,7 +313,13 @@ fn every_interleaving_of_two_sources_follows_law_a() {
             for (n, order) in orders.iter().enumerate() {
                 let max_events = cuts[n % cuts.len()];
                 let lateness_seconds = late;
-                let way = Way { order: Order::AsGiven, max_events, lateness_seconds, n_workers: 1 };
+                let way = Way {
+                    order: Order::AsGiven,
+                    max_events,
+                    lateness_seconds,
+                    n_workers: 1,
+                    spills: false,
+                };
                 assert_rows(&run(loaded, order, way).rows, &expected, &format!("{order:?}"));
             }
         });

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use connectors::source::Record;
 use dataflows::Plan;
+use tapeline::cold::Spill;
 use tapeline::config;
 use tapeline::ingest::SequencerOptions;
-use tapeline::simulate::{Simulated, simulate};
+use tapeline::simulate::{Simulated, simulate_within};
 use types::event::{Cell, Draft};
 use types::json::{write_key, write_row};
 use types::relations::InputColumn;
@@ -48,14 +49,15 @@ pub(super) fn load(text: &str) -> Loaded {
     }
 }
 
-/// How a history is run. What else must make no difference (another store of histories, say) belongs
-/// here, and into the strategy `way`.
+/// How a history is run. What else must make no difference belongs here, and into the strategy `way`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
     pub(super) order: Order,
     pub(super) max_events: usize,
     pub(super) lateness_seconds: i64,
     pub(super) n_workers: usize,
+    /// Whether nothing of the history is in memory between epochs.
+    pub(super) spills: bool,
 }
 
 /// In which order a history arrives.
@@ -106,7 +108,10 @@ pub(super) fn run_all(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
         lateness_nanos: way.lateness_seconds * 1_000_000_000,
         keeps_id_texts: loaded.keeps_id_texts,
     };
-    let simulated = simulate(&loaded.plan, rows, options, way.n_workers).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let spill = way.spills.then(|| Spill::new(folder.path(), 0).unwrap());
+    let spill = spill.as_ref();
+    let simulated = simulate_within(&loaded.plan, rows, options, way.n_workers, spill).unwrap();
     let counts = simulated.counts;
     assert_eq!(counts.received, counts.applied + counts.duplicate + counts.quarantined);
     let (rows, epochs) = read(&loaded.plan, &simulated);

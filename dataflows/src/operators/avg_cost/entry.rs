@@ -298,6 +298,38 @@ impl Packed {
         Entry { time, seq, id: self.id(aside), event: LedgerEvent::Fill(movement) }
     }
 
+    /// Bytes outside memory.
+    pub(super) const BYTES: usize = 44;
+
+    /// Appends its bytes, the least first.
+    pub(super) fn write(self, bytes: &mut Vec<u8>) {
+        let Self { time, id, size, worth, seq_and_flags, fee } = self;
+        bytes.extend_from_slice(&time.to_le_bytes());
+        bytes.extend_from_slice(&id.to_le_bytes());
+        bytes.extend_from_slice(&size.to_le_bytes());
+        bytes.extend_from_slice(&worth.to_le_bytes());
+        bytes.extend_from_slice(&seq_and_flags.to_le_bytes());
+        bytes.extend_from_slice(&fee.to_le_bytes());
+    }
+
+    /// The entry that was written.
+    ///
+    /// # Panics
+    /// If these are fewer bytes.
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let (words, fee) = bytes.split_at(Self::BYTES - 4);
+        let mut words = words.as_chunks::<8>().0.iter().copied();
+        let mut word = || words.next().map_or(0, u64::from_le_bytes);
+        Self {
+            time: word().cast_signed(),
+            id: word(),
+            size: word().cast_signed(),
+            worth: word().cast_signed(),
+            seq_and_flags: word(),
+            fee: fee.first_chunk().copied().map_or(0, i32::from_le_bytes),
+        }
+    }
+
     /// Frees what is kept aside.
     pub(super) fn release(self, aside: &mut Aside) {
         if self.seq_and_flags & WIDE != 0 {
@@ -435,6 +467,10 @@ mod tests {
         let packed: Vec<Packed> =
             entries.iter().map(|entry| Packed::of(entry, &mut market, &mut aside)).collect();
         for (entry, packed) in entries.iter().zip(&packed) {
+            let mut bytes = Vec::new();
+            packed.write(&mut bytes);
+            assert_eq!(bytes.len(), Packed::BYTES);
+            let packed = Packed::read(&bytes);
             assert_eq!(&packed.entry(market, &aside), entry);
             assert_eq!(packed.order(&aside), entry.order());
             assert_eq!(packed.identity(&aside), entry.identity());

@@ -113,7 +113,7 @@ impl<'s> Builder<'_, 's, '_> {
         let (mut steps, step_streams): (Vec<_>, Vec<_>) =
             grids.iter().map(|_| new_output::<PositionStep>(&mut builder)).unzip();
 
-        let mut keys = Keys::new(ledger, grids, settlements.is_some());
+        let mut keys = Keys::new(ledger, grids, settlements.is_some(), &context.cold);
         let mut changes = Changes::new(grids.len());
         let n_outputs = 3 + grids.len();
         builder.build(move |_| {

@@ -1,6 +1,7 @@
 //! All keys of a worker, and what an epoch does to them.
 
 use std::hash::Hash;
+use std::rc::Rc;
 
 use types::sabotage::{Safeguard, is_out};
 use types::{Op, Span, VenueTime};
@@ -9,6 +10,7 @@ use super::late::Change;
 use super::shard::{Shard, Walks, fragment};
 use super::walk::Walk;
 use super::{Fold, Sink};
+use crate::cold::Cold;
 use crate::operators::slab::index;
 use crate::revisions::Revision;
 
@@ -36,6 +38,11 @@ pub(crate) struct Store<F: Fold> {
     n_extras: usize,
     /// For walks along what stood before an epoch.
     old: Walk<F>,
+    cold: Rc<Cold>,
+    /// The shard that sends out next what rests.
+    next_spilled: usize,
+    /// Bytes in memory from which it is worth to ask shards again: all of them were asked in vain.
+    in_vain: usize,
 }
 
 /// A key that an epoch touched.
@@ -84,15 +91,18 @@ where
     F::Key: Hash,
 {
     /// Starts without keys; states as of these grids' steps are told too.
-    pub(crate) fn new(fold: F, grids: &[Span]) -> Self {
+    pub(crate) fn new(fold: F, grids: &[Span], cold: &Rc<Cold>) -> Self {
         Self {
             fold,
             grids: grids.to_vec(),
-            shards: (0..SHARDS).map(|_| Shard::new()).collect(),
+            shards: Shard::several(SHARDS, cold),
             touched: Vec::new(),
             extras: Vec::new(),
             n_extras: 0,
             old: Walk::new(grids),
+            cold: Rc::clone(cold),
+            next_spilled: 0,
+            in_vain: 0,
         }
     }
 
@@ -298,6 +308,41 @@ where
         list.clear();
         self.touched = list;
         self.n_extras = 0;
+        if self.cold.is_full() {
+            self.spill();
+        }
+    }
+
+    /// Sends out of memory what rests, until no more is held than may be, or all shards had two turns:
+    /// the first may only find what came since the one before.
+    #[cold]
+    fn spill(&mut self) {
+        if self.cold.held() <= self.in_vain {
+            return;
+        }
+        self.in_vain = 0;
+        for _ in 0..2 * self.shards.len() {
+            self.shards[self.next_spilled].spill();
+            self.next_spilled = (self.next_spilled + 1) % self.shards.len();
+            if !self.cold.is_full() {
+                return;
+            }
+        }
+        if !self.cold.is_bare() {
+            self.in_vain = self.cold.held().saturating_add(self.cold.held() / 8);
+        }
+    }
+
+    /// Bytes of events in memory, counted one by one.
+    #[cfg(test)]
+    pub(super) fn n_bytes(&self) -> usize {
+        self.shards.iter().map(Shard::n_bytes).sum()
+    }
+
+    /// How many pieces it has.
+    #[cfg(test)]
+    pub(super) fn n_pieces(&self) -> usize {
+        self.shards.iter().map(Shard::n_pieces).sum()
     }
 
     fn finish_key(&mut self, touched: &Touched<F>, sink: &mut impl Sink<F>) {

@@ -5,6 +5,8 @@ use types::{Op, Span, VenueTime};
 
 use super::twin::Twin;
 use super::*;
+use crate::cold::testing::Pieces;
+use crate::cold::{Cold, Spilling};
 use crate::revisions::Revision;
 
 /// A fold that depends on order in every step. Some events are kept aside, some make notes.
@@ -68,6 +70,28 @@ impl Fold for Chain {
 
     fn unpack(packed: &Small, _common: Option<i64>, aside: &Self::Aside) -> Event {
         packed.event(aside)
+    }
+
+    const BYTES: usize = 26;
+
+    fn write(packed: &Small, bytes: &mut Vec<u8>) {
+        let (is_here, (time, id, value)) = match *packed {
+            Small::Here(event) => (1, event),
+            Small::Aside(time, number) => (0, (time, None, i64::try_from(number).unwrap())),
+        };
+        bytes.extend([is_here, u8::from(id.is_some())]);
+        bytes.extend(time.to_le_bytes());
+        bytes.extend(id.unwrap_or_default().to_le_bytes());
+        bytes.extend(value.to_le_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Small {
+        let word = |n: usize| bytes[2 + 8 * n..10 + 8 * n].try_into().unwrap();
+        let (time, value) = (i64::from_le_bytes(word(0)), i64::from_le_bytes(word(2)));
+        if bytes[0] == 0 {
+            return Small::Aside(time, usize::try_from(value).unwrap());
+        }
+        Small::Here((time, (bytes[1] == 1).then(|| u64::from_le_bytes(word(1))), value))
     }
 
     fn release(packed: &Small, aside: &mut Self::Aside) {
@@ -196,9 +220,25 @@ fn act(span: i64) -> impl Strategy<Value = Act> {
     )
 }
 
-/// Runs a script through store and twin and compares all that stands after each epoch.
+/// Runs a script in memory, and with little or nothing of its history there.
 fn run(script: &[Act], grids: &[Span], knows_first: bool) {
-    let mut store = Store::new(Chain, grids);
+    for memory in [None, Some(0), Some(1_500)] {
+        run_within(memory, script, grids, knows_first);
+    }
+}
+
+/// Runs a script through store and twin and compares all that stands after each epoch. Gives how many
+/// pieces left memory, and how many came back.
+fn run_within(
+    memory: Option<usize>,
+    script: &[Act],
+    grids: &[Span],
+    knows_first: bool,
+) -> (usize, usize) {
+    let pieces = Pieces::default();
+    let spilling = |memory| Spilling { store: Box::new(pieces.clone()), memory };
+    let cold = Cold::new(memory.map(spilling));
+    let mut store = Store::new(Chain, grids, &cold);
     let mut twins: Vec<Twin<Chain>> = (0..KEYS).map(|_| Twin::default()).collect();
     let mut reader = Reader::default();
     let (mut clock, mut newest) = (1_000i64, 0u64);
@@ -242,6 +282,9 @@ fn run(script: &[Act], grids: &[Span], knows_first: bool) {
         }
         if act.ends_epoch || n + 1 == script.len() {
             store.finish(&mut reader);
+            assert_eq!(pieces.counts().1, store.n_pieces(), "pieces outside and inside, act {n}");
+            assert_eq!(cold.held(), store.n_bytes(), "bytes in memory, act {n}");
+            assert!(memory != Some(0) || cold.held() == 0, "{} bytes stay, act {n}", cold.held());
             for (key, twin) in (0..).zip(&twins) {
                 let said = twin.fold(&Chain, grids);
                 let mut steps: [Vec<_>; 2] = Default::default();
@@ -254,6 +297,33 @@ fn run(script: &[Act], grids: &[Span], knows_first: bool) {
                 assert_eq!(standing.sorted(), expected.sorted(), "key {key} after act {n}");
             }
         }
+    }
+    let (n_put, n_left) = pieces.counts();
+    (n_put, n_put - n_left)
+}
+
+/// A key of few events, one of many, and corrections of both, with all of their history away.
+#[test]
+fn histories_leave_memory_and_come_back() {
+    let plain = |key, op, back| Act {
+        key,
+        back,
+        op,
+        revision: 0,
+        late: None,
+        value: 1,
+        is_frank: true,
+        ends_epoch: true,
+    };
+    for n in [12, 400] {
+        let script: Vec<Act> = (0..n).map(|_| plain(0, Op::Insert, u64::MAX)).collect();
+        let (n_put, n_back) = run_within(Some(0), &script, &[], true);
+        assert!(n_put >= 12, "{n} events, {n_put} pieces");
+        let bust = [plain(0, Op::Bust, n / 2)];
+        let corrected = [&script[..], &bust].concat();
+        let (_, n_back_then) = run_within(Some(0), &corrected, &[], true);
+        assert!(n_back_then > n_back, "{n} events: a correction reads pieces back");
+        assert_eq!(run_within(None, &corrected, &[], true), (0, 0));
     }
 }
 

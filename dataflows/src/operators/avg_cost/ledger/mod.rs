@@ -183,6 +183,16 @@ impl Fold for Ledger {
         packed.entry(market, aside)
     }
 
+    const BYTES: usize = Packed::BYTES;
+
+    fn write(packed: &Packed, bytes: &mut Vec<u8>) {
+        packed.write(bytes);
+    }
+
+    fn read(bytes: &[u8]) -> Packed {
+        Packed::read(bytes)
+    }
+
     fn release(packed: &Packed, aside: &mut Aside) {
         packed.release(aside);
     }
