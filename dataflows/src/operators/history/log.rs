@@ -248,6 +248,16 @@ impl<F: Fold> Log<F> {
         Linked { event: F::read(event), older }
     }
 
+    /// Places that hold events.
+    #[cfg(test)]
+    pub(super) fn n_events(&self) -> usize {
+        let of = |block: &Block<F::Packed>| {
+            let n_places = block.piece.map_or(block.linked.len(), |_| index(block.n_places));
+            n_places - index(block.n_free) - block.gone.len()
+        };
+        self.blocks.iter().map(of).sum()
+    }
+
     /// Bytes of its events in memory.
     #[cfg(test)]
     pub(super) fn counted(&self) -> usize {
