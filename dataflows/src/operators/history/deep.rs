@@ -26,13 +26,13 @@ const FEW: usize = 16;
 #[repr(C)]
 pub(super) struct Deep<F: Fold> {
     open: Vec<F::Packed>,
-    sealed: Vec<Sealed<F>>,
     /// Bytes of its events in memory.
     pub(super) n_bytes: usize,
     /// The number of its key.
     pub(super) owner: u32,
     /// Whether it was written to since it was last asked.
     is_warm: bool,
+    sealed: Vec<Sealed<F>>,
     /// The state before the open events.
     base: F::State,
     /// The state before open event `CHUNK`, where there are more.

@@ -26,10 +26,15 @@ struct Linked<P> {
     older: u32,
 }
 
-/// A block of events.
+/// A block of events. What an append needs stands in front.
+#[repr(C)]
 struct Block<P> {
-    /// Empty while the block isn't in memory.
+    /// Empty and without room while the block isn't in memory.
     linked: Vec<Linked<P>>,
+    /// Whether it was written to since it was last asked.
+    is_warm: bool,
+    /// Whether it is on the list of blocks with free places.
+    is_listed: bool,
     /// The first place to use again; the next one is in its link.
     free: u32,
     n_free: u32,
@@ -37,10 +42,6 @@ struct Block<P> {
     /// Places that became free while the block isn't in memory.
     gone: Vec<u32>,
     n_places: u32,
-    /// Whether it was written to since it was last asked.
-    is_warm: bool,
-    /// Whether it is on the list of blocks with free places.
-    is_listed: bool,
 }
 
 /// Memory of blocks that left it, for the next ones of all shards: an allocator would keep much of it
@@ -81,9 +82,7 @@ impl<F: Fold> Log<F> {
         {
             return place;
         }
-        let has_room = |block: &Block<_>| {
-            block.piece.is_none() && block.linked.len() < block.linked.capacity()
-        };
+        let has_room = |block: &Block<_>| block.linked.len() < block.linked.capacity();
         if !self.blocks.last().is_some_and(has_room) {
             self.grow();
         }
@@ -247,6 +246,16 @@ impl<F: Fold> Log<F> {
         let (event, rest) = bytes.split_at(F::BYTES);
         let older = rest.first_chunk().map_or(NONE, |bytes| u32::from_le_bytes(*bytes));
         Linked { event: F::read(event), older }
+    }
+
+    /// Places that hold events.
+    #[cfg(test)]
+    pub(super) fn n_events(&self) -> usize {
+        let of = |block: &Block<F::Packed>| {
+            let n_places = block.piece.map_or(block.linked.len(), |_| index(block.n_places));
+            n_places - index(block.n_free) - block.gone.len()
+        };
+        self.blocks.iter().map(of).sum()
     }
 
     /// Bytes of its events in memory.

@@ -273,8 +273,14 @@ where
     }
 
     /// Bytes of events in memory.
+    ///
+    /// # Panics
+    /// If the log holds other events than keys do.
     #[cfg(test)]
     pub(super) fn n_bytes(&self) -> usize {
+        let held = (0..self.held.len()).map(|number| self.held.get(number));
+        let shallow = held.filter(|held| !held.is_deep).map(|held| usize::from(held.n_shallow));
+        assert_eq!(self.log.n_events(), shallow.sum::<usize>(), "events of the log");
         let deep = (0..self.deep.len()).map(|number| self.deep.get(number).counted());
         self.log.counted() + deep.sum::<usize>()
     }
