@@ -9,7 +9,7 @@ const CONFIG: &str = r#"
 name = "spill"
 data_dir = "state"
 epoch = { max_events = 500 }
-workers = 1
+workers = 2
 MEMORY
 
 [sources.fills]

@@ -115,11 +115,11 @@ fn way() -> impl Strategy<Value = Way> {
     let n_workers = prop::sample::select(vec![2, 2, 4]);
     (order, max_events, 0..200i64, n_workers, any::<bool>()).prop_map(
         |(order, max_events, lateness_seconds, n_workers, spills)| Way {
-            spills,
             order,
             max_events,
             lateness_seconds,
             n_workers,
+            spills,
         },
     )
 }

@@ -5,7 +5,8 @@ use types::{AssetId, EventId, Money, Price, Size, Sym, VenueTime};
 
 use self::state::Rare;
 pub(super) use self::state::State;
-use super::entry::{Aside, Entry, LedgerEvent, Movement, Order, Packed};
+use super::entry::{Entry, LedgerEvent, Movement, Order};
+use super::packed::{Aside, Packed};
 use crate::operators::history::Fold;
 use crate::route::route;
 
