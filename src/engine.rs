@@ -14,6 +14,7 @@ use dataflows::Plan;
 use dataflows::plan::View;
 use types::{Names, Value, VenueTime};
 
+use crate::cold::Spill;
 use crate::config::plan::{EnginePlan, SinkPlan, SourcePlan};
 use crate::deliver::{self, Delivery};
 use crate::env::{self, Stopwatch};
@@ -67,6 +68,8 @@ pub struct Summary {
     pub views: Vec<ViewSummary>,
     /// What sinks wrote, by name.
     pub sinks: Vec<(String, SinkReport)>,
+    /// Bytes of history and identities that left memory; `None` where none may.
+    pub n_spilled: Option<u64>,
     /// How long it took.
     pub elapsed: Duration,
     /// The most memory that the process has held, in bytes.
@@ -99,7 +102,12 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let lateness_nanos = sources.iter().map(|s| s.lateness_nanos).max().unwrap_or(0);
     let sequencing =
         SequencerOptions { max_events: pipeline.max_events, lateness_nanos, keeps_id_texts };
-    let mut sequencer = Sequencer::new(&plan.relations, sequencing);
+    let spill = pipeline.history_memory.map(|memory| {
+        // Old history and identities go where the pipeline keeps its state.
+        Spill::new(&pipeline.data_dir.join("cold"), memory)
+    });
+    let spill = spill.transpose()?;
+    let mut sequencer = Sequencer::new(&plan.relations, sequencing).spilling(spill.as_ref());
     let names = Arc::clone(sequencer.names());
     // 1 to 3: receive, decode, normalise.
     let merge = open_sources(&sources)?;
@@ -110,7 +118,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
         (options.listening)(server.address());
     }
     // 6 to 8: feed, compute, drain.
-    let (runtime, output) = runtime::start(&plan, &names, pipeline.workers)?;
+    let (runtime, output) = runtime::start(&plan, &names, pipeline.workers, spill.as_ref())?;
     let readers = server.as_ref().map(Server::readers);
     let keep = |view: &View| Newest::new(&view.schema, options.n_newest);
     let newest = plan.emitted_views().map(keep).collect();
@@ -142,6 +150,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
         n_epochs: published.n_epochs,
         views: plan.emitted_views().zip(shown).map(view).collect(),
         sinks: published.sinks,
+        n_spilled: spill.as_ref().map(Spill::n_written),
         elapsed: watch.elapsed(),
         peak_memory: env::peak_memory(),
     };

@@ -1,7 +1,10 @@
 //! What ends a command, and with which exit code.
 
+use std::io::ErrorKind;
+
 use connectors::ConnectError;
 use connectors::error::Class;
+use dataflows::cold::Failure;
 
 use crate::config::ConfigError;
 
@@ -36,6 +39,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// History that doesn't fit into memory couldn't be kept, or read back.
+    #[error("{}", .0.doing)]
+    Cold(#[source] Box<Failure>),
     /// A sink.
     #[error("delivering to sink `{name}`")]
     Sink {
@@ -89,7 +95,11 @@ impl Error {
                 Class::Away => 4,
             },
             Self::Subscribe(error) => error.exit_code(),
-            Self::Io { .. } | Self::BadRow { .. } | Self::Worker(_) | Self::Stopped(_) => 3,
+            Self::Io { .. }
+            | Self::Cold(_)
+            | Self::BadRow { .. }
+            | Self::Worker(_)
+            | Self::Stopped(_) => 3,
         }
     }
 
@@ -98,6 +108,16 @@ impl Error {
         match self {
             Self::Usage { hint, .. } => hint.as_deref(),
             Self::Connect(error) | Self::Sink { source: error, .. } => error.hint.as_deref(),
+            Self::Cold(failure) => Some(match failure.source.kind() {
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+                    "the file was changed by another or its disk fails: run again, with `data_dir` on \
+                     another disk"
+                }
+                _ => {
+                    "free space there, set `data_dir` to a folder that can be written and has room, or \
+                     raise `history_memory`"
+                }
+            }),
             _ => None,
         }
     }

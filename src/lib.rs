@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod cold;
 pub mod config;
 pub mod deliver;
 pub mod engine;

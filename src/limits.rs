@@ -5,7 +5,7 @@ pub(crate) const EPOCHS_IN_FLIGHT: usize = 16;
 
 /// Bytes of them, events and changes, from which no other epoch is fed. What the epochs inside then
 /// still give comes on top.
-pub(crate) const BYTES_IN_FLIGHT: usize = 32 << 20;
+pub(crate) const BYTES_IN_FLIGHT: usize = 16 << 20;
 
 /// Bytes that an event takes on its way to a worker, about.
 pub(crate) const EVENT_BYTES: usize = 256;
@@ -14,7 +14,7 @@ pub(crate) const EVENT_BYTES: usize = 256;
 pub(crate) const SINK_EPOCHS: usize = 16;
 
 /// Bytes of changes from which no other epoch is queued for a sink.
-pub(crate) const SINK_BYTES: usize = 16 << 20;
+pub(crate) const SINK_BYTES: usize = 8 << 20;
 
 /// Drained epochs that wait to be published. A worker drains only what was fed, so this never
 /// fills before [`EPOCHS_IN_FLIGHT`] does.

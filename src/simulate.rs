@@ -7,6 +7,7 @@ use connectors::source::Record;
 use dataflows::Plan;
 use types::{Names, Reject};
 
+use crate::cold::Spill;
 use crate::error::Error;
 use crate::ingest::{Counts, Outcome, Sequencer, SequencerOptions};
 use crate::runtime::{self, EpochOutput};
@@ -35,9 +36,23 @@ pub fn simulate(
     options: SequencerOptions,
     n_workers: usize,
 ) -> Result<Simulated, Error> {
-    let mut sequencer = Sequencer::new(&plan.relations, options);
+    simulate_within(plan, rows, options, n_workers, None)
+}
+
+/// As [`simulate`]; what doesn't fit into the memory of `spill` leaves it.
+///
+/// # Errors
+/// As [`simulate`], and if history can't be kept or read back.
+pub fn simulate_within(
+    plan: &Arc<Plan>,
+    rows: impl IntoIterator<Item = (usize, Record)>,
+    options: SequencerOptions,
+    n_workers: usize,
+    spill: Option<&Spill>,
+) -> Result<Simulated, Error> {
+    let mut sequencer = Sequencer::new(&plan.relations, options).spilling(spill);
     let names = Arc::clone(sequencer.names());
-    let (mut runtime, mut output) = runtime::start(plan, &names, n_workers)?;
+    let (mut runtime, mut output) = runtime::start(plan, &names, n_workers, spill)?;
     let reader = std::thread::Builder::new()
         .name("simulate".to_owned())
         .spawn(move || {
@@ -51,7 +66,7 @@ pub fn simulate(
         .map_err(|source| Error::io("starting a simulation", source))?;
     let mut refused = Vec::new();
     for (index, (relation, record)) in rows.into_iter().enumerate() {
-        if let Outcome::Quarantined(reject) = sequencer.admit(relation, &record.view()) {
+        if let Outcome::Quarantined(reject) = sequencer.admit(relation, &record.view())? {
             refused.push((index, reject));
         }
         if let Some(batch) = sequencer.cut() {

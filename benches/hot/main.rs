@@ -23,9 +23,6 @@ mod wallet;
 use support::arguments::Arguments;
 use support::stream;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The events of ENGINE's section 2.
 const N_FILLS: u32 = 5_000_000;
 const SEED: u64 = 1;

@@ -193,7 +193,7 @@ fn sequencer(config: &EnginePlan, max_events: usize) -> Sequencer {
 fn sequence(config: &EnginePlan) -> usize {
     let mut sequencer = sequencer(config, config.pipeline.max_events);
     decode(config, |row| {
-        sequencer.admit(0, row);
+        sequencer.admit(0, row).expect("identities are in memory");
         black_box(sequencer.cut());
     });
     black_box(sequencer.finish());
@@ -226,7 +226,8 @@ fn single(config: EnginePlan, n_events: usize) {
     };
     let hub = Hub::new(emitted.map(spec).collect(), &names, i64::MAX / 2);
     let plan = Arc::new(config.plan);
-    let (mut runtime, mut output) = runtime::start(&plan, &names, 1).expect("the worker starts");
+    let (mut runtime, mut output) =
+        runtime::start(&plan, &names, 1, None).expect("the worker starts");
     let (tell, told) = bounded::<VenueTime>(1);
     let publisher = std::thread::spawn(move || {
         while let Some(epoch) = output.next() {
@@ -245,7 +246,8 @@ fn single(config: EnginePlan, n_events: usize) {
             assert!(streams[0].read(&mut rows).expect("the file is whole"), "there are more rows");
             next = 0;
         }
-        sequencer.admit(0, &rows.get(next).expect("the batch has more rows"));
+        let row = rows.get(next).expect("the batch has more rows");
+        sequencer.admit(0, &row).expect("identities are in memory");
         next += 1;
         let batch = sequencer.cut().expect("one event fills an epoch");
         runtime.feed(batch).expect("the worker works");

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
 use crate::spool::{RUN_BUFFER_BYTES, Run};
+use types::sabotage::{Safeguard, is_out};
 
 /// Runs of pairs of key and value, each in the order of the keys.
 #[derive(Default)]
@@ -118,7 +119,7 @@ impl Merged {
         loop {
             let Some(mut head) = self.heads.peek_mut() else { return Ok(None) };
             // Of equal keys the last run's came first.
-            let is_new = self.is_first || head.key != self.key;
+            let is_new = self.is_first || head.key != self.key || is_out(Safeguard::LastRunWins);
             if is_new {
                 self.key.clone_from(&head.key);
                 std::mem::swap(&mut self.value, &mut head.value);
@@ -278,6 +279,16 @@ mod tests {
             let twin: Pairs = runs.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
             prop_assert_eq!(merged(&runs, max_bytes), twin.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    #[cfg(feature = "sabotage")]
+    #[test]
+    fn keys_of_several_runs_come_once() {
+        use types::sabotage::{Safeguard, assert_noticed};
+        assert_noticed(Safeguard::LastRunWins, 1, |_| {
+            let runs = [1u8, 2].map(|n| Pairs::from([(vec![7], vec![n])]));
+            assert_eq!(merged(&runs, 1 << 16), [(vec![7], vec![2])]);
+        });
     }
 
     #[test]

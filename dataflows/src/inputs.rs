@@ -36,8 +36,16 @@ macro_rules! inputs {
             /// # Panics
             /// If the kind isn't one that is fed from outside.
             pub fn empty(kind: RelationKind) -> Self {
+                Self::with_capacity(kind, 0)
+            }
+
+            /// No events of a relation yet, with room for so many.
+            ///
+            /// # Panics
+            /// As [`Events::empty`].
+            pub fn with_capacity(kind: RelationKind, n_events: usize) -> Self {
                 match kind {
-                    $(RelationKind::$variant => Self::$variant(Vec::new()),)*
+                    $(RelationKind::$variant => Self::$variant(Vec::with_capacity(n_events)),)*
                     other => panic!("{other:?} aren't fed from outside"),
                 }
             }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod cold;
 pub mod edge;
 pub mod inputs;
 pub mod operators;
@@ -20,5 +21,6 @@ mod revisions;
 pub mod route;
 
 pub use clock::Clock;
+pub use cold::{ColdStore, Spilling};
 pub use edge::{Coll, Edge};
 pub use plan::{Plan, PlanBuilder};

@@ -2,6 +2,7 @@
 //! up by name once it is built.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use types::options::{Problem, Settings, did_you_mean};
@@ -12,6 +13,7 @@ use crate::edge::Edge;
 use timely::dataflow::{Scope, StreamVec};
 
 use crate::clock::Clock;
+use crate::cold::Cold;
 
 /// A relation that is fed from outside.
 #[derive(Clone, Debug)]
@@ -99,6 +101,8 @@ pub struct Context<'s, 'p> {
     pub view: &'p str,
     /// The input relations that the view is computed from.
     pub reads: Vec<usize>,
+    /// Where history goes that doesn't fit into memory.
+    pub(crate) cold: Rc<Cold>,
     /// For each output with a name, whether a view reads it or it leaves the dataflow. What isn't
     /// read needn't be made.
     pub is_read: Vec<bool>,

@@ -1,10 +1,12 @@
 //! Plan -> timely dataflow: one walk over relations and nodes, in their order.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use timely::worker::Worker;
 use types::{Changes, Names};
 
+use crate::cold::{Cold, Spilling};
 use crate::edge::Edge;
 use crate::inputs::{self, Inputs, RelationEvents};
 use crate::outputs::Outputs;
@@ -18,8 +20,15 @@ pub struct Rendered {
     pub outputs: Outputs,
 }
 
-/// Renders a plan on a worker. All workers render the same plan.
-pub fn render(worker: &mut Worker, plan: &Plan, names: &Arc<Names>) -> Rendered {
+/// Renders a plan on a worker. All workers render the same plan. `spilling` says how much history this
+/// one may hold in memory; all of it where it isn't given.
+pub fn render(
+    worker: &mut Worker,
+    plan: &Plan,
+    names: &Arc<Names>,
+    spilling: Option<Spilling>,
+) -> Rendered {
+    let cold = Cold::new(spilling);
     let empty = plan.emitted_views().map(|view| Changes::empty(view.kind)).collect();
     let outputs = Outputs::new(empty);
     let inputs = worker.dataflow::<u64, _, _>(|scope| {
@@ -31,6 +40,7 @@ pub fn render(worker: &mut Worker, plan: &Plan, names: &Arc<Names>) -> Rendered 
                 scope,
                 clock: fed.clock.clone(),
                 names: Arc::clone(names),
+                cold: Rc::clone(&cold),
                 view: &node.name,
                 reads: node.reads.iter().copied().collect(),
                 is_read: (0..node.n_outputs)

@@ -14,6 +14,7 @@ use rustc_hash::FxBuildHasher;
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Exchange;
 use types::relations::{Identity, Input};
+use types::sabotage::{Safeguard, is_out};
 use types::{Event, Op, Schema};
 
 use crate::edge::Coll;
@@ -88,7 +89,8 @@ impl<R: Input> Standing<R> {
     /// Takes an epoch's events and tells what changes.
     fn take(&mut self, events: &mut Vec<Event<R>>, mut tell: impl FnMut(R, isize)) {
         self.contested.clear();
-        for event in events.iter().filter(|event| !event.is_first) {
+        let against_others = |event: &&Event<R>| !event.is_first && !is_out(Safeguard::Contested);
+        for event in events.iter().filter(against_others) {
             self.contested.extend(event.row.identity(&self.schema));
         }
         let mut contested: Vec<(Identity, Event<R>)> = Vec::new();

@@ -6,6 +6,7 @@
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use types::sabotage::{Safeguard, is_out};
 use types::{Event, Op};
 
 /// What is known of an identity.
@@ -44,6 +45,9 @@ impl<I: Copy + Eq + std::hash::Hash> Revisions<I> {
     }
 
     pub(crate) fn set(&mut self, identity: I, known: Known) {
+        if is_out(Safeguard::RevisionsKept) {
+            return;
+        }
         if known != PLAIN {
             self.0.insert(identity, known);
         } else if !self.0.is_empty() {

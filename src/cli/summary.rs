@@ -45,6 +45,10 @@ fn text(done: &Summary) -> String {
             line(format!("  sink     {name}: {written}"));
         }
     }
+    if let Some(n_bytes) = done.n_spilled.filter(|n_bytes| *n_bytes > 0) {
+        let kilobytes = n_bytes.div_ceil(1000);
+        line(format!("  spilled  {kilobytes} kB of old history and identities left memory"));
+    }
     let millis = done.elapsed.as_millis().max(1);
     let rate = u128::from(counts.received) * 1000 / millis;
     let memory = done
@@ -119,6 +123,7 @@ fn json(done: &Summary) -> String {
         "reasons": done.reasons,
         "views": views,
         "epochs": done.n_epochs,
+        "spilled_bytes": done.n_spilled,
         "elapsed_ms": u64::try_from(done.elapsed.as_millis()).unwrap_or(u64::MAX),
         "peak_memory_bytes": done.peak_memory,
     });

@@ -15,7 +15,7 @@ use super::file::{Sections, Written};
 use super::options::{check_label, settings};
 use super::plan::{EnginePlan, Pipeline, SourcePlan, TestCase, TestExpect, TestInput};
 use super::relations::{Relations, relations};
-use super::sections::{EPOCH, PIPELINE};
+use super::sections::{EPOCH, HISTORY_MEMORY_MIN, PIPELINE};
 use super::sinks::{Server, Sink};
 use super::sources::{Source, source};
 use super::text::Texts;
@@ -128,9 +128,16 @@ fn pipeline(sections: &Sections, base: &Path, problems: &mut Vec<Problem>) -> Op
         Some(folder) => base.join(folder),
         None => base.join(".tapeline").join(name),
     };
+    let history_memory = read.count("history_memory");
+    if history_memory.is_some_and(|bytes| bytes < HISTORY_MEMORY_MIN) {
+        let message = "`history_memory` is too small".to_owned();
+        let problem = Problem::new(read.place("history_memory"), "wrong_value", message);
+        problems.push(problem.hint("from \"1MiB\" on; leave it out to hold all in memory"));
+    }
     Some(Pipeline {
         name: name.to_owned(),
         data_dir,
+        history_memory,
         workers: usize::try_from(read.count("workers")?).ok()?,
         max_events: usize::try_from(epoch.count("max_events")?).ok()?,
         max_age: Duration::from_nanos(u64::try_from(epoch.nanos("max_age")?).ok()?),

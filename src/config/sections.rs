@@ -2,7 +2,7 @@
 //! from them.
 
 use types::options::OptionKind::{
-    Choice, Columns, Count, Duration, DurationOrZero, Path, Text, Texts, Views,
+    Bytes, Choice, Columns, Count, Duration, DurationOrZero, Path, Text, Texts, Views,
 };
 use types::options::{Need, OptionSpec, option};
 
@@ -10,8 +10,17 @@ use types::options::{Need, OptionSpec, option};
 pub const PIPELINE: &[OptionSpec] = &[
     option("name", Text, Need::Required, "what the pipeline is called, in folders and tables"),
     option("data_dir", Path, Need::Optional, "where state is kept; `.tapeline/<name>` by default"),
+    option(
+        "history_memory",
+        Bytes,
+        Need::Optional,
+        "bytes of old events and identities in memory, the rest goes to `data_dir`; all by default",
+    ),
     option("workers", Count(1, 64), Need::Default("1"), "how many timely workers compute"),
 ];
+
+/// The least that `history_memory` may be: below, what can't leave memory is more.
+pub const HISTORY_MEMORY_MIN: u64 = 1 << 20;
 
 /// `epoch = { .. }` of the pipeline.
 pub const EPOCH: &[OptionSpec] = &[

@@ -6,6 +6,7 @@ mod readers;
 mod sequencer;
 mod stage;
 
+pub use identities::{Identities, Standing};
 pub use merge::{Merge, MergedRow, MergedStream};
 pub use sequencer::{Batch, Counts, Outcome, Sequencer, SequencerOptions};
 pub(crate) use stage::Ingest;

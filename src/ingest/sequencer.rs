@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use connectors::source::RowRef;
 use dataflows::Clock;
+use dataflows::cold::Failure;
 use dataflows::inputs::Events;
 use dataflows::plan::RelationSpec;
 use types::event::{Cells, Reason};
@@ -12,6 +13,8 @@ use types::relations::{Input, content32, content128, revision_column};
 use types::{Event, Interner, Names, Op, Reject, Row, Schema, VenueTime, relations};
 
 use super::identities::{Identities, RecentRows, Standing};
+use crate::cold::Spill;
+use crate::error::Error;
 
 /// How long equal rows of a relation without identities are known for equal: an hour of event time
 /// behind the watermark.
@@ -112,6 +115,16 @@ impl Sequencer {
         }
     }
 
+    /// Lets old identities leave memory, where there is a place for them.
+    #[must_use]
+    pub fn spilling(mut self, spill: Option<&Spill>) -> Self {
+        let n = self.relations.len();
+        for (index, relation) in self.relations.iter_mut().enumerate() {
+            relation.identities = Identities::new(spill.map(|spill| spill.of_relation(index, n)));
+        }
+        self
+    }
+
     /// The dictionary.
     pub fn names(&self) -> &Arc<Names> {
         self.interner.names()
@@ -139,21 +152,24 @@ impl Sequencer {
 
     /// Judges a row of a relation; it counts into the open epoch whatever becomes of it.
     ///
+    /// # Errors
+    /// If old identities can't be kept or read back: then nothing can be judged any more.
+    ///
     /// # Panics
     /// If the plan has no such relation.
-    pub fn admit(&mut self, relation: usize, row: &RowRef<'_>) -> Outcome {
+    pub fn admit(&mut self, relation: usize, row: &RowRef<'_>) -> Result<Outcome, Error> {
         self.n_rows += 1;
         self.counts.received += 1;
         let outcome = match row.reject {
             Some((reject, _)) => Outcome::Quarantined(reject.clone()),
-            None => self.judge(relation, &row.cells),
+            None => self.judge(relation, &row.cells)?,
         };
         match outcome {
             Outcome::Applied => self.counts.applied += 1,
             Outcome::Duplicate => self.counts.duplicate += 1,
             Outcome::Quarantined(_) => self.counts.quarantined += 1,
         }
-        outcome
+        Ok(outcome)
     }
 
     /// The epoch, if it is full.
@@ -167,9 +183,14 @@ impl Sequencer {
     }
 
     fn close(&mut self, watermark: VenueTime) -> Batch {
+        let max_events = self.options.max_events;
         let take = |relation: &mut Relation| {
             relation.recent.forget_before(watermark.less(REVISE_WITHIN));
-            let events = Events::empty(relation.spec.kind);
+            // The next epoch is mostly like this one. Growing by doubling would touch four times the
+            // memory.
+            let n_events = relation.events.len();
+            let n_events = max_events.min(n_events + n_events / 8);
+            let events = Events::with_capacity(relation.spec.kind, n_events);
             std::mem::replace(&mut relation.events, events)
         };
         let batch = Batch {
@@ -186,26 +207,27 @@ impl Sequencer {
         batch
     }
 
-    fn judge(&mut self, index: usize, cells: &Cells<'_>) -> Outcome {
+    fn judge(&mut self, index: usize, cells: &Cells<'_>) -> Result<Outcome, Error> {
         let watermark = self.watermark();
         let relation = &mut self.relations[index];
         let judged = relation.judge(cells, &mut self.interner);
         let (standing, moves) = match judged {
             Ok(judged) => judged,
-            Err(reject) => return Outcome::Quarantined(reject),
+            Err(Refused::Row(reject)) => return Ok(Outcome::Quarantined(reject)),
+            Err(Refused::All(failure)) => return Err(Error::Cold(failure)),
         };
         if standing == Standing::Conflict {
             let detail = "the same identity, revision and operation came before with other content";
             let reason = Reason::IdentityConflict;
             let detail = detail.to_owned();
-            return Outcome::Quarantined(Reject { reason, column: None, detail });
+            return Ok(Outcome::Quarantined(Reject { reason, column: None, detail }));
         }
         if let Some(time) = moves {
             relation.greatest = relation.greatest.max(time);
             self.greatest = self.greatest.max(time);
             self.counts.late += u64::from(standing.enters() && time < watermark);
         }
-        if standing.enters() { Outcome::Applied } else { Outcome::Duplicate }
+        Ok(if standing.enters() { Outcome::Applied } else { Outcome::Duplicate })
     }
 }
 
@@ -216,7 +238,7 @@ impl Relation {
         &mut self,
         cells: &Cells<'_>,
         names: &mut Interner,
-    ) -> Result<(Standing, Option<VenueTime>), Reject> {
+    ) -> Result<(Standing, Option<VenueTime>), Refused> {
         let Self { spec, revision, identities, recent, events, .. } = self;
         let (schema, revision) = (spec.schema.as_ref(), *revision);
         let mut judge = Judge { schema, revision, identities, recent, cells, names };
@@ -227,6 +249,26 @@ impl Relation {
             Events::Settlements(events) => judge.admit::<relations::Settlement>(events),
             Events::Rows(events) => judge.admit::<Row>(events),
         }
+    }
+}
+
+/// Why a row isn't judged.
+enum Refused {
+    /// It can't be used.
+    Row(Reject),
+    /// No row can be judged.
+    All(Box<Failure>),
+}
+
+impl From<Reject> for Refused {
+    fn from(reject: Reject) -> Self {
+        Self::Row(reject)
+    }
+}
+
+impl From<Box<Failure>> for Refused {
+    fn from(failure: Box<Failure>) -> Self {
+        Self::All(failure)
     }
 }
 
@@ -244,14 +286,14 @@ impl Judge<'_> {
     fn admit<R: Input>(
         &mut self,
         events: &mut Vec<Event<R>>,
-    ) -> Result<(Standing, Option<VenueTime>), Reject> {
+    ) -> Result<(Standing, Option<VenueTime>), Refused> {
         let (cells, schema) = (self.cells, self.schema);
         let mut event: Event<R> = Event::read(cells, self.revision, schema, self.names)?;
         let time = event.row.event_time(schema).filter(|_| event.op != Op::Bust);
         let standing = if let Some(identity) = event.row.identity(schema) {
             let is_bust = event.op == Op::Bust;
             let content = if is_bust { 0 } else { content32(&event.row, cells, schema) };
-            self.identities.judge(identity, event.op, event.revision, content)
+            self.identities.judge(identity, event.op, event.revision, content)?
         } else {
             // Rows without an identity are one where all of their content is equal.
             let content = content128(&event.row, cells, schema);

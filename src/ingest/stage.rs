@@ -53,7 +53,7 @@ impl<'a, L: Log> Ingest<'a, L> {
     ) -> Result<(), Error> {
         while let Some(merged) = merge.next_row()? {
             let Some(source) = self.sources.get(merged.source) else { continue };
-            let outcome = sequencer.admit(source.relation, &merged.row);
+            let outcome = sequencer.admit(source.relation, &merged.row)?;
             if let Outcome::Quarantined(reject) = outcome {
                 self.set_aside.take(source, &merged, &reject)?;
             }

@@ -14,6 +14,7 @@ use types::{Changes, Epoch, Names, VenueTime};
 
 use self::drain::Drain;
 use self::worker::Drained;
+use crate::cold::Spill;
 use crate::error::Error;
 use crate::gate::{CloseAtEnd, Gate};
 use crate::ingest::Batch;
@@ -55,7 +56,7 @@ pub struct RuntimeOutput {
     _at_end: CloseAtEnd,
 }
 
-/// Starts the workers of a plan.
+/// Starts the workers of a plan; they hold all history in memory unless `spill` says where it goes.
 ///
 /// # Errors
 /// If the threads can't be started.
@@ -63,6 +64,7 @@ pub fn start(
     plan: &Arc<Plan>,
     names: &Arc<Names>,
     n_workers: usize,
+    spill: Option<&Spill>,
 ) -> Result<(Runtime, RuntimeOutput), Error> {
     let (to_workers, at_workers): (Vec<_>, Vec<_>) =
         (0..n_workers).map(|_| bounded::<Share>(limits::EPOCHS_IN_FLIGHT)).unzip();
@@ -74,6 +76,7 @@ pub fn start(
     let work = worker::Work {
         plan: Arc::clone(plan),
         names: Arc::clone(names),
+        spill: spill.cloned(),
         shares: at_workers,
         drained: to_drain,
         failures: fail,

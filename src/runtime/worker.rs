@@ -7,12 +7,14 @@ use std::thread::Thread;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use dataflows::Plan;
+use dataflows::cold::Failure;
 use dataflows::inputs::{Inputs, Share};
 use dataflows::outputs::Outputs;
 use dataflows::render::{Rendered, render};
 use timely::worker::Worker;
 use types::{Changes, Names, VenueTime};
 
+use crate::cold::Spill;
 use crate::error::Error;
 use crate::gate::Gate;
 
@@ -28,6 +30,7 @@ pub(super) struct Drained {
 pub(super) struct Work {
     pub(super) plan: Arc<Plan>,
     pub(super) names: Arc<Names>,
+    pub(super) spill: Option<Spill>,
     pub(super) shares: Vec<Receiver<Share>>,
     pub(super) drained: Sender<Drained>,
     pub(super) failures: Sender<Error>,
@@ -67,28 +70,31 @@ pub(super) fn spawn(work: Work, n_workers: usize) -> Result<Receiver<()>, Error>
     Ok(ended)
 }
 
-/// Tells of a panic while the stack unwinds: the other workers would wait for ever.
-struct PanicTeller(Sender<Error>, Arc<Gate>);
-
-impl Drop for PanicTeller {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let failure = "a worker panicked; this is a bug of Tapeline".to_owned();
-            drop(self.0.try_send(Error::Worker(failure)));
-            self.1.close();
-        }
-    }
+/// Runs a worker; tells why it can't go on where that is so, for the others would wait for ever.
+fn run_worker(worker: &mut Worker, work: &Work) {
+    let run = std::panic::AssertUnwindSafe(|| compute(worker, work));
+    let Err(payload) = std::panic::catch_unwind(run) else { return };
+    // History that can't be read ends a worker as a panic does.
+    let failure = Failure::of_unwinding(payload).map_or_else(
+        |_| Error::Worker("a worker panicked; this is a bug of Tapeline".to_owned()),
+        Error::Cold,
+    );
+    drop(work.failures.try_send(failure));
+    work.gate.close();
+    std::panic::resume_unwind(Box::new("the worker has said why"));
 }
 
-fn run_worker(worker: &mut Worker, work: &Work) {
-    let _teller = PanicTeller(work.failures.clone(), Arc::clone(&work.gate));
+fn compute(worker: &mut Worker, work: &Work) {
     let index = worker.index();
     {
         let mut threads = work.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         threads.push(std::thread::current());
     }
     let Some(shares) = work.shares.get(index).cloned() else { return };
-    let Rendered { inputs, outputs } = render(worker, &work.plan, &work.names);
+    let Rendered { inputs, outputs } = {
+        let spilling = work.spill.as_ref().map(|spill| spill.of_worker(index, work.shares.len()));
+        render(worker, &work.plan, &work.names, spilling)
+    };
     let mut place = Place { index, inputs: Some(inputs), outputs, open: VecDeque::new() };
     loop {
         let fed = place.feed(&shares);

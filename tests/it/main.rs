@@ -18,6 +18,8 @@ mod server;
 #[cfg(test)]
 mod shared_data;
 #[cfg(test)]
+mod spill;
+#[cfg(test)]
 mod stuck;
 #[cfg(test)]
 mod subscribe;

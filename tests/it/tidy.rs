@@ -141,8 +141,51 @@ fn every_operator_is_held_against_a_twin() {
     listed.sort_unstable();
     assert_eq!(operators, listed, "operators, and those of the lists in this file");
     for (operator, file) in TWINS {
-        assert!(read(file).contains("proptest!"), "{file}: no random histories of {operator}");
+        let text = read(file);
+        let is_random = text.contains("proptest!") || text.contains("check_cases(");
+        assert!(is_random, "{file}: no random histories of {operator}");
     }
+}
+
+/// Each safeguard guards something, and a test sees to it that its loss is noticed.
+#[test]
+fn every_safeguard_is_hooked_and_noticed() {
+    let declared = read("dataflows/types/src/sabotage.rs");
+    let (_, declared) = declared.split_once("safeguards! {").unwrap();
+    let (declared, _) = declared.split_once("\n}").unwrap();
+    let names: Vec<&str> =
+        declared.lines().filter_map(|line| line.trim().strip_suffix(',')).collect();
+    assert!(names.len() > 40, "{names:?}");
+    let text: String = files(&["rs"]).iter().map(|file| read(file)).collect();
+    for name in names {
+        assert!(text.contains(&format!("is_out(Safeguard::{name})")), "nothing asks for {name}");
+        let by_macro = text.contains(&format!(": {name} by "));
+        let by_hand = text.contains(&format!("Safeguard::{name},"));
+        assert!(by_macro || by_hand, "no test takes {name} out");
+    }
+}
+
+#[test]
+fn no_release_can_be_sabotaged() {
+    // The features of all that the binary is made of.
+    let features = |more: &[&str]| {
+        let tree = Command::new(env!("CARGO"))
+            .current_dir(root())
+            .args(["tree", "--package", "tapeline", "--locked", "--offline", "--prefix", "none"])
+            .args(["--edges", "normal,build", "--format", "{lib} {f}"])
+            .args(more)
+            .output()
+            .unwrap();
+        assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+        String::from_utf8(tree.stdout).unwrap()
+    };
+    assert!(features(&["--features", "sabotage"]).contains("types sabotage"));
+    assert!(!features(&[]).contains("sabotage"));
+    // And where somebody asks for it, a release doesn't compile.
+    let text = read("dataflows/types/src/sabotage.rs");
+    assert!(
+        text.contains("#[cfg(all(feature = \"sabotage\", not(debug_assertions)))]\ncompile_error!")
+    );
 }
 
 #[test]

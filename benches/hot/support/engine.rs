@@ -6,6 +6,7 @@ use dataflows::inputs::{Events, Inputs, Share};
 use dataflows::outputs::Outputs;
 use dataflows::render::{Rendered, render};
 use dataflows::{Clock, Plan};
+use tapeline::cold::Spill;
 use tapeline::config;
 use timely::worker::Worker;
 use types::event::FOR_GOOD;
@@ -69,9 +70,15 @@ pub(crate) struct Engine {
     plan: Arc<Plan>,
     names: Arc<Names>,
     wallets: Vec<Sym>,
+    spill: Option<Spill>,
 }
 
 impl Engine {
+    /// Lets history leave memory.
+    pub(crate) fn spilling(self, spill: Option<Spill>) -> Self {
+        Self { spill, ..self }
+    }
+
     /// Makes the plan of some views, of which those named leave the dataflow.
     pub(crate) fn new(views: &[&str], emitted: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the config");
@@ -88,7 +95,12 @@ impl Engine {
         for asset in 0..N_ASSETS {
             interner.asset("bench", &format!("asset-{asset:04}"));
         }
-        Self { plan: Arc::new(config.plan), names: Arc::clone(interner.names()), wallets }
+        Self {
+            plan: Arc::new(config.plan),
+            names: Arc::clone(interner.names()),
+            wallets,
+            spill: None,
+        }
     }
 
     /// The event of a fill, as the sequencer makes it: a cancellation has identity and key alone.
@@ -125,7 +137,9 @@ impl Setup for Engine {
     type Flow = Running;
 
     fn build(&self, worker: &mut Worker) -> Running {
-        let Rendered { inputs, outputs } = render(worker, &self.plan, &self.names);
+        let spilling =
+            self.spill.as_ref().map(|spill| spill.of_worker(worker.index(), worker.peers()));
+        let Rendered { inputs, outputs } = render(worker, &self.plan, &self.names, spilling);
         Running { inputs, outputs }
     }
 

@@ -7,7 +7,7 @@ use types::relations::Relation;
 use types::{Changes, Epoch, Names, Schema, json};
 
 use super::cells;
-use super::held::{Held, Visit};
+use super::held::{Held, Spell, Visit};
 use crate::error::ConnectError;
 use crate::runs::Runs;
 use crate::sink::SinkView;
@@ -77,6 +77,20 @@ impl Fold {
         self.held.visit_by_text(&schema, &names, &mut spooling)?;
         self.held.clear();
         Ok(())
+    }
+
+    /// Whether nothing had to be spooled.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Spells the rows in the order of their keys' texts, where none was spooled; gives how many.
+    pub(crate) fn spell(
+        &self,
+        spell: &impl Spell,
+        hand_over: impl FnMut(&[u8]) -> Result<(), ConnectError>,
+    ) -> Result<u64, ConnectError> {
+        self.held.spell_by_text(&self.view.schema, &self.names, spell, hand_over)
     }
 
     /// Gives the rows in the order of their keys' texts.

@@ -4,9 +4,11 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use types::changes::{Change, by_key};
 use types::relations::{Relation, RelationKind};
+use types::sabotage::{Safeguard, is_out};
 use types::{Changes, Epoch, Names, Schema};
 
 use super::order::by_key_text;
+use super::turns::in_turns;
 use crate::error::ConnectError;
 
 /// Takes typed rows, one after the other.
@@ -18,6 +20,12 @@ pub(crate) trait Visit {
         is_deleted: bool,
         epoch: Epoch,
     ) -> Result<(), ConnectError>;
+}
+
+/// Spells rows, on any thread.
+pub(crate) trait Spell: Sync {
+    /// Adds a row's text.
+    fn spell<R: Relation>(&self, row: &R, text: &mut Vec<u8>);
 }
 
 /// Shows an epoch's changes, one a key, in the order of the keys' texts.
@@ -48,6 +56,18 @@ pub(crate) struct Rows<R> {
     index: HashTable<(u32, u32)>,
 }
 
+/// Keys that are looked up together.
+const BLOCK: usize = 16;
+
+/// A change whose key is being looked up.
+struct Looked<'a, R> {
+    row: &'a R,
+    mark: Mark,
+    /// The low bits of its key's hash.
+    low: u32,
+    place: Option<u32>,
+}
+
 /// An epoch, with whether the key is gone in its lowest bit.
 #[derive(Clone, Copy)]
 struct Mark(u64);
@@ -71,37 +91,72 @@ impl<R: Relation> Rows<R> {
         Self { slab: Slab::new(), marks: Vec::new(), index: HashTable::new() }
     }
 
+    /// Looks keys up block by block: what one waits for from memory, all wait for together.
     fn take(&mut self, rows: &[(R, isize)], schema: &Schema, epoch: Epoch) {
-        for change in by_key(rows, schema) {
-            let (row, is_deleted) = change.into_parts();
-            let mark = Mark::new(epoch, is_deleted);
-            let low = low_bits(row.hash_key(schema));
+        let mut changes = by_key(rows, schema);
+        let mut block: Vec<Looked<'_, R>> = Vec::with_capacity(BLOCK);
+        loop {
+            block.extend(changes.by_ref().take(BLOCK).map(|change| {
+                let (row, is_deleted) = change.into_parts();
+                let low = low_bits(row.hash_key(schema));
+                Looked { row, mark: Mark::new(epoch, is_deleted), low, place: None }
+            }));
+            if block.is_empty() {
+                return;
+            }
+            for looked in &mut block {
+                let found = self.index.find(spread(looked.low), |(low, _)| *low == looked.low);
+                looked.place = found.map(|(_, place)| *place);
+            }
+            for looked in &mut block {
+                let is_it = |held: &R| held.has_key_of(looked.row, schema);
+                let held = looked.place.and_then(|place| self.slab.get(place));
+                looked.place = looked.place.filter(|_| held.is_some_and(is_it));
+            }
+            for looked in block.drain(..) {
+                match looked.place {
+                    Some(place) => self.replace(place, looked.row, looked.mark),
+                    None => self.enter(&looked, schema),
+                }
+            }
+        }
+    }
+
+    fn replace(&mut self, place: u32, row: &R, mark: Mark) {
+        if let Some(held) = self.slab.get_mut(place) {
+            held.clone_from(row);
+        }
+        if let Some(held) = self.marks.get_mut(index(place)) {
+            *held = mark;
+        }
+    }
+
+    /// Takes a key that is new, or shares the low bits of its hash with another.
+    fn enter(&mut self, looked: &Looked<'_, R>, schema: &Schema) {
+        let Looked { row, mark, low, .. } = *looked;
+        let place = {
             let entry = self.index.entry(
                 spread(low),
                 |(other, place)| {
-                    let is_same = |held: &R| held.has_key_of(row, schema);
+                    let is_same = |held: &R| {
+                        held.has_key_of(row, schema) || is_out(Safeguard::HeldKeysCompared)
+                    };
                     *other == low && self.slab.get(*place).is_some_and(is_same)
                 },
                 |(other, _)| spread(*other),
             );
             match entry {
-                Entry::Occupied(entry) => {
-                    let place = entry.get().1;
-                    if let Some(held) = self.slab.get_mut(place) {
-                        held.clone_from(row);
-                    }
-                    if let Some(held) = self.marks.get_mut(index(place)) {
-                        *held = mark;
-                    }
-                }
+                Entry::Occupied(entry) => entry.get().1,
                 Entry::Vacant(entry) => {
                     let place = u32::try_from(self.marks.len()).expect("rows are bounded by bytes");
                     entry.insert((low, place));
                     self.slab.push(row.clone());
                     self.marks.push(mark);
+                    return;
                 }
             }
-        }
+        };
+        self.replace(place, row, mark);
     }
 
     fn clear(&mut self) {
@@ -113,6 +168,25 @@ impl<R: Relation> Rows<R> {
     fn visit(&self, visitor: &mut impl Visit) -> Result<(), ConnectError> {
         let mut rows = self.slab.iter().zip(&self.marks);
         rows.try_for_each(|(row, mark)| visitor.row(row, mark.is_deleted(), mark.epoch()))
+    }
+
+    fn spell_by_text(
+        &self,
+        schema: &Schema,
+        names: &Names,
+        spell: &impl Spell,
+        hand_over: impl FnMut(&[u8]) -> Result<(), ConnectError>,
+    ) -> Result<u64, ConnectError> {
+        let rows = self.slab.iter().zip(&self.marks).filter(|(_, mark)| !mark.is_deleted());
+        let rows: Vec<&R> = rows.map(|(row, _)| row).collect();
+        let places = by_key_text(&rows, schema, names);
+        let spell = |places: &[usize], text: &mut Vec<u8>| {
+            for row in places.iter().filter_map(|place| rows.get(*place)) {
+                spell.spell(*row, text);
+            }
+        };
+        in_turns(&places, spell, hand_over)?;
+        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
 
     fn visit_by_text(
@@ -246,6 +320,20 @@ macro_rules! held {
                 match self { $(Self::$variant(held) => held.visit(visitor),)* }
             }
 
+            /// Spells what stands, in the order of the keys' texts, and hands pieces of text over in
+            /// order; gives how many rows stand.
+            pub(crate) fn spell_by_text(
+                &self,
+                schema: &Schema,
+                names: &Names,
+                spell: &impl Spell,
+                hand_over: impl FnMut(&[u8]) -> Result<(), ConnectError>,
+            ) -> Result<u64, ConnectError> {
+                match self {
+                    $(Self::$variant(held) => held.spell_by_text(schema, names, spell, hand_over),)*
+                }
+            }
+
             /// Shows what is held, in the order of the keys' texts.
             pub(crate) fn visit_by_text(
                 &self,
@@ -261,3 +349,60 @@ macro_rules! held {
     };
 }
 types::for_relations!(held);
+
+#[cfg(test)]
+mod tests {
+    use types::relations::Quote;
+    use types::{AssetId, Interner, VenueTime};
+
+    use super::*;
+
+    /// Counts rows.
+    struct Count(usize);
+
+    impl Visit for Count {
+        fn row<R: Relation>(&mut self, _: &R, _: bool, _: Epoch) -> Result<(), ConnectError> {
+            self.0 += 1;
+            Ok(())
+        }
+    }
+
+    /// So many that some share the bits of their hash that are kept.
+    fn check(n: u32) {
+        let schema = Schema { n_key: 2, ..Quote::schema() };
+        let mut interner = Interner::new(false);
+        let quote = |asset: u32| {
+            let row = Quote {
+                asset: AssetId(asset),
+                market: None,
+                bid: None,
+                bid_size: None,
+                ask: None,
+                ask_size: None,
+                event_time: VenueTime::from_nanos(0),
+                seq: 0,
+            };
+            (row, 1)
+        };
+        for asset in 0..n {
+            interner.asset("x", &asset.to_string());
+        }
+        let mut held = Held::new(RelationKind::Quotes);
+        held.take(&Changes::Quotes((0..n).map(quote).collect()), &schema, Epoch(1));
+        let mut count = Count(0);
+        held.visit(&mut count).unwrap();
+        assert_eq!(count.0, usize::try_from(n).unwrap());
+    }
+
+    #[test]
+    fn keys_that_share_bits_of_their_hash_stay_apart() {
+        check(200_000);
+    }
+
+    #[cfg(feature = "sabotage")]
+    #[test]
+    fn keys_that_share_bits_are_compared() {
+        use types::sabotage::{Safeguard, assert_noticed};
+        assert_noticed(Safeguard::HeldKeysCompared, 1, |_| check(200_000));
+    }
+}

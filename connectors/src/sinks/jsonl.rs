@@ -14,7 +14,7 @@ use types::{Changes, Epoch, Names, Schema, json};
 
 use super::file::Unfinished;
 use super::fold::{Fold, HELD_BYTES, Output, in_parallel, spool_error};
-use super::held::{Visit, visit_changes};
+use super::held::{Spell, Visit, visit_changes};
 use super::{FILE_OPTIONS, Mode, cells, no_problems, open_folder};
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
@@ -100,6 +100,14 @@ impl FinalFile {
     /// Writes all rows and makes them durable; how many there are.
     fn write(self, names: &Names) -> Result<(Unfinished, u64), ConnectError> {
         let Self { view, fold, mut file } = self;
+        if fold.is_in_memory() {
+            let path = file.path().to_owned();
+            let hand_over =
+                |text: &[u8]| file.write_all(text).map_err(|error| writing(&path, error));
+            let n_rows = fold.spell(&SpellLines { schema: &view.schema, names }, hand_over)?;
+            file.sync()?;
+            return Ok((file, n_rows));
+        }
         let mut lines = Lines::new(&view, names, &mut file);
         fold.finish(&mut lines)?;
         lines.hand_over()?;
@@ -145,6 +153,19 @@ impl<'a> Lines<'a> {
         let written = self.file.write_all(&self.bytes);
         self.bytes.clear();
         written.map_err(|error| writing(self.file.path(), error))
+    }
+}
+
+/// Spells rows that are still in memory.
+struct SpellLines<'a> {
+    schema: &'a Schema,
+    names: &'a Names,
+}
+
+impl Spell for SpellLines<'_> {
+    fn spell<R: Relation>(&self, row: &R, text: &mut Vec<u8>) {
+        json::write_row(text, row, self.schema, self.names);
+        text.push(b'\n');
     }
 }
 

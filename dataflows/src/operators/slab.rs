@@ -38,6 +38,11 @@ impl<T, const SHIFT: u32> Slab<T, SHIFT> {
         number
     }
 
+    /// How many things there are; their numbers are those below.
+    pub(crate) const fn len(&self) -> u32 {
+        self.len
+    }
+
     /// The thing with a number.
     ///
     /// # Panics

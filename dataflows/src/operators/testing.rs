@@ -90,6 +90,7 @@ where
         let mut input = InputSession::new();
         let captured: Vec<_> = worker.dataflow::<u64, _, _>(|scope| {
             let context = Context {
+                cold: crate::cold::Cold::new(None),
                 scope,
                 clock: empty(scope),
                 names: Arc::clone(&names),
@@ -133,3 +134,29 @@ fn text<R: Relation>(row: &R, schema: &Schema, names: &Names) -> String {
 pub(crate) fn no_names() -> Arc<Names> {
     Arc::clone(Interner::new(false).names())
 }
+
+/// A value of a strategy, the same for the same seed.
+#[cfg(feature = "sabotage")]
+pub(crate) fn sample<S: proptest::strategy::Strategy>(strategy: &S, seed: u64) -> S::Value {
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    strategy.new_tree(&mut runner).unwrap().current()
+}
+
+/// Makes a test of each safeguard: with it taken out, one of so many cases of a check must fail.
+#[cfg(feature = "sabotage")]
+macro_rules! noticed {
+    ($($name:ident: $safeguard:ident by $n:literal of $case:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            let safeguard = types::sabotage::Safeguard::$safeguard;
+            types::sabotage::assert_noticed(safeguard, $n, $case);
+        })*
+    };
+}
+#[cfg(feature = "sabotage")]
+pub(crate) use noticed;

@@ -177,7 +177,7 @@ pub(crate) fn run(
     let (n_epochs, names) = (epochs.len(), Arc::clone(names));
     let config = timely::Config::process(n_workers);
     let guards = timely::execute(config, move |worker| {
-        let mut rendered = render(worker, &plan, &names);
+        let mut rendered = render(worker, &plan, &names, None);
         let mine = std::mem::take(&mut *shares[worker.index()].lock().unwrap());
         for mut share in mine {
             rendered.inputs.feed(&mut share);

@@ -28,6 +28,7 @@ pub mod options;
 mod probe;
 pub mod relations;
 pub mod row;
+pub mod sabotage;
 pub mod schema;
 pub mod short;
 pub mod spell;

@@ -40,7 +40,6 @@ impl Filter {
     }
 
     /// Bytes that it holds.
-    #[cfg(test)]
     pub(super) fn n_bytes(&self) -> usize {
         self.blocks.capacity() * size_of::<[u64; 4]>()
     }

@@ -5,27 +5,35 @@
 //! of n that share them would be taken for one: the odds are n^2 / 2^97, which is 3 in 10^15 for 20
 //! million and 6 in 10^10 for ten billion, so no run will see it. Nearly every identity is one
 //! insert without a revision: 16 bytes with 32 bits of its content, in [`shard`]. What is busted,
-//! corrected or comes with a revision stands in a map beside them.
+//! corrected or comes with a revision stands in a map beside them, in memory.
+//!
+//! Runs may leave memory ([`run`]): then two bytes an identity stay, of the filter, and what the
+//! filter doesn't rule out (repeats, revisions, one in a hundred others) costs a read of 4 KiB a run.
 
 mod filter;
 mod recent;
+mod run;
 mod shard;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod twin;
 
+use dataflows::Spilling;
+use dataflows::cold::Failure;
 use rustc_hash::FxHashMap;
 use types::Op;
 use types::digest::{digest128, halves};
 use types::relations::Identity;
+use types::sabotage::{Safeguard, is_out};
 
 pub(crate) use self::recent::RecentRows;
+use self::run::Cold;
 use self::shard::{N_SHARDS, Shard};
 
 /// What an event is, seen against those of its identity that came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// Nothing of its identity came before.
     First,
     /// It changes what stands, or may.
@@ -38,7 +46,7 @@ pub(crate) enum Standing {
 
 impl Standing {
     /// Whether the event enters.
-    pub(crate) const fn enters(self) -> bool {
+    pub const fn enters(self) -> bool {
         matches!(self, Self::First | Self::Applied)
     }
 }
@@ -95,7 +103,7 @@ impl Known {
         }
         match self.best {
             Some((r, o, c)) if (r, o) == (revision, op) => {
-                if c == content {
+                if c == content || is_out(Safeguard::ConflictByContent) {
                     Standing::Duplicate
                 } else {
                     Standing::Conflict
@@ -111,9 +119,11 @@ impl Known {
 }
 
 /// All identities of one relation.
-#[derive(Debug)]
-pub(crate) struct Identities {
+pub struct Identities {
     shards: Vec<Shard>,
+    cold: Cold,
+    /// The shard that sends out its runs next.
+    next_spilled: usize,
     /// What is more than one insert without a revision.
     revised: FxHashMap<Print, Known>,
     n_pending: u64,
@@ -121,33 +131,46 @@ pub(crate) struct Identities {
 
 impl Default for Identities {
     fn default() -> Self {
-        let shards = (0..N_SHARDS).map(Shard::new).collect();
-        Self { shards, revised: FxHashMap::default(), n_pending: 0 }
+        Self::new(None)
     }
 }
 
 impl Identities {
+    /// Starts with none; all that come stay in memory, unless `spilling` says where older ones go.
+    pub fn new(spilling: Option<Spilling>) -> Self {
+        let cold = Cold::new(spilling);
+        let shards = (0..N_SHARDS).map(|index| Shard::new(index, &cold)).collect();
+        Self { shards, cold, next_spilled: 0, revised: FxHashMap::default(), n_pending: 0 }
+    }
+
     /// Judges an event and remembers it.
-    pub(crate) fn judge(
+    ///
+    /// # Errors
+    /// If older ones can't be kept or read back; nothing can be judged any more then.
+    pub fn judge(
         &mut self,
         identity: Identity,
         op: Op,
         revision: u64,
         content: u32,
-    ) -> Standing {
+    ) -> Result<Standing, Box<Failure>> {
         let print = Print::of(&identity);
         let Some(shard) = self.shards.get_mut(print.shard()) else {
             unreachable!("as many shards")
         };
-        let known = if shard.mark(print) {
+        let known = if shard.mark(print) && !is_out(Safeguard::FilterNeverDenies) {
             let known = self.revised.get(&print).copied();
-            known.or_else(|| shard.find(print).map(inserted))
+            match known {
+                Some(known) => Some(known),
+                None if is_out(Safeguard::FilterIsAsked) => Some(inserted(content)),
+                None => shard.find(print, &mut self.cold)?.map(inserted),
+            }
         } else {
             None
         };
         let Some(mut known) = known else {
             let is_plain = op == Op::Insert && revision == 0;
-            shard.push(print, content);
+            let is_run = shard.push(print, content, &mut self.cold)?;
             if !is_plain {
                 let (best, busted) = match op {
                     Op::Bust => (None, Some(revision)),
@@ -156,7 +179,10 @@ impl Identities {
                 self.n_pending += u64::from(op == Op::Bust);
                 self.revised.insert(print, Known { best, busted });
             }
-            return Standing::First;
+            if is_run && self.cold.is_full() {
+                self.spill()?;
+            }
+            return Ok(Standing::First);
         };
         let was_pending = known.is_pending();
         let standing = known.judge(op, revision, content);
@@ -164,17 +190,28 @@ impl Identities {
             self.n_pending -= u64::from(was_pending && !known.is_pending());
             self.revised.insert(print, known);
         }
-        standing
+        Ok(standing)
+    }
+
+    /// Sends runs out of memory, one shard's after the other's, until they fit.
+    #[cold]
+    fn spill(&mut self) -> Result<(), Box<Failure>> {
+        while self.cold.is_full() {
+            if let Some(shard) = self.shards.get_mut(self.next_spilled) {
+                shard.spill(&mut self.cold)?;
+            }
+            self.next_spilled = (self.next_spilled + 1) % N_SHARDS;
+        }
+        Ok(())
     }
 
     /// Busts that wait for what they remove.
-    pub(crate) fn n_pending(&self) -> u64 {
+    pub fn n_pending(&self) -> u64 {
         self.n_pending
     }
 
     /// Bytes that are held for the identities.
-    #[cfg(test)]
-    fn n_bytes(&self) -> usize {
+    pub fn n_bytes(&self) -> usize {
         let revised = self.revised.capacity() * (size_of::<(Print, Known)>() + 1);
         revised + self.shards.iter().map(Shard::n_bytes).sum::<usize>()
     }

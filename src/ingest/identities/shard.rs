@@ -1,11 +1,14 @@
 //! A part of the identities of a relation: new ones as they come, older ones in sorted runs.
 //!
 //! A run never changes; two of like length become one. So each identity is moved a few times in all,
-//! always front to back, and a run could as well lie on disk: it is asked only for what the filter
-//! thinks was there. Shards keep each merge short, and fill up at different times.
+//! always front to back, and a run may as well lie outside memory: it is asked only for what the filter
+//! thinks was there. The oldest runs leave first; in front of those in memory. Shards keep each merge short, and fill up at different times.
+
+use dataflows::cold::Failure;
 
 use super::Print;
-use super::filter::{Filter, share};
+use super::filter::Filter;
+use super::run::{Cold, Entry, Run};
 
 /// How many shards there are: a power of two.
 pub(super) const N_SHARDS: usize = 64;
@@ -13,31 +16,23 @@ pub(super) const N_SHARDS: usize = 64;
 /// Identities that come before they are sorted into a run.
 const RECENT_MAX: usize = 512;
 
-/// An identity of which one insert came.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    high: u64,
-    low: u32,
-    content: u32,
-}
-
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Shard {
     filter: Filter,
     recent: Vec<Entry>,
-    /// How many recent ones make the next run.
-    recent_max: usize,
-    /// Runs sorted by `high`, the oldest and longest first.
-    runs: Vec<Box<[Entry]>>,
+    /// How many recent ones make the next run, and those after it.
+    recent_max: (usize, usize),
+    /// The oldest and longest first.
+    runs: Vec<Run>,
     len: usize,
 }
 
 impl Shard {
     /// An empty shard.
-    pub(super) fn new(index: usize) -> Self {
+    pub(super) fn new(index: usize, cold: &Cold) -> Self {
         // The first runs differ in length, so that shards don't merge all at once.
-        let recent_max = RECENT_MAX / 2 + RECENT_MAX / 2 * index / N_SHARDS;
+        let first = RECENT_MAX / 2 + RECENT_MAX / 2 * index / N_SHARDS;
+        let recent_max = if cold.is_bare() { (1, 1) } else { (first, RECENT_MAX) };
         let filter = Filter::for_identities(RECENT_MAX / 2);
         Self { filter, recent: Vec::new(), recent_max, runs: Vec::new(), len: 0 }
     }
@@ -47,84 +42,85 @@ impl Shard {
         self.filter.mark(print)
     }
 
-    /// Adds a marked identity that didn't come before.
-    pub(super) fn push(&mut self, print: Print, content: u32) {
+    /// Adds a marked identity that didn't come before; whether a run was made.
+    pub(super) fn push(
+        &mut self,
+        print: Print,
+        content: u32,
+        cold: &mut Cold,
+    ) -> Result<bool, Box<Failure>> {
         self.recent.push(Entry { high: print.high, low: print.low, content });
         self.len += 1;
-        if self.recent.len() >= self.recent_max {
-            self.freeze();
+        let is_full = self.recent.len() >= self.recent_max.0;
+        if is_full {
+            self.freeze(cold)?;
         }
         if self.len > self.filter.room() {
-            self.widen();
+            self.widen(cold)?;
         }
+        Ok(is_full)
     }
 
     /// The content of an identity.
-    pub(super) fn find(&self, print: Print) -> Option<u32> {
+    pub(super) fn find(&self, print: Print, cold: &mut Cold) -> Result<Option<u32>, Box<Failure>> {
         let is_it = |entry: &&Entry| entry.high == print.high && entry.low == print.low;
-        let recent = self.recent.iter().rev().find(is_it);
-        let found = recent.or_else(|| {
-            let equal = |run| run_from(run, print.high).iter().take_while(|e| e.high == print.high);
-            self.runs.iter().rev().find_map(|run| equal(run).find(is_it))
-        });
-        found.map(|entry| entry.content)
+        if let Some(entry) = self.recent.iter().rev().find(is_it) {
+            return Ok(Some(entry.content));
+        }
+        for run in self.runs.iter().rev() {
+            if let Some(content) = run.find(print, cold)? {
+                return Ok(Some(content));
+            }
+        }
+        Ok(None)
     }
 
     /// Bytes that it holds.
-    #[cfg(test)]
     pub(super) fn n_bytes(&self) -> usize {
-        let entries = self.recent.capacity() + self.runs.iter().map(|run| run.len()).sum::<usize>();
-        entries * size_of::<Entry>() + self.filter.n_bytes()
+        let runs = self.runs.iter().map(Run::n_bytes).sum::<usize>();
+        self.recent.capacity() * size_of::<Entry>() + runs + self.filter.n_bytes()
     }
 
     /// Makes a run of what is recent.
-    fn freeze(&mut self) {
+    fn freeze(&mut self, cold: &mut Cold) -> Result<(), Box<Failure>> {
         self.recent.sort_unstable_by_key(|entry| entry.high);
-        let mut last: Box<[Entry]> = self.recent.as_slice().into();
+        let last: Box<[Entry]> = self.recent.as_slice().into();
+        cold.n_held += last.len();
         self.recent.clear();
-        self.recent_max = RECENT_MAX;
+        self.recent_max.0 = self.recent_max.1;
+        self.add(Run::Here(last), cold)
+    }
+
+    /// Adds the newest run; those of like length become one.
+    fn add(&mut self, mut last: Run, cold: &mut Cold) -> Result<(), Box<Failure>> {
         while let Some(before) = self.runs.pop_if(|before| before.len() < 2 * last.len()) {
-            last = merge(&before, &last);
+            last = before.merged(last, cold)?;
         }
         self.runs.push(last);
+        Ok(())
+    }
+
+    /// Sends its runs out of memory, as one.
+    pub(super) fn spill(&mut self, cold: &mut Cold) -> Result<(), Box<Failure>> {
+        let Some(mut all) = self.runs.pop_if(|run| run.is_here()) else { return Ok(()) };
+        while let Some(before) = self.runs.pop_if(|run| run.is_here()) {
+            all = before.merged(all, cold)?;
+        }
+        let away = all.sent_away(cold)?;
+        self.add(away, cold)
     }
 
     /// Makes a wider filter.
-    fn widen(&mut self) {
-        self.filter = Filter::for_identities(self.len + self.len / 2);
-        let runs = self.runs.iter().flat_map(|run| run.iter());
-        for entry in runs.chain(&self.recent) {
-            self.filter.mark(Print { high: entry.high, low: entry.low });
+    fn widen(&mut self, cold: &mut Cold) -> Result<(), Box<Failure>> {
+        let mut filter = Filter::for_identities(self.len + self.len / 2);
+        let mut mark = |entry: &Entry| {
+            filter.mark(Print { high: entry.high, low: entry.low });
+        };
+        self.recent.iter().for_each(&mut mark);
+        for run in &self.runs {
+            run.each(cold, &mut mark)?;
         }
+        self.filter = filter;
+        Ok(())
     }
-}
-
-/// Makes one run of two.
-fn merge(a: &[Entry], b: &[Entry]) -> Box<[Entry]> {
-    let mut merged = Vec::with_capacity(a.len() + b.len());
-    let (mut i, mut j) = (0, 0);
-    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
-        // Which comes first is chance, so that a branch would be guessed wrongly half the time.
-        let takes_x = x.high <= y.high;
-        merged.push(if takes_x { *x } else { *y });
-        i += usize::from(takes_x);
-        j += usize::from(!takes_x);
-    }
-    merged.extend_from_slice(a.get(i..).unwrap_or_default());
-    merged.extend_from_slice(b.get(j..).unwrap_or_default());
-    merged.into_boxed_slice()
-}
-
-/// The part of a run from the first entry that isn't below `high`. Digests are spread evenly, so
-/// that it stands near its share of the run.
-fn run_from(run: &[Entry], high: u64) -> &[Entry] {
-    let guess = share(high, run.len());
-    let spread = 2 * run.len().isqrt() + 2;
-    let (low, end) = (guess.saturating_sub(spread), run.len().min(guess + spread));
-    let is_below = |entry: &Entry| entry.high < high;
-    let starts_before = low == 0 || run.get(low - 1).is_some_and(is_below);
-    let ends_behind = end == run.len() || run.get(end).is_some_and(|entry| !is_below(entry));
-    let (low, end) = if starts_before && ends_behind { (low, end) } else { (0, run.len()) };
-    let window = run.get(low..end).unwrap_or_default();
-    run.get(low + window.partition_point(is_below)..).unwrap_or_default()
 }

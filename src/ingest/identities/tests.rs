@@ -5,13 +5,15 @@ use types::{AssetId, Sym};
 
 use super::twin::Twin;
 use super::*;
+use crate::cold::Spill;
 
 const ID: Identity = Identity { wallet: None, asset: None, id: 7 };
 
 fn judge_all(events: &[(Op, u64, u32)]) -> (Vec<Standing>, u64) {
     let mut identities = Identities::default();
-    let judge =
-        |(op, revision, content): &(Op, u64, u32)| identities.judge(ID, *op, *revision, *content);
+    let judge = |(op, revision, content): &(Op, u64, u32)| {
+        identities.judge(ID, *op, *revision, *content).unwrap()
+    };
     let standings = events.iter().map(judge).collect();
     (standings, identities.n_pending())
 }
@@ -52,15 +54,16 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #[test]
     fn few_identities_are_judged_as_by_a_plain_map(
+        memory in prop::option::of(Just(0)),
         events in prop::collection::vec(
             ((0u32..3, 0u32..2, 0u128..4), op(), prop_oneof![Just(0u64), 0u64..4, Just(u64::MAX)], 0u32..3),
             0..300,
         ),
     ) {
-        let (mut identities, mut twin) = (Identities::default(), Twin::default());
+        let (mut identities, mut twin) = (within(memory).0, Twin::default());
         for ((wallet, asset, id), op, revision, content) in events {
             let identity = identity(wallet, asset, id);
-            let standing = identities.judge(identity, op, revision, content);
+            let standing = identities.judge(identity, op, revision, content).unwrap();
             prop_assert_eq!(standing, twin.judge(identity, op, revision, content));
             prop_assert_eq!(identities.n_pending(), twin.n_pending());
         }
@@ -71,7 +74,34 @@ proptest! {
 /// corrects and busts among new ones and old.
 #[test]
 fn many_identities_are_judged_as_by_a_plain_map() {
-    let (mut identities, mut twin) = (Identities::default(), Twin::default());
+    judge_many(within(None).0);
+}
+
+/// The same with most or all of them outside memory.
+#[test]
+fn many_identities_outside_memory_are_judged_as_by_a_plain_map() {
+    for memory in [100_000, 2_000_000] {
+        let (identities, spill) = within(Some(memory));
+        let n_bytes = judge_many(identities);
+        let memory = usize::try_from(memory).unwrap();
+        // Of 16 bytes an identity; recent ones, filters and revised ones come on top.
+        assert!(n_bytes < memory + 3_000_000, "{n_bytes} bytes");
+        assert!(spill.unwrap().n_written() > 3_000_000);
+    }
+}
+
+/// Identities of which some bytes stay in memory.
+fn within(memory: Option<u64>) -> (Identities, Option<Spill>) {
+    let Some(memory) = memory else { return (Identities::default(), None) };
+    let folder = tempfile::tempdir().unwrap();
+    let spill = Spill::new(folder.path(), memory * 4).unwrap();
+    // Open files outlive their folder; the folder is made when the first is.
+    (Identities::new(Some(spill.of_relation(0, 1))), Some(spill))
+}
+
+/// Gives how many bytes are in memory at the end.
+fn judge_many(mut identities: Identities) -> usize {
+    let mut twin = Twin::default();
     let mut state = 7u64;
     let mut draw = |n: u64| {
         state =
@@ -89,11 +119,12 @@ fn many_identities_are_judged_as_by_a_plain_map() {
         let content = u32::try_from(id + u64::from(draw(30) == 0)).unwrap();
         let wallet = u32::try_from(id % 1000).unwrap();
         let identity = identity(wallet, wallet % 7, id.into());
-        let standing = identities.judge(identity, op, revision, content);
+        let standing = identities.judge(identity, op, revision, content).unwrap();
         assert_eq!(standing, twin.judge(identity, op, revision, content), "event {i}, id {id}");
         assert_eq!(identities.n_pending(), twin.n_pending());
     }
     assert!(identities.n_pending() > 0);
+    identities.n_bytes()
 }
 
 #[test]
@@ -101,7 +132,7 @@ fn an_identity_costs_at_most_20_bytes() {
     let mut identities = Identities::default();
     let n = 1_000_000u32;
     for i in 0..n {
-        identities.judge(identity(i % 5000, i % 13, i.into()), Op::Insert, 0, i);
+        identities.judge(identity(i % 5000, i % 13, i.into()), Op::Insert, 0, i).unwrap();
     }
     let of_each = identities.n_bytes() / usize::try_from(n).unwrap();
     assert!(of_each < 20, "{of_each} bytes");
@@ -110,14 +141,43 @@ fn an_identity_costs_at_most_20_bytes() {
 /// Identities that agree in all 64 bits by which runs are sorted stay apart.
 #[test]
 fn prints_of_equal_order_are_told_apart() {
-    let mut shard = Shard::new(0);
+    let spill = within(Some(0)).1.unwrap();
+    for spilling in [None, Some(spill.of_relation(0, 1))] {
+        assert_prints_are_told_apart(Cold::new(spilling));
+    }
+}
+
+fn assert_prints_are_told_apart(mut cold: Cold) {
+    let mut shard = Shard::new(0, &cold);
     for low in 0..2000u32 {
         let print = Print { high: u64::from(low / 700), low };
         shard.mark(print);
-        assert_eq!(shard.find(print), None);
-        shard.push(print, low);
+        assert_eq!(shard.find(print, &mut cold).unwrap(), None);
+        shard.push(print, low, &mut cold).unwrap();
+        if cold.is_full() {
+            shard.spill(&mut cold).unwrap();
+        }
     }
     for low in 0..2000u32 {
-        assert_eq!(shard.find(Print { high: u64::from(low / 700), low }), Some(low));
+        let print = Print { high: u64::from(low / 700), low };
+        assert_eq!(shard.find(print, &mut cold).unwrap(), Some(low));
+    }
+}
+
+#[cfg(feature = "sabotage")]
+mod sabotage {
+    use types::sabotage::{Safeguard, assert_noticed};
+
+    use super::*;
+
+    #[test]
+    fn what_the_filter_thinks_came() {
+        for safeguard in
+            [Safeguard::FilterIsAsked, Safeguard::FilterNeverDenies, Safeguard::ConflictByContent]
+        {
+            assert_noticed(safeguard, 1, |_| {
+                many_identities_are_judged_as_by_a_plain_map();
+            });
+        }
     }
 }

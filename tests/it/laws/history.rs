@@ -169,7 +169,8 @@ pub(super) fn pending<R, K: Ord>(changes: &[Change<R>], identity: impl Fn(&R) ->
     of(true).difference(&of(false)).count().try_into().unwrap()
 }
 
-const UNIT: i128 = 1_000_000_000;
+/// One, in units of 1e-9.
+pub(super) const UNIT: i128 = 1_000_000_000;
 
 fn asset() -> impl Strategy<Value = Asset> {
     prop_oneof![4 => Just(("x", "BTC")), 1 => Just(("y", "BTC")), 1 => Just(("x", "a\"\\é"))]
@@ -308,6 +309,36 @@ pub(super) fn market_history(n: usize) -> impl Strategy<Value = Vec<Placed>> {
     });
     let any = prop_oneof![6 => small, 1 => settlement(), 2 => trade(), 3 => quote()];
     history(any.boxed(), n)
+}
+
+/// Two sources of fills and settlements: what each gives, in its order.
+pub(super) fn two_sources() -> impl Strategy<Value = [Vec<Arrival>; 2]> {
+    history(prop_oneof![6 => fill(), 1 => settlement()].boxed(), 8).prop_map(|rows| {
+        let part = |is_first: bool| {
+            let of = rows.iter().filter(|(_, place, _)| (place % 2 == 0) == is_first);
+            of.map(|placed| placed.0.clone()).collect()
+        };
+        [part(true), part(false)]
+    })
+}
+
+/// Rows of which some come again with another size: the one that comes later is a conflict.
+pub(super) fn conflicting_history(n: usize) -> impl Strategy<Value = Vec<Placed>> {
+    let conflicts = prop::collection::vec((any::<prop::sample::Index>(), any::<u16>()), 1..n / 5);
+    (ledger_history(n), conflicts).prop_map(|(mut rows, conflicts)| {
+        for (index, place) in conflicts {
+            let (mut arrival, first, second) = index.get(&rows).clone();
+            match &mut arrival {
+                // Nobody asks for the size of a payment.
+                Arrival::Fill(change) if change.op != Op::Bust && change.row.kind != "funding" => {
+                    change.row.size += 1;
+                }
+                _ => continue,
+            }
+            rows.push((arrival, first.wrapping_add(place), second.wrapping_sub(place)));
+        }
+        rows
+    })
 }
 
 /// Distinct states and some repeats of them.

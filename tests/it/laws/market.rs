@@ -40,7 +40,7 @@ pub(super) fn market_views(loaded: &Loaded, history: &[Placed]) -> Lines {
     for empty in ["bars.errors", "pnl.errors"] {
         lines.insert(empty, BTreeSet::new());
     }
-    let bars = standing.bars(&standing.fills, of_fill, &["1m", "5m"], &Fill::schema());
+    let bars = standing.bars(&standing.fills, of_fill, &["1m", "5m", "15m"], &Fill::schema());
     let tape =
         standing.bars(&standing.trades, |trade| Some(of_trade(trade)), &["90s"], &Trade::schema());
     lines.insert("bars", standing.lines(&bars, &Bar::schema()));

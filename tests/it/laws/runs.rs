@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use connectors::source::Record;
 use dataflows::Plan;
+use tapeline::cold::Spill;
 use tapeline::config;
 use tapeline::ingest::SequencerOptions;
-use tapeline::simulate::{Simulated, simulate};
+use tapeline::simulate::{Simulated, simulate_within};
 use types::event::{Cell, Draft};
 use types::json::{write_key, write_row};
 use types::relations::InputColumn;
@@ -48,18 +49,21 @@ pub(super) fn load(text: &str) -> Loaded {
     }
 }
 
-/// How a history is run.
+/// How a history is run. What else must make no difference belongs here, and into the strategy `way`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
     pub(super) order: Order,
     pub(super) max_events: usize,
     pub(super) lateness_seconds: i64,
     pub(super) n_workers: usize,
+    /// Whether nothing of the history is in memory between epochs.
+    pub(super) spills: bool,
 }
 
 /// In which order a history arrives.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Order {
+    AsGiven,
     ByTime,
     First,
     Second,
@@ -74,25 +78,42 @@ pub(super) struct Ran {
     pub(super) simulated: Simulated,
 }
 
-/// Runs a history.
-pub(super) fn run(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
-    let mut arrivals: Vec<&Placed> = history.iter().collect();
-    match way.order {
-        Order::ByTime => arrivals.sort_by_key(|placed| placed.0.second()),
-        Order::First => arrivals.sort_by_key(|placed| placed.1),
-        Order::Second => arrivals.sort_by_key(|placed| placed.2),
+impl Order {
+    /// A history's arrivals in this order.
+    pub(super) fn of(self, history: &[Placed]) -> Vec<&Placed> {
+        let mut arrivals: Vec<&Placed> = history.iter().collect();
+        match self {
+            Self::AsGiven => {}
+            Self::ByTime => arrivals.sort_by_key(|placed| placed.0.second()),
+            Self::First => arrivals.sort_by_key(|placed| placed.1),
+            Self::Second => arrivals.sort_by_key(|placed| placed.2),
+        }
+        arrivals
     }
-    let rows: Vec<(usize, Record)> =
-        arrivals.into_iter().map(|placed| record(loaded, &placed.0)).collect();
+}
+
+/// Runs a history of which nothing is refused.
+pub(super) fn run(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
+    let ran = run_all(loaded, history, way);
+    assert_eq!(ran.simulated.counts.quarantined, 0, "{:?}", ran.simulated.refused);
+    ran
+}
+
+/// Runs a history.
+pub(super) fn run_all(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
+    let arrivals = way.order.of(history).into_iter();
+    let rows: Vec<(usize, Record)> = arrivals.map(|placed| record(loaded, &placed.0)).collect();
     let options = SequencerOptions {
         max_events: way.max_events,
         lateness_nanos: way.lateness_seconds * 1_000_000_000,
         keeps_id_texts: loaded.keeps_id_texts,
     };
-    let simulated = simulate(&loaded.plan, rows, options, way.n_workers).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let spill = way.spills.then(|| Spill::new(folder.path(), 0).unwrap());
+    let spill = spill.as_ref();
+    let simulated = simulate_within(&loaded.plan, rows, options, way.n_workers, spill).unwrap();
     let counts = simulated.counts;
     assert_eq!(counts.received, counts.applied + counts.duplicate + counts.quarantined);
-    assert_eq!(counts.quarantined, 0, "{:?}", simulated.refused);
     let (rows, epochs) = read(&loaded.plan, &simulated);
     Ran { rows, epochs, simulated }
 }

@@ -49,17 +49,32 @@ proptest! {
     fn odd_names_and_times_order_as_texts_do(
         keys in prop::collection::btree_set((name(), name(), any::<i64>()), 2..40),
     ) {
-        let columns = vec![column("a", Kind::Text), column("b", Kind::Text), column("t", Kind::Time)];
-        let schema = Schema { columns, n_key: 3, time: None };
-        // Equal texts at different addresses.
-        let row = |(a, b, time): (String, String, i64)| {
-            let time = Value::Time(VenueTime::from_nanos(time));
-            Row(Arc::new([Value::Text(Text::from(a)), Value::Text(Text::from(b)), time]))
-        };
-        let rows: Vec<Row> = keys.into_iter().map(row).collect();
-        let (ranks, texts) = both(&rows, &schema, &Names::default());
-        prop_assert_eq!(ranks, Some(texts));
+        check_odd(keys.into_iter().collect());
     }
+}
+
+fn check_odd(keys: Vec<(String, String, i64)>) {
+    let columns = vec![column("a", Kind::Text), column("b", Kind::Text), column("t", Kind::Time)];
+    let schema = Schema { columns, n_key: 3, time: None };
+    // Equal texts at different addresses.
+    let row = |(a, b, time): (String, String, i64)| {
+        let time = Value::Time(VenueTime::from_nanos(time));
+        Row(Arc::new([Value::Text(Text::from(a)), Value::Text(Text::from(b)), time]))
+    };
+    let rows: Vec<Row> = keys.into_iter().map(row).collect();
+    let (ranks, texts) = both(&rows, &schema, &Names::default());
+    assert_eq!(ranks, Some(texts));
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn equal_texts_at_two_addresses() {
+    types::sabotage::assert_noticed(types::sabotage::Safeguard::RanksByText, 1, |_| {
+        // Longer than what stands in a row.
+        let long = "a text that is too long to stand in its row";
+        let keys = [("z", 2), ("y", 1), ("x", 3), ("w", 0)];
+        check_odd(keys.map(|(b, time)| (long.to_owned(), b.to_owned(), time)).to_vec());
+    });
 }
 
 #[test]

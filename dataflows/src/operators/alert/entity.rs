@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use types::sabotage::{Safeguard, is_out};
 use types::{Text, VenueTime};
 
 use super::rule::Rule;
@@ -71,7 +72,8 @@ impl<R: HasId> Entity<R> {
             // The row before was there before the change too, so all that may differ is what stands.
             if before.is_some_and(|before| before > last && before < time) {
                 take_until(&mut self.firings, first, time, &mut old, &mut stood);
-                if standing.is_as(&stood, time, rule.cooldown) {
+                let is_as = standing.is_as(&stood, time, rule.cooldown);
+                if is_as || is_out(Safeguard::RuleConverged) {
                     is_same = true;
                     break;
                 }
@@ -95,6 +97,7 @@ impl<R: HasId> Entity<R> {
         if is_same {
             // What is open goes on as it did.
             if let Some(key) = &standing.open
+                && !is_out(Safeguard::OpenGoesOn)
                 && let (Some(old), Some(new)) = (old.get(key), new.get_mut(key))
             {
                 new.resolved_at = old.resolved_at;

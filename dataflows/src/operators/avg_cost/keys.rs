@@ -1,6 +1,7 @@
 //! All positions of a worker: the store, and who holds an asset that pays out.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 use types::relations::Settlement;
@@ -9,6 +10,7 @@ use types::{AssetId, Op, Span, Sym};
 use super::entry::Entry;
 use super::ledger::Ledger;
 use super::operator::Update;
+use crate::cold::Cold;
 use crate::operators::history::{Place, Sink, Store};
 use crate::revisions::Revision;
 
@@ -35,9 +37,9 @@ pub(super) struct Key {
 }
 
 impl Keys {
-    pub(super) fn new(ledger: Ledger, grids: &[Span], settles: bool) -> Self {
+    pub(super) fn new(ledger: Ledger, grids: &[Span], settles: bool, cold: &Rc<Cold>) -> Self {
         let holders = settles.then(FxHashMap::default);
-        Self { store: Store::new(ledger, grids), holders }
+        Self { store: Store::new(ledger, grids, cold), holders }
     }
 
     /// Looks keys up.

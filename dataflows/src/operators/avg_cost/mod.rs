@@ -9,6 +9,7 @@ mod entry;
 mod keys;
 mod ledger;
 mod operator;
+mod packed;
 #[cfg(test)]
 mod tests;
 

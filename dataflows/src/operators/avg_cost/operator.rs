@@ -10,6 +10,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Broadcast;
 use types::relations::{Break, Fill, FoldError, Position, PositionStep, Settlement};
+use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, Event, Span, Sym, Text};
 
 use super::entry::Entry;
@@ -23,6 +24,9 @@ use crate::route::route;
 
 /// A row, its epoch and its change of multiplicity.
 pub(super) type Update<R> = (R, u64, isize);
+
+/// Rows for which room is asked for at once are a multiple of this, unless they are fewer.
+const ROWS_STEP: usize = 1024;
 
 /// What one epoch changes, by output. Rows of one key stand together, the old one first.
 pub(super) struct Changes {
@@ -95,7 +99,10 @@ impl<'s> Builder<'_, 's, '_> {
         let Self { ledger, grids, context } = self;
         let name = format!("view {}: avg_cost", context.view);
         let mut builder = OperatorBuilder::new(name, context.scope);
-        let by_key = Exchange::new(|input: &I| route(input.fill().wallet, input.fill().asset));
+        let by_key = Exchange::new(|input: &I| {
+            let Fill { wallet, asset, seq, .. } = input.fill();
+            if is_out(Safeguard::OneWorkerAKey) { *seq } else { route(*wallet, *asset) }
+        });
         let mut fills = builder.new_input(fills, by_key);
         // Any worker may hold positions of the asset.
         let mut settlements = settlements.map(|rows| builder.new_input(rows.broadcast(), Pipeline));
@@ -106,7 +113,7 @@ impl<'s> Builder<'_, 's, '_> {
         let (mut steps, step_streams): (Vec<_>, Vec<_>) =
             grids.iter().map(|_| new_output::<PositionStep>(&mut builder)).unzip();
 
-        let mut keys = Keys::new(ledger, grids, settlements.is_some());
+        let mut keys = Keys::new(ledger, grids, settlements.is_some(), &context.cold);
         let mut changes = Changes::new(grids.len());
         let n_outputs = 3 + grids.len();
         builder.build(move |_| {
@@ -247,6 +254,14 @@ impl Changes {
 }
 
 impl Sink<Ledger> for Changes {
+    fn expect(&mut self, n_keys: usize) {
+        // Mostly an old and a new row a key. Growing by doubling would touch four times the memory;
+        // sizes in steps find what was freed before.
+        let n_rows =
+            if n_keys < ROWS_STEP { 2 * n_keys } else { (2 * n_keys).next_multiple_of(ROWS_STEP) };
+        self.positions.reserve_exact(n_rows);
+    }
+
     fn state(&mut self, (wallet, asset): (Sym, AssetId), old: &State, new: &State) {
         if old.shows_as(new) {
             return;

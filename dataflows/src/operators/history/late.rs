@@ -3,9 +3,11 @@
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use types::VenueTime;
+use types::sabotage::{Safeguard, is_out};
 
 use super::Fold;
 use super::walk::Walk;
+use crate::cold::Cold;
 use crate::revisions::{Known, Resolving, Revision, Revisions};
 
 /// What an epoch changes of a key beside appending.
@@ -34,6 +36,7 @@ pub(super) struct Kept<'a, F: Fold> {
     pub(super) rules: &'a F,
     pub(super) common: &'a mut F::Common,
     pub(super) aside: &'a mut F::Aside,
+    pub(super) cold: &'a Cold,
 }
 
 impl<F: Fold> Kept<'_, F> {
@@ -67,41 +70,66 @@ pub(super) struct Lookup<F: Fold> {
 }
 
 impl<F: Fold> Lookup<F> {
-    /// Looks among some events.
+    /// Looks among some events; whether it is found.
     pub(super) fn search<'e>(
         &mut self,
         mut events: impl Iterator<Item = &'e F::Packed>,
         kept: &Kept<'_, F>,
-    ) where
+    ) -> bool
+    where
         F::Packed: 'e,
     {
         if self.found.is_none() {
             let found = events.find(|e| F::packed_identity(e, kept.aside) == Some(self.identity));
             self.found = found.map(|event| kept.unpack(event));
         }
+        self.found.is_some()
+    }
+}
+
+/// Looks for all that aren't found yet, in one go along a history.
+pub(super) struct Search<'l, F: Fold> {
+    /// The only one, so that most searches need no map.
+    one: Option<&'l mut Lookup<F>>,
+    many: HashMap<u128, &'l mut Lookup<F>, FxBuildHasher>,
+}
+
+impl<'l, F: Fold> Search<'l, F> {
+    pub(super) fn new(lookups: &'l mut [Lookup<F>]) -> Self {
+        let mut missing = lookups.iter_mut().filter(|lookup| lookup.found.is_none());
+        let (first, second) = (missing.next(), missing.next());
+        let Some(second) = second else {
+            return Self { one: first, many: HashMap::default() };
+        };
+        let all = first.into_iter().chain([second]).chain(missing);
+        Self { one: None, many: all.map(|lookup| (lookup.identity, lookup)).collect() }
     }
 
-    /// Looks for all that aren't found yet, in one go.
-    pub(super) fn search_all<'e>(
-        lookups: &mut [Self],
+    /// Whether all are found.
+    pub(super) fn is_done(&self) -> bool {
+        self.one.is_none() && self.many.is_empty()
+    }
+
+    /// Looks among some events.
+    pub(super) fn look<'e>(
+        &mut self,
         events: impl Iterator<Item = &'e F::Packed>,
         kept: &Kept<'_, F>,
     ) where
         F::Packed: 'e,
     {
-        let mut missing: Vec<&mut Self> =
-            lookups.iter_mut().filter(|lookup| lookup.found.is_none()).collect();
-        if let [lookup] = &mut missing[..] {
-            return lookup.search(events, kept);
+        if let Some(lookup) = &mut self.one {
+            if lookup.search(events, kept) {
+                self.one = None;
+            }
+            return;
         }
-        let mut missing: HashMap<u128, &mut Self, FxBuildHasher> =
-            missing.into_iter().map(|lookup| (lookup.identity, lookup)).collect();
         for event in events {
-            if missing.is_empty() {
+            if self.many.is_empty() {
                 return;
             }
             let identity = F::packed_identity(event, kept.aside);
-            if let Some(lookup) = identity.and_then(|identity| missing.remove(&identity)) {
+            if let Some(lookup) = identity.and_then(|identity| self.many.remove(&identity)) {
                 lookup.found = Some(kept.unpack(event));
             }
         }
@@ -178,12 +206,16 @@ pub(super) fn merge<F: Fold>(
         let n_ties = rest.iter().take_while(|e| F::packed_order(e, kept.aside) == order).count();
         let mut ties: Vec<F::Packed> = rest[..n_ties].to_vec();
         rest = &rest[n_ties..];
-        for edit in edits.iter().filter(|edit| edit.diff > 0) {
+        let added = edits.iter().filter(|edit| edit.diff > 0);
+        let removed = edits.iter().filter(|edit| edit.diff < 0);
+        let mut all: Vec<&Edit<F>> = added.chain(removed).collect();
+        if is_out(Safeguard::HistoryAdditionsFirst) {
+            all.reverse();
+        }
+        for edit in all {
             for _ in 0..edit.diff {
                 ties.push(F::pack(&edit.event, kept.common, kept.aside));
             }
-        }
-        for edit in edits.iter().filter(|edit| edit.diff < 0) {
             for _ in edit.diff..0 {
                 let place = ties.iter().position(|tie| kept.unpack(tie) == edit.event);
                 let Some(place) = place else {

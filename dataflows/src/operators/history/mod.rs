@@ -4,7 +4,9 @@
 //! An event that comes in order is folded and kept, and nothing else is touched. All that an epoch
 //! changes elsewhere in a key's history (late, removed, replaced events) is collected, applied at the
 //! epoch's end, and folded anew once, from the last kept state before the first change on. All
-//! history is kept: dropping it would make a correction inexact.
+//! history is kept: dropping it would make a correction inexact. What rests may leave memory ([`crate::cold`]):
+//! at an epoch's end, as long as a worker holds more than it may, shard after shard sends out what
+//! wasn't written to since its last turn. Reading it back changes nothing of what is told.
 //!
 //! A key's history is a few records in its shard's [`log`], or, once it grows, [`deep`]: sealed
 //! chunks that never change in place, each with the state before it, and an open rest. Shards are
@@ -72,6 +74,15 @@ pub(crate) trait Fold {
     /// The event that was packed.
     fn unpack(packed: &Self::Packed, common: Self::Common, aside: &Self::Aside) -> Self::Event;
 
+    /// Bytes of a packed event outside memory.
+    const BYTES: usize;
+
+    /// Appends the [`Fold::BYTES`] of a packed event. What it keeps aside stays there.
+    fn write(packed: &Self::Packed, bytes: &mut Vec<u8>);
+
+    /// The packed event that was written.
+    fn read(bytes: &[u8]) -> Self::Packed;
+
     /// Frees what a packed event keeps aside.
     fn release(packed: &Self::Packed, aside: &mut Self::Aside);
 
@@ -96,6 +107,9 @@ pub(crate) trait Fold {
 
 /// Takes what an epoch changed, key by key. Where something is replaced, both stand in one call.
 pub(crate) trait Sink<F: Fold> {
+    /// At most so many keys were touched.
+    fn expect(&mut self, _n_keys: usize) {}
+
     /// A key was touched; the states may be equal.
     fn state(&mut self, key: F::Key, old: &F::State, new: &F::State);
 

@@ -1,14 +1,17 @@
 //! One range of hashes: its keys, their states and their histories.
 
 use std::hash::Hash;
+use std::rc::Rc;
 
 use types::VenueTime;
+use types::sabotage::{Safeguard, is_out};
 
 use super::Fold;
 use super::deep::Deep;
-use super::late::{Change, Kept, Lookup, edits, merge};
+use super::late::{Change, Kept, Lookup, Search, edits, merge};
 use super::log::Log;
 use super::walk::Walk;
+use crate::cold::Cold;
 use crate::operators::index::Index;
 use crate::operators::slab::{NONE, Slab};
 use crate::revisions::Revisions;
@@ -53,9 +56,10 @@ impl<F: Fold> Held<F> {
 pub(super) struct Shard<F: Fold> {
     index: Index,
     pub(super) held: Slab<Held<F>, 8>,
-    log: Log<F::Packed>,
+    log: Log<F>,
     deep: Slab<Deep<F>, 6>,
     aside: F::Aside,
+    cold: Rc<Cold>,
     pub(super) revisions: Revisions<(F::Key, u128)>,
 }
 
@@ -71,11 +75,18 @@ impl<F: Fold> Shard<F>
 where
     F::Key: Hash,
 {
-    pub(super) fn new() -> Self {
+    /// Some empty shards of one store.
+    pub(super) fn several(n: u64, cold: &Rc<Cold>) -> Vec<Self> {
+        let log = Log::new(cold);
+        (0..n).map(|_| Self::new(log.beside(), cold)).collect()
+    }
+
+    fn new(log: Log<F>, cold: &Rc<Cold>) -> Self {
         Self {
             index: Index::new(),
             held: Slab::new(),
-            log: Log::new(),
+            log,
+            cold: Rc::clone(cold),
             deep: Slab::new(),
             aside: F::Aside::default(),
             revisions: Revisions::new(),
@@ -91,7 +102,9 @@ where
     /// The number of a key; `home` is what [`Shard::home`] gave.
     #[inline]
     pub(super) fn find(&self, key: F::Key, fragment: u32, home: u64) -> Option<u32> {
-        self.index.find(fragment, home, |number| self.held.get(number).key == key)
+        self.index.find(fragment, home, |number| {
+            self.held.get(number).key == key || is_out(Safeguard::KeysCompared)
+        })
     }
 
     /// Asks for the memory that appending to a key's history needs, all of a block's keys at once,
@@ -128,27 +141,39 @@ where
     pub(super) fn wins_tie(&self, number: u32, order: &F::Order) -> bool {
         let held = self.held.get(number);
         let newest = if held.is_deep {
-            self.deep.get(held.events).newest()
+            self.deep.get(held.events).newest().copied()
         } else {
             (!held.is_empty()).then(|| self.log.get(held.events))
         };
-        newest.is_none_or(|newest| F::packed_order(newest, &self.aside) <= *order)
+        newest.is_none_or(|newest| F::packed_order(&newest, &self.aside) <= *order)
     }
 
     /// Keeps an event that comes in order and folds it in.
     #[inline]
     pub(super) fn append(&mut self, fold: &F, number: u32, event: &F::Event) -> Option<F::Note> {
-        let Self { held, log, deep, aside, .. } = self;
+        let Self { held, log, deep, aside, cold, .. } = self;
         let held = held.get_mut(number);
         let packed = F::pack(event, &mut held.common, aside);
         if !held.is_deep && usize::from(held.n_shallow) == SHALLOW {
-            let mut events = Vec::with_capacity(2 * SHALLOW);
-            log.take(held.events, &mut events);
-            held.events = deep.push(Deep::new(fold, events));
+            let (mut events, mut places) = (Vec::with_capacity(2 * SHALLOW), Vec::new());
+            for (place, event) in log.newest_first(held.events) {
+                places.push(place);
+                events.push(event);
+            }
+            events.reverse();
+            log.free(places);
+            let history = Deep::new(fold, events, number);
+            cold.resize(0, history.n_bytes);
+            held.events = deep.push(history);
             held.is_deep = true;
         }
         if held.is_deep {
-            deep.get_mut(held.events).push(packed, &held.state, aside);
+            let history = deep.get_mut(held.events);
+            let before = history.n_bytes;
+            history.push(packed, &held.state, aside);
+            if history.n_bytes != before {
+                cold.resize(before, history.n_bytes);
+            }
         } else {
             held.events = log.push(packed, held.events);
             held.n_shallow += 1;
@@ -166,29 +191,37 @@ where
         changes: &mut Vec<Change<F::Event>>,
         walks: &mut Walks<'_, F>,
     ) {
-        let Self { held, log, deep, aside, revisions, .. } = self;
+        let Self { held, log, deep, aside, cold, revisions, .. } = self;
         let held = held.get_mut(number);
-        let mut kept = Kept { rules: fold, common: &mut held.common, aside };
+        let mut kept = Kept { rules: fold, common: &mut held.common, aside, cold };
         if held.is_deep {
             let deep = deep.get_mut(held.events);
             let find = |lookups: &mut [Lookup<F>]| deep.find(lookups, &kept);
             let edits = edits(changes, held.key, revisions, find);
-            let Some(first) = edits.first() else { return walks.unchanged() };
+            let refolds_last = is_out(Safeguard::RefoldsFromFirst);
+            let first = if refolds_last { edits.last() } else { edits.first() };
+            let Some(first) = first else { return walks.unchanged() };
             let mut start = deep.start_before(first.order, kept.aside);
             if walks.observes {
-                start = start.min(deep.start_of_newest(walks.n_appended));
+                if !is_out(Safeguard::WalksAppended) {
+                    start = start.min(deep.start_of_newest(walks.n_appended));
+                }
                 walks.old.restart(deep.time_before(start));
                 deep.walk(start, walks.n_appended, &kept, walks.old);
             }
             walks.new.restart(deep.time_before(start));
+            let before = deep.n_bytes;
             deep.change(&edits, &mut kept);
             held.state = deep.fold(start, &kept, walks.new);
+            cold.resize(before, deep.n_bytes);
             held.newest = deep.newest().map_or(VenueTime::MIN, F::packed_time);
         } else {
-            let mut events: Vec<F::Packed> = log.newest_first(held.events).copied().collect();
+            let (places, mut events): (Vec<u32>, Vec<F::Packed>) =
+                log.newest_first(held.events).unzip();
             events.reverse();
-            let find =
-                |lookups: &mut [Lookup<F>]| Lookup::search_all(lookups, events.iter().rev(), &kept);
+            let find = |lookups: &mut [Lookup<F>]| {
+                Search::new(lookups).look(events.iter().rev(), &kept);
+            };
             let edits = edits(changes, held.key, revisions, find);
             if edits.is_empty() {
                 return walks.unchanged();
@@ -200,15 +233,15 @@ where
                 kept.fold(&events[..n_old], &mut state, walks.old);
                 walks.old.end(&state);
             }
-            events.clear();
-            log.take(held.events, &mut events);
+            log.free(places);
             let events = merge(&events, &edits, &mut kept);
             walks.new.restart(None);
             held.newest = events.last().map_or(VenueTime::MIN, F::packed_time);
             if events.len() > SHALLOW {
-                let mut history = Deep::new(fold, events);
+                let mut history = Deep::new(fold, events, number);
                 let start = history.start_of_newest(usize::MAX);
                 held.state = history.fold(start, &kept, walks.new);
+                cold.resize(0, history.n_bytes);
                 held.events = deep.push(history);
                 held.is_deep = true;
             } else {
@@ -224,6 +257,39 @@ where
             }
         }
         held.has_notes |= !walks.new.notes.is_empty();
+    }
+
+    /// Sends out of memory what rests. Only between epochs: a key's state must be that behind all
+    /// its events.
+    pub(super) fn spill(&mut self) {
+        let Self { held, log, deep, aside, cold, .. } = self;
+        log.spill();
+        for number in 0..deep.len() {
+            let history = deep.get_mut(number);
+            let before = history.n_bytes;
+            history.spill(&held.get(history.owner).state, aside, cold);
+            cold.resize(before, history.n_bytes);
+        }
+    }
+
+    /// Bytes of events in memory.
+    ///
+    /// # Panics
+    /// If the log holds other events than keys do.
+    #[cfg(test)]
+    pub(super) fn n_bytes(&self) -> usize {
+        let held = (0..self.held.len()).map(|number| self.held.get(number));
+        let shallow = held.filter(|held| !held.is_deep).map(|held| usize::from(held.n_shallow));
+        assert_eq!(self.log.n_events(), shallow.sum::<usize>(), "events of the log");
+        let deep = (0..self.deep.len()).map(|number| self.deep.get(number).counted());
+        self.log.counted() + deep.sum::<usize>()
+    }
+
+    /// How many pieces it has.
+    #[cfg(test)]
+    pub(super) fn n_pieces(&self) -> usize {
+        let deep = (0..self.deep.len()).map(|number| self.deep.get(number).n_pieces());
+        self.log.n_pieces() + deep.sum::<usize>()
     }
 }
 

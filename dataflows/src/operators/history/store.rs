@@ -1,13 +1,16 @@
 //! All keys of a worker, and what an epoch does to them.
 
 use std::hash::Hash;
+use std::rc::Rc;
 
+use types::sabotage::{Safeguard, is_out};
 use types::{Op, Span, VenueTime};
 
 use super::late::Change;
 use super::shard::{Shard, Walks, fragment};
 use super::walk::Walk;
 use super::{Fold, Sink};
+use crate::cold::Cold;
 use crate::operators::slab::index;
 use crate::revisions::Revision;
 
@@ -35,6 +38,11 @@ pub(crate) struct Store<F: Fold> {
     n_extras: usize,
     /// For walks along what stood before an epoch.
     old: Walk<F>,
+    cold: Rc<Cold>,
+    /// The shard that sends out next what rests.
+    next_spilled: usize,
+    /// Bytes in memory from which it is worth to ask shards again: all of them were asked in vain.
+    in_vain: usize,
 }
 
 /// A key that an epoch touched.
@@ -83,15 +91,18 @@ where
     F::Key: Hash,
 {
     /// Starts without keys; states as of these grids' steps are told too.
-    pub(crate) fn new(fold: F, grids: &[Span]) -> Self {
+    pub(crate) fn new(fold: F, grids: &[Span], cold: &Rc<Cold>) -> Self {
         Self {
             fold,
             grids: grids.to_vec(),
-            shards: (0..SHARDS).map(|_| Shard::new()).collect(),
+            shards: Shard::several(SHARDS, cold),
             touched: Vec::new(),
             extras: Vec::new(),
             n_extras: 0,
             old: Walk::new(grids),
+            cold: Rc::clone(cold),
+            next_spilled: 0,
+            in_vain: 0,
         }
     }
 
@@ -151,7 +162,8 @@ where
     /// Takes an event that counts against others of its identity.
     #[inline]
     pub(crate) fn revise(&mut self, place: Place, revision: Revision, event: &F::Event) {
-        let is_new = revision.is_first && revision.op != Op::Bust;
+        let is_row = revision.op != Op::Bust || is_out(Safeguard::FirstIsNoBust);
+        let is_new = revision.is_first && is_row;
         if !is_new || !self.append(place, event) {
             return self.revise_late(place, revision, event);
         }
@@ -200,8 +212,15 @@ where
         let time = F::time(&order);
         let shard = &mut self.shards[index(place.shard)];
         let held = shard.held.get(place.number);
-        if time <= held.newest && (time < held.newest || !shard.wins_tie(place.number, &order)) {
-            return false;
+        if time <= held.newest {
+            let is_in_order = if time < held.newest {
+                is_out(Safeguard::AppendsInOrder)
+            } else {
+                is_out(Safeguard::TiesInOrder) || shard.wins_tie(place.number, &order)
+            };
+            if !is_in_order {
+                return false;
+            }
         }
         let held = shard.held.get(place.number);
         if held.is_late {
@@ -259,7 +278,8 @@ where
         let held = self.shards[index(place.shard)].held.get(place.number);
         let extra = &mut self.extras[self.n_extras];
         extra.newest = held.last();
-        extra.observes = held.has_notes || !self.grids.is_empty();
+        let has_notes = held.has_notes && !is_out(Safeguard::NotesRetold);
+        extra.observes = has_notes || !self.grids.is_empty();
         extra.n_appended = 0;
         extra.walk.restart(extra.newest);
         self.n_extras += 1;
@@ -270,6 +290,7 @@ where
     /// Ends the epoch: what isn't folded yet is, and what changed is told.
     pub(crate) fn finish(&mut self, sink: &mut impl Sink<F>) {
         let mut list = std::mem::take(&mut self.touched);
+        sink.expect(list.len());
         let mut start = 0;
         while start < list.len() {
             let block = start..list.len().min(start + BLOCK);
@@ -287,6 +308,41 @@ where
         list.clear();
         self.touched = list;
         self.n_extras = 0;
+        if self.cold.is_full() {
+            self.spill();
+        }
+    }
+
+    /// Sends out of memory what rests, until no more is held than may be, or all shards had two turns:
+    /// the first may only find what came since the one before.
+    #[cold]
+    fn spill(&mut self) {
+        if self.cold.held() <= self.in_vain {
+            return;
+        }
+        self.in_vain = 0;
+        for _ in 0..2 * self.shards.len() {
+            self.shards[self.next_spilled].spill();
+            self.next_spilled = (self.next_spilled + 1) % self.shards.len();
+            if !self.cold.is_full() {
+                return;
+            }
+        }
+        if !self.cold.is_bare() {
+            self.in_vain = self.cold.held().saturating_add(self.cold.held() / 8);
+        }
+    }
+
+    /// Bytes of events in memory, counted one by one.
+    #[cfg(test)]
+    pub(super) fn n_bytes(&self) -> usize {
+        self.shards.iter().map(Shard::n_bytes).sum()
+    }
+
+    /// How many pieces it has.
+    #[cfg(test)]
+    pub(super) fn n_pieces(&self) -> usize {
+        self.shards.iter().map(Shard::n_pieces).sum()
     }
 
     fn finish_key(&mut self, touched: &Touched<F>, sink: &mut impl Sink<F>) {

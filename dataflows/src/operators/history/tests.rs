@@ -5,6 +5,8 @@ use types::{Op, Span, VenueTime};
 
 use super::twin::Twin;
 use super::*;
+use crate::cold::testing::Pieces;
+use crate::cold::{Cold, Spilling};
 use crate::revisions::Revision;
 
 /// A fold that depends on order in every step. Some events are kept aside, some make notes.
@@ -40,8 +42,9 @@ impl Fold for Chain {
     type Note = (Option<u64>, i64);
     type Order = (i64, Option<u64>);
 
+    /// The same for two keys, which must be told apart all the same.
     fn route(key: u64) -> u64 {
-        crate::route::mix(key)
+        crate::route::mix(key / 2)
     }
 
     fn order(event: &Event) -> Self::Order {
@@ -67,6 +70,28 @@ impl Fold for Chain {
 
     fn unpack(packed: &Small, _common: Option<i64>, aside: &Self::Aside) -> Event {
         packed.event(aside)
+    }
+
+    const BYTES: usize = 26;
+
+    fn write(packed: &Small, bytes: &mut Vec<u8>) {
+        let (is_here, (time, id, value)) = match *packed {
+            Small::Here(event) => (1, event),
+            Small::Aside(time, number) => (0, (time, None, i64::try_from(number).unwrap())),
+        };
+        bytes.extend([is_here, u8::from(id.is_some())]);
+        bytes.extend(time.to_le_bytes());
+        bytes.extend(id.unwrap_or_default().to_le_bytes());
+        bytes.extend(value.to_le_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Small {
+        let word = |n: usize| bytes[2 + 8 * n..10 + 8 * n].try_into().unwrap();
+        let (time, value) = (i64::from_le_bytes(word(0)), i64::from_le_bytes(word(2)));
+        if bytes[0] == 0 {
+            return Small::Aside(time, usize::try_from(value).unwrap());
+        }
+        Small::Here((time, (bytes[1] == 1).then(|| u64::from_le_bytes(word(1))), value))
     }
 
     fn release(packed: &Small, aside: &mut Self::Aside) {
@@ -195,9 +220,25 @@ fn act(span: i64) -> impl Strategy<Value = Act> {
     )
 }
 
-/// Runs a script through store and twin and compares all that stands after each epoch.
+/// Runs a script in memory, and with little or nothing of its history there.
 fn run(script: &[Act], grids: &[Span], knows_first: bool) {
-    let mut store = Store::new(Chain, grids);
+    for memory in [None, Some(0), Some(1_500)] {
+        run_within(memory, script, grids, knows_first);
+    }
+}
+
+/// Runs a script through store and twin and compares all that stands after each epoch. Gives how many
+/// pieces left memory, and how many came back.
+fn run_within(
+    memory: Option<usize>,
+    script: &[Act],
+    grids: &[Span],
+    knows_first: bool,
+) -> (usize, usize) {
+    let pieces = Pieces::default();
+    let spilling = |memory| Spilling { store: Box::new(pieces.clone()), memory };
+    let cold = Cold::new(memory.map(spilling));
+    let mut store = Store::new(Chain, grids, &cold);
     let mut twins: Vec<Twin<Chain>> = (0..KEYS).map(|_| Twin::default()).collect();
     let mut reader = Reader::default();
     let (mut clock, mut newest) = (1_000i64, 0u64);
@@ -241,6 +282,9 @@ fn run(script: &[Act], grids: &[Span], knows_first: bool) {
         }
         if act.ends_epoch || n + 1 == script.len() {
             store.finish(&mut reader);
+            assert_eq!(pieces.counts().1, store.n_pieces(), "pieces outside and inside, act {n}");
+            assert_eq!(cold.held(), store.n_bytes(), "bytes in memory, act {n}");
+            assert!(memory != Some(0) || cold.held() == 0, "{} bytes stay, act {n}", cold.held());
             for (key, twin) in (0..).zip(&twins) {
                 let said = twin.fold(&Chain, grids);
                 let mut steps: [Vec<_>; 2] = Default::default();
@@ -253,6 +297,33 @@ fn run(script: &[Act], grids: &[Span], knows_first: bool) {
                 assert_eq!(standing.sorted(), expected.sorted(), "key {key} after act {n}");
             }
         }
+    }
+    let (n_put, n_left) = pieces.counts();
+    (n_put, n_put - n_left)
+}
+
+/// A key of few events, one of many, and corrections of both, with all of their history away.
+#[test]
+fn histories_leave_memory_and_come_back() {
+    let plain = |key, op, back| Act {
+        key,
+        back,
+        op,
+        revision: 0,
+        late: None,
+        value: 1,
+        is_frank: true,
+        ends_epoch: true,
+    };
+    for n in [12, 400] {
+        let script: Vec<Act> = (0..n).map(|_| plain(0, Op::Insert, u64::MAX)).collect();
+        let (n_put, n_back) = run_within(Some(0), &script, &[], true);
+        assert!(n_put >= 12, "{n} events, {n_put} pieces");
+        let bust = [plain(0, Op::Bust, n / 2)];
+        let corrected = [&script[..], &bust].concat();
+        let (_, n_back_then) = run_within(Some(0), &corrected, &[], true);
+        assert!(n_back_then > n_back, "{n} events: a correction reads pieces back");
+        assert_eq!(run_within(None, &corrected, &[], true), (0, 0));
     }
 }
 
@@ -282,6 +353,27 @@ proptest! {
     }
 }
 
+/// A history that grows long, then loses whole chunks, then grows again.
+fn shrinking(tail: Vec<Act>, (from, to): (u64, u64), every: usize) -> Vec<Act> {
+    let plain = |op, back| Act {
+        key: 0,
+        back,
+        op,
+        revision: 0,
+        late: None,
+        value: 1,
+        is_frank: back % 2 == 0,
+        ends_epoch: false,
+    };
+    let grow = (0..500).map(|_| plain(Op::Insert, u64::MAX));
+    let shrink = (from.min(to)..from.max(to)).map(|back| plain(Op::Bust, back));
+    let mut script: Vec<Act> = grow.chain(shrink).chain(tail).collect();
+    for (n, act) in script.iter_mut().enumerate() {
+        act.ends_epoch = act.ends_epoch || n % every == 0;
+    }
+    script
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -302,16 +394,49 @@ proptest! {
         tail in prop::collection::vec(act(900), 1..60), grids in grids(),
         (from, to) in (0..500u64, 0..500u64), every in 1..200usize,
     ) {
-        let plain = |op, back| Act {
-            key: 0, back, op, revision: 0, late: None, value: 1, is_frank: back % 2 == 0,
-            ends_epoch: false,
-        };
-        let grow = (0..500).map(|_| plain(Op::Insert, u64::MAX));
-        let shrink = (from.min(to)..from.max(to)).map(|back| plain(Op::Bust, back));
-        let mut script: Vec<Act> = grow.chain(shrink).chain(tail).collect();
+        let script = shrinking(tail, (from, to), every);
+        run(&script, &grids, true);
+    }
+}
+
+#[cfg(feature = "sabotage")]
+mod sabotage {
+    use super::*;
+    use crate::operators::testing::{noticed, sample};
+
+    fn short(seed: u64) {
+        let (script, grids) = sample(&(prop::collection::vec(act(60), 1..60), grids()), seed);
+        run(&script, &grids, true);
+    }
+
+    fn long(seed: u64) {
+        let script = prop::collection::vec(act(900), 600..1_500);
+        let (mut script, grids, every) = sample(&(script, grids(), 1..80usize), seed);
         for (n, act) in script.iter_mut().enumerate() {
-            act.ends_epoch = act.ends_epoch || n % every == 0;
+            act.ends_epoch = n % every == 0;
         }
         run(&script, &grids, true);
+    }
+
+    fn runs_empty(seed: u64) {
+        let tail = prop::collection::vec(act(900), 1..60);
+        let (tail, range, every) = sample(&(tail, (0..500u64, 0..500u64), 1..200usize), seed);
+        run(&shrinking(tail, range, every), &[], true);
+    }
+
+    noticed! {
+        the_state_before_an_empty_chunk: EmptyPassesOn by 50 of runs_empty;
+        a_bust_that_comes_first: FirstIsNoBust by 100 of short;
+        late_events: AppendsInOrder by 20 of short;
+        events_of_one_time: TiesInOrder by 100 of short;
+        what_is_remembered_of_revisions: RevisionsKept by 20 of short;
+        notes_that_were_told: NotesRetold by 50 of short;
+        keys_of_one_hash: KeysCompared by 20 of short;
+        additions_before_removals: HistoryAdditionsFirst by 400 of short;
+        the_first_change: RefoldsFromFirst by 20 of long;
+        the_middle_of_the_open_events: MiddleIsBehind by 20 of long;
+        the_state_before_a_chunk: StartsRenewed by 20 of long;
+        events_without_a_time: LooksEverywhere by 20 of long;
+        what_the_epoch_appended: WalksAppended by 40 of long;
     }
 }

@@ -14,6 +14,7 @@ use timely::dataflow::operators::{Capability, InputCapability};
 use types::changes::consolidate;
 use types::json::write_row;
 use types::relations::{Fill, Mark, Quote, Settlement, Trade};
+use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, Names, Price, Schema, Span, VenueTime};
 
 use super::past::BySteps;
@@ -163,7 +164,8 @@ impl Marks {
             touched.extend(self.take_quote(quote).map(|step| (asset, step)));
         }
         // Inside an epoch, a removal may come before what it removes.
-        for pass in [1, -1] {
+        let passes = if is_out(Safeguard::MarksAdditionsFirst) { [-1, 1] } else { [1, -1] };
+        for pass in passes {
             let prints = prints.iter().flatten();
             for (print, diff) in prints.filter(|(_, diff)| diff.signum() == pass) {
                 self.take_print(print, *diff);
@@ -297,5 +299,51 @@ impl Asset {
             MarkKind::BidAsk => mark(bid.raw() * 2, ask.raw() * 2, quote.event_time),
             MarkKind::Last | MarkKind::Settlement => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{EventId, Size};
+
+    use super::*;
+
+    /// A removal and an addition of one trade, in this order, in one epoch.
+    fn check() {
+        let trade = Trade {
+            asset: AssetId(0),
+            id: EventId::new("1"),
+            market: None,
+            price: Price::from_nano(5).unwrap(),
+            size: Size::from_nano(1).unwrap(),
+            side: None,
+            maker_wallet: None,
+            taker_wallet: None,
+            event_time: VenueTime::from_nanos(1),
+            seq: 0,
+            revision: 0,
+        };
+        let mut marks = Marks {
+            kind: MarkKind::Last,
+            grid: Span::parse("1m").unwrap(),
+            names: crate::operators::testing::no_names(),
+            quote_schema: Quote::schema(),
+            assets: FxHashMap::default(),
+        };
+        let print = || Print::of_trade(&trade);
+        let prints = vec![vec![(print(), -1)], vec![(print(), 1)]];
+        let mut told = Vec::new();
+        marks.take(Input { prints, ..Input::default() }, |mark, diff| told.push((mark, diff)));
+        assert_eq!(told, []);
+    }
+
+    #[test]
+    fn a_removal_may_come_before_what_it_removes() {
+        check();
+    }
+
+    #[cfg(feature = "sabotage")]
+    crate::operators::testing::noticed! {
+        additions_before_removals: MarksAdditionsFirst by 1 of |_| check();
     }
 }

@@ -4,6 +4,7 @@
 //! position added before and adds now is compared over those steps, and its wallet's sums are moved
 //! by the difference: the wallet's other positions aren't looked at.
 
+use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, VenueTime};
 
 use super::mirror::{Mirror, Pair, State};
@@ -50,7 +51,7 @@ impl Sweep {
     /// Takes a revision in and tells what it changes of published steps.
     pub(super) fn revise(&mut self, revision: &Revision, tell: &mut impl Tell) {
         let dirty = self.dirty(revision);
-        if self.tells_now {
+        if self.tells_now && !is_out(Safeguard::NowCorrected) {
             let (mirror, published) = (&self.mirror, self.published);
             for dirty in &dirty {
                 self.newest.correct(dirty.pair, || mirror.state(dirty.pair, published));
@@ -76,10 +77,14 @@ impl Sweep {
             let (pair, last, _) = changes[0];
             let first = changes[changes.len() - 1].1;
             let next = mirror.past.next_step(mirror.at(pair).newest, last);
+            let next = if is_out(Safeguard::RevisedToNext) { Some(last) } else { next };
             let last = next.unwrap_or(published).min(published);
             dirty.push(Dirty { pair, first, last });
         }
         for changes in revision.marks.chunk_by(|a, b| a.0 == b.0) {
+            if is_out(Safeguard::HoldersRevised) {
+                break;
+            }
             let (asset, first, _) = changes[0];
             let last = changes[changes.len() - 1].1;
             let next = mirror.assets[index_of(asset)].marks.next_step(last);
@@ -215,7 +220,7 @@ impl Sweep {
         new: &Series<Sums<i128>>,
     ) {
         let found = self.mirror.wallets.get_mut(wallet);
-        if let Some(large) = &mut found.large {
+        if let Some(large) = found.large.as_mut().filter(|_| !is_out(Safeguard::SumsKept)) {
             large.sums.splice(first, last, new.points.iter().copied());
         }
         if last == self.published {

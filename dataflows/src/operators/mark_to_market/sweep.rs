@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use types::relations::{Mark, PositionStep};
-use types::{AssetId, VenueTime};
+use types::sabotage::{Safeguard, is_out};
+use types::{AssetId, Sym, VenueTime};
 
 use super::mirror::{Mirror, Pair};
 use super::newest::Newest;
@@ -16,11 +17,14 @@ use super::revise::Revision;
 use super::series::{Point, Snapshots, Tell, Unit};
 use super::value::{Held, Marked, Sums};
 
+/// A position as of a step, its epoch and its change of multiplicity.
+pub(super) type StepChange = (PositionStep, u64, isize);
+
 /// What an epoch brings.
 #[derive(Default)]
 pub(super) struct Input {
     /// Positions as of steps, as containers came.
-    pub(super) steps: Vec<Vec<(PositionStep, u64, isize)>>,
+    pub(super) steps: Vec<Vec<StepChange>>,
     /// Marks as of steps.
     pub(super) marks: Vec<(Mark, u64, isize)>,
     /// The last step that is published.
@@ -113,7 +117,11 @@ impl Sweep {
         self.work = match input.until {
             // After the end, the last step may lie before what other inputs' watermark has
             // published. Where rows are changes, taking the epoch in takes back what stood there.
-            Some(until) if until < self.published && self.snapshots.emits_all => {
+            Some(until)
+                if until < self.published
+                    && self.snapshots.emits_all
+                    && !is_out(Safeguard::TakesBack) =>
+            {
                 let step = until.plus(self.snapshots.grid);
                 Work::TakeBack { input, until, step, wallet: 0 }
             }
@@ -167,11 +175,7 @@ impl Sweep {
             self.correct_ahead(&input);
         }
         let mut revision = Revision::default();
-        for rows in &input.steps {
-            for run in rows.chunk_by(|a, b| pair_of(a) == pair_of(b)) {
-                self.take_position(run, &mut revision);
-            }
-        }
+        self.take_positions(&input.steps, &mut revision);
         drop(input.steps);
         let mark = |(mark, _, diff): (Mark, u64, isize)| {
             let Mark { step, asset, long_twice, short_twice, mark_time: time } = mark;
@@ -199,21 +203,44 @@ impl Sweep {
         }
     }
 
+    /// Takes the changes of all positions in. Those of one position stand side by side, but where
+    /// another worker's rows filled a container they go on in the next.
+    fn take_positions(&mut self, containers: &[Vec<StepChange>], revision: &mut Revision) {
+        let is_joined = containers.len() > 1 && !is_out(Safeguard::RunsJoined);
+        let mut at_edges: BTreeMap<(Sym, AssetId), Vec<StepChange>> = BTreeMap::new();
+        for rows in containers {
+            let mut runs = rows.chunk_by(|a, b| pair_of(a) == pair_of(b)).peekable();
+            let mut is_first = true;
+            while let Some(run) = runs.next() {
+                if is_joined && (is_first || runs.peek().is_none()) {
+                    at_edges.entry(pair_of(&run[0])).or_default().extend_from_slice(run);
+                } else {
+                    self.take_position(run, revision);
+                }
+                is_first = false;
+            }
+        }
+        for run in at_edges.values() {
+            self.take_position(run, revision);
+        }
+    }
+
     /// Takes the changes of one position in, where all are of steps to come, or puts them off.
-    fn take_position(&mut self, run: &[(PositionStep, u64, isize)], revision: &mut Revision) {
+    fn take_position(&mut self, run: &[StepChange], revision: &mut Revision) {
         let (wallet, asset) = pair_of(&run[0]);
         let (pair, is_new) = self.mirror.position(wallet, asset);
         if is_new && !self.by_position {
             self.keep_sums(pair.0);
         }
-        let change = |(row, _, diff): &(PositionStep, u64, isize)| {
+        let change = |(row, _, diff): &StepChange| {
             (row.step, (*diff > 0).then(|| Held::from(&row.position)))
         };
         let mut changes: Vec<(VenueTime, Option<Held>)> = run.iter().map(change).collect();
         // The latest step first, and of a step the row that has come before the one that is gone.
         changes.sort_by_key(|(step, held)| std::cmp::Reverse((*step, held.is_some())));
         changes.dedup_by_key(|(step, _)| *step);
-        if changes.last().is_some_and(|(step, _)| *step <= self.published) {
+        let is_past = changes.last().is_some_and(|(step, _)| *step <= self.published);
+        if is_past && !is_out(Safeguard::SnapshotsRevised) {
             revision.positions.extend(changes.into_iter().map(|(step, held)| (pair, step, held)));
             return;
         }
@@ -420,6 +447,6 @@ impl Sweep {
 }
 
 /// The wallet and asset of a row.
-pub(super) fn pair_of((row, _, _): &(PositionStep, u64, isize)) -> (types::Sym, AssetId) {
+pub(super) fn pair_of((row, _, _): &StepChange) -> (Sym, AssetId) {
     (row.position.wallet, row.position.asset)
 }

@@ -30,7 +30,7 @@ enum Edit {
 type Epoch = (Vec<Edit>, i64, usize);
 
 fn edit(last: i64) -> impl Strategy<Value = Edit> {
-    let shift = prop::sample::select(vec![0u32, 0, 0, 0, 0, 0, 30, 60, 83, 95, 110]);
+    let shift = prop::sample::select(vec![0u32, 0, 0, 0, 0, 0, 30, 60, 83, 95, 110, 122]);
     let seed = (-3i64..4, -9i64..10, -9i64..10, shift, prop::bool::weighted(0.9));
     let seed = prop::option::weighted(0.8, seed);
     let position = (0..WALLETS, 0..ASSETS, 1..last, seed)
@@ -246,10 +246,11 @@ fn check(epochs: &[Epoch], cut: Option<i64>, by_position: bool, emits_all: bool)
             until = model.last_step();
         }
         let updates = |(row, diff): &(PositionStep, isize)| (row.clone(), 0, *diff);
-        // In several containers, as they come from several workers.
+        // In several containers, as they come from several workers: one may end within the changes of
+        // a position.
         let mut containers: Vec<Vec<_>> = Vec::new();
-        for row in positions.chunk_by(|a, b| a.0.position.wallet == b.0.position.wallet) {
-            containers.push(row.iter().map(updates).collect());
+        for rows in positions.chunks(piece + 1) {
+            containers.push(rows.iter().map(updates).collect());
         }
         let input = Input {
             steps: containers,
@@ -278,5 +279,31 @@ proptest! {
         emits_all in any::<bool>(),
     ) {
         check(&epochs, cut, by_position, emits_all);
+    }
+}
+
+#[cfg(feature = "sabotage")]
+mod sabotage {
+    use super::*;
+    use crate::operators::testing::{noticed, sample};
+
+    fn sweeps(seed: u64) {
+        let cut = prop::option::of(0..14i64);
+        let (epochs, cut, by_position, emits_all) =
+            sample(&(epochs(), cut, any::<bool>(), any::<bool>()), seed);
+        check(&epochs, cut, by_position, emits_all);
+    }
+
+    noticed! {
+        published_snapshots: SnapshotsRevised by 100 of sweeps;
+        the_steps_behind_a_change: RevisedToNext by 100 of sweeps;
+        holders_of_a_past_mark: HoldersRevised by 100 of sweeps;
+        rows_behind_the_last_step: TakesBack by 400 of sweeps;
+        such_rows_as_they_were_shown: TakesBackAsShown by 1_000 of sweeps;
+        the_newest_rows: NowCorrected by 200 of sweeps;
+        changes_in_several_containers: RunsJoined by 200 of sweeps;
+        sums_that_are_kept: SumsKept by 200 of sweeps;
+        sums_past_128_bits: SumsWidened by 2_000 of sweeps;
+        products_past_128_bits: ProductsWidened by 400 of sweeps;
     }
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use ethnum::I256;
 use types::relations::{Pnl, Position};
+use types::sabotage::{Safeguard, is_out};
 use types::{Money, Price, Size, Sym, VenueTime};
 
 /// What marks need to know of a position.
@@ -48,6 +49,8 @@ pub(super) trait Number: Copy + Default + PartialEq {
     fn plus(self, other: Self) -> Option<Self>;
     /// The difference.
     fn minus(self, other: Self) -> Option<Self>;
+    /// The same in 256 bits.
+    fn wide(self) -> I256;
     /// Without the sign.
     fn magnitude(self) -> Option<Self>;
     /// Half-even at 1e-9.
@@ -60,15 +63,25 @@ impl Number for i128 {
     }
 
     fn product(qty: Size, twice: i64) -> Option<Self> {
+        if is_out(Safeguard::ProductsWidened) {
+            return Some(qty.raw().wrapping_mul(twice.into()));
+        }
         qty.raw().checked_mul(twice.into())
     }
 
     fn plus(self, other: Self) -> Option<Self> {
+        if is_out(Safeguard::SumsWidened) {
+            return Some(self.wrapping_add(other));
+        }
         self.checked_add(other)
     }
 
     fn minus(self, other: Self) -> Option<Self> {
         self.checked_sub(other)
+    }
+
+    fn wide(self) -> I256 {
+        self.into()
     }
 
     fn magnitude(self) -> Option<Self> {
@@ -128,6 +141,10 @@ impl Number for I256 {
 
     fn minus(self, other: Self) -> Option<Self> {
         Some(self - other)
+    }
+
+    fn wide(self) -> I256 {
+        self
     }
 
     fn magnitude(self) -> Option<Self> {
@@ -232,13 +249,16 @@ impl<N: Number> Sums<N> {
     pub(super) fn rounded(&self) -> Option<[Money; 5]> {
         let exact = [self.realized, self.unrealized, self.fees, self.funding];
         let [realized, unrealized, fees, funding] = exact;
-        let total = realized.plus(unrealized)?.minus(fees)?.plus(funding)?;
+        // It may fit its column where twice of it doesn't fit 128 bits.
+        let narrow = || realized.plus(unrealized)?.minus(fees)?.plus(funding);
+        let wide = || realized.wide() + unrealized.wide() - fees.wide() + funding.wide();
+        let total = narrow().map_or_else(|| wide().rounded(), N::rounded)?;
         Some([
             realized.rounded()?,
             unrealized.rounded()?,
             fees.rounded()?,
             funding.rounded()?,
-            total.rounded()?,
+            total,
         ])
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, Names, ShortText, Span, VenueTime};
 
 use super::bar::{Bar, Prices, Ties, WideSums};
@@ -117,6 +118,9 @@ impl Bars {
             let cell = tick.time.bucket(self.levels[0].span);
             let removal = Removal { place, cell, tick: *tick, times: diff.unsigned_abs() };
             self.removals.push(removal);
+            if is_out(Safeguard::BarsAdditionsFirst) {
+                self.remove_all();
+            }
         }
     }
 
@@ -221,7 +225,9 @@ impl Bars {
         }
         let slot = self.take_slot(series, start);
         self.slots[index(slot)].newest = entry.newest;
-        self.rebuild(slot);
+        if !is_out(Safeguard::BarsWake) {
+            self.rebuild(slot);
+        }
         if let Some(entry) = self.series[series].get_mut(start) {
             entry.slot = slot;
         }

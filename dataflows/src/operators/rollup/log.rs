@@ -2,6 +2,7 @@
 //! don't move. The ticks of a cell (an asset's bucket of the smallest size) are linked backwards, so
 //! that taking one in writes one record and touches no other.
 
+use types::sabotage::{Safeguard, is_out};
 use types::{Sym, VenueTime};
 
 use super::tick::{Tick, product};
@@ -52,7 +53,7 @@ impl Narrow {
         let offset = u64::try_from(tick.time.nanos().checked_sub(cell.nanos())?).ok()?;
         let fits = price >> PRICE_BITS == 0
             && offset >> OFFSET_BITS == 0
-            && tick.value == product(tick.price, tick.size);
+            && (tick.value == product(tick.price, tick.size) || is_out(Safeguard::NarrowValue));
         fits.then_some(Self {
             size,
             id,

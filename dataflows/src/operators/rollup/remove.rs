@@ -7,6 +7,7 @@ use super::log::TickRef;
 use super::series::{NO_SLOT, Slot};
 use super::tick::Tick;
 use types::VenueTime;
+use types::sabotage::{Safeguard, is_out};
 
 impl Bars {
     /// Takes the epoch's removals out.
@@ -26,6 +27,9 @@ impl Bars {
         }
         // Shorter bars first, because longer ones are rebuilt from them.
         stale.sort_unstable();
+        if is_out(Safeguard::ShorterFirst) {
+            stale.reverse();
+        }
         for (level, slot) in stale {
             self.refresh(slot, level);
         }
@@ -77,7 +81,7 @@ impl Bars {
         let Prices { first, last, high, low } = bar.prices;
         let is_extreme =
             [high, low].contains(&tick.price) || [first.tick, last.tick].contains(&place);
-        if is_extreme && !bar.is_stale {
+        if is_extreme && !bar.is_stale && !is_out(Safeguard::ExtremesSought) {
             bar.is_stale = true;
             stale.push((level, slot));
         }
@@ -111,6 +115,7 @@ impl Bars {
                 continue;
             }
             let newest = match entry.slot {
+                NO_SLOT if is_out(Safeguard::RestingParts) => continue,
                 NO_SLOT => entry.newest,
                 slot => self.slots[index(slot)].newest,
             };

@@ -218,6 +218,25 @@ proptest! {
     }
 }
 
+#[cfg(feature = "sabotage")]
+mod sabotage {
+    use super::*;
+    use crate::operators::testing::{noticed, sample};
+
+    fn bars(seed: u64) {
+        check(&sample(&history(), seed));
+    }
+
+    noticed! {
+        bars_that_were_put_away: BarsWake by 100 of bars;
+        extremes_that_go: ExtremesSought by 100 of bars;
+        longer_bars_of_shorter_ones: ShorterFirst by 400 of bars;
+        cells_that_were_put_away: RestingParts by 200 of bars;
+        values_as_stated: NarrowValue by 100 of bars;
+        additions_before_removals: BarsAdditionsFirst by 50 of bars;
+    }
+}
+
 #[test]
 fn a_tick_reads_back_from_either_record() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();

@@ -5,6 +5,7 @@ use rustc_hash::{FxBuildHasher, FxHashSet};
 use crate::for_relations;
 use crate::names::Names;
 use crate::relations::{Relation, RelationKind};
+use crate::sabotage::{Safeguard, is_out};
 use crate::schema::Schema;
 use crate::value::Value;
 
@@ -151,6 +152,8 @@ pub fn consolidate<R: Ord>(rows: &mut Vec<(R, isize)>) {
 pub fn adjoin<R: Relation>(rows: &mut Vec<(R, isize)>, schema: &Schema) {
     match found(rows, schema) {
         Found::Adjoined => {}
+        Found::Pairs if is_out(Safeguard::AdjoinsPairs) => {}
+        Found::Apart if is_out(Safeguard::AdjoinsApart) => {}
         Found::Pairs => put_pairs_right(rows, schema),
         Found::Apart => {
             consolidate(rows);

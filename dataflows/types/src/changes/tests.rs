@@ -55,49 +55,58 @@ fn sorted(mut rows: Vec<(Row, isize)>) -> Vec<(Row, isize)> {
     rows
 }
 
+/// What is told, with noise that adds up to nothing, in any order.
+fn check_any_order(changed: &BTreeMap<u64, (u64, u64)>, noise: &[(u64, u64)], order: u64) {
+    let mut rows = told(changed);
+    rows.extend(noise.iter().map(|(key, n)| (row(*key, *n), 1)));
+    rows.extend(noise.iter().map(|(key, n)| (row(*key, *n), -1)));
+    let mut chance = order;
+    rows.sort_by_cached_key(|_| {
+        chance = chance.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        chance >> 32
+    });
+    let sum = sorted(rows.clone());
+    adjoin(&mut rows, &schema());
+    let expected: BTreeMap<Box<[Value]>, Option<Row>> = changed
+        .iter()
+        .filter(|(_, (old, new))| old != new)
+        .map(|(key, (_, new))| (row(*key, 0).key(&schema()), (*new > 0).then(|| row(*key, *new))))
+        .collect();
+    assert_eq!(read(&rows), expected);
+    assert_eq!(sorted(rows), sum);
+}
+
+/// What is told, some pairs the wrong way round.
+fn check_pairs(changed: BTreeMap<u64, (u64, u64)>, turned: u64) {
+    let mut rows = Vec::new();
+    for (place, (key, change)) in changed.iter().enumerate() {
+        let mut pair = told(&BTreeMap::from([(*key, *change)]));
+        if turned >> place & 1 == 1 {
+            pair.reverse();
+        }
+        rows.extend(pair);
+    }
+    assert_ne!(found(&rows, &schema()), Found::Apart);
+    adjoin(&mut rows, &schema());
+    let expected = changed.into_iter().filter(|(_, (old, new))| old != new).collect();
+    assert_eq!(rows, told(&expected));
+}
+
+fn noise() -> impl Strategy<Value = Vec<(u64, u64)>> {
+    prop::collection::vec((0u64..90, 1u64..9), 0..6)
+}
+
 proptest! {
     #[test]
     fn changes_in_any_order_become_one_a_key(
-        changed in keys(),
-        noise in prop::collection::vec((0u64..90, 1u64..9), 0..6),
-        order in any::<u64>(),
+        changed in keys(), noise in noise(), order in any::<u64>(),
     ) {
-        let mut rows = told(&changed);
-        // What adds up to nothing, and everything out of order.
-        rows.extend(noise.iter().map(|(key, n)| (row(*key, *n), 1)));
-        rows.extend(noise.iter().map(|(key, n)| (row(*key, *n), -1)));
-        let mut chance = order;
-        rows.sort_by_cached_key(|_| {
-            chance = chance.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            chance >> 32
-        });
-        let sum = sorted(rows.clone());
-        adjoin(&mut rows, &schema());
-        let expected: BTreeMap<Box<[Value]>, Option<Row>> = changed
-            .iter()
-            .filter(|(_, (old, new))| old != new)
-            .map(|(key, (_, new))| {
-                (row(*key, 0).key(&schema()), (*new > 0).then(|| row(*key, *new)))
-            })
-            .collect();
-        prop_assert_eq!(read(&rows), expected);
-        prop_assert_eq!(sorted(rows), sum);
+        check_any_order(&changed, &noise, order);
     }
 
     #[test]
     fn pairs_are_put_right_where_they_stand(changed in keys(), turned in any::<u64>()) {
-        let mut rows = Vec::new();
-        for (place, (key, change)) in changed.iter().enumerate() {
-            let mut pair = told(&BTreeMap::from([(*key, *change)]));
-            if turned >> place & 1 == 1 {
-                pair.reverse();
-            }
-            rows.extend(pair);
-        }
-        prop_assert_ne!(found(&rows, &schema()), Found::Apart);
-        adjoin(&mut rows, &schema());
-        let expected = changed.into_iter().filter(|(_, (old, new))| old != new).collect();
-        prop_assert_eq!(rows, told(&expected));
+        check_pairs(changed, turned);
     }
 
     #[test]
@@ -134,4 +143,37 @@ fn two_rows_of_a_key_are_a_bug_of_an_operator() {
     let mut rows = vec![(row(1, 1), 1), (row(1, 2), 1)];
     adjoin(&mut rows, &schema());
     read(&rows);
+}
+
+#[cfg(feature = "sabotage")]
+mod sabotage {
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+    use super::*;
+    use crate::sabotage::assert_noticed;
+
+    fn sample<S: Strategy>(strategy: &S, seed: u64) -> S::Value {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        strategy.new_tree(&mut runner).unwrap().current()
+    }
+
+    #[test]
+    fn changes_of_a_key_that_stand_apart() {
+        assert_noticed(Safeguard::AdjoinsApart, 50, |seed| {
+            let (changed, noise, order) = sample(&(keys(), noise(), any::<u64>()), seed);
+            check_any_order(&changed, &noise, order);
+        });
+    }
+
+    #[test]
+    fn pairs_the_wrong_way_round() {
+        assert_noticed(Safeguard::AdjoinsPairs, 50, |seed| {
+            let (changed, turned) = sample(&(keys(), any::<u64>()), seed);
+            check_pairs(changed, turned);
+        });
+    }
 }

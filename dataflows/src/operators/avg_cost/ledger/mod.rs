@@ -5,7 +5,8 @@ use types::{AssetId, EventId, Money, Price, Size, Sym, VenueTime};
 
 use self::state::Rare;
 pub(super) use self::state::State;
-use super::entry::{Aside, Entry, LedgerEvent, Movement, Order, Packed};
+use super::entry::{Entry, LedgerEvent, Movement, Order};
+use super::packed::{Aside, Packed};
 use crate::operators::history::Fold;
 use crate::route::route;
 
@@ -181,6 +182,16 @@ impl Fold for Ledger {
 
     fn unpack(packed: &Packed, market: Option<Sym>, aside: &Aside) -> Entry {
         packed.entry(market, aside)
+    }
+
+    const BYTES: usize = Packed::BYTES;
+
+    fn write(packed: &Packed, bytes: &mut Vec<u8>) {
+        packed.write(bytes);
+    }
+
+    fn read(bytes: &[u8]) -> Packed {
+        Packed::read(bytes)
     }
 
     fn release(packed: &Packed, aside: &mut Aside) {

@@ -2,6 +2,7 @@
 
 use types::number::mul_div_half_even;
 use types::relations::{FillKind, Side};
+use types::sabotage::{Safeguard, is_out};
 use types::{Money, Price, Size, VenueTime};
 
 use super::{Ledger, Oversell, State};
@@ -18,13 +19,17 @@ impl Ledger {
         fill: &Movement,
     ) -> Option<()> {
         let is_odd = matches!(fill.kind, FillKind::Redeem | FillKind::Transfer | FillKind::Funding);
-        if is_odd || fill.start_qty.is_some() || !state.is_known() {
+        if (is_odd && !is_out(Safeguard::PlainKind))
+            || (fill.start_qty.is_some() && !is_out(Safeguard::PlainStated))
+            || (!state.is_known() && !is_out(Safeguard::PlainBasis))
+        {
             return None;
         }
         let size = i64::try_from(fill.size.raw()).ok().filter(|size| *size > 0)?;
         let qty = i64::try_from(state.qty.raw()).ok()?;
         let is_buy = fill.side == Side::Buy;
-        if self.oversell != Oversell::Short && !is_buy && size > qty {
+        let oversells = self.oversell != Oversell::Short && !is_buy && size > qty;
+        if oversells && !is_out(Safeguard::PlainOversell) {
             return None;
         }
         let value = match fill.worth {
@@ -49,13 +54,13 @@ impl Ledger {
             let removed = mul_div_half_even(cost, closed.into(), held.into())?;
             // A sale fetches what it is worth; a purchase that closes costs it.
             let fetched = part.checked_neg()?;
-            realized = realized.checked_add(fetched.checked_sub(removed)?)?;
+            realized = sum(realized, fetched.checked_sub(removed)?)?;
             cost = cost.checked_sub(removed)?.checked_add(signed.checked_sub(part)?)?;
         }
         // One multiplication of 64 bits, which can't overflow: whether the average price fits.
         let most =
             u128::from(after.unsigned_abs()).wrapping_mul(Price::MAX_RAW.unsigned_abs().into());
-        if cost.unsigned_abs() > most {
+        if cost.unsigned_abs() > most && !is_out(Safeguard::PlainAverage) {
             return None;
         }
         state.qty = Size::of_nanos(after);
@@ -67,6 +72,11 @@ impl Ledger {
         state.updated_at = state.updated_at.max(time);
         Some(())
     }
+}
+
+/// The sum, where it fits.
+fn sum(a: i128, b: i128) -> Option<i128> {
+    if is_out(Safeguard::PlainOverflow) { Some(a.wrapping_add(b)) } else { a.checked_add(b) }
 }
 
 #[cfg(test)]
@@ -126,34 +136,106 @@ mod tests {
         }
     }
 
+    /// Amounts at the edges alone: the least, the greatest, and such that meet zero.
+    fn edge() -> impl Strategy<Value = i128> {
+        let sizes = vec![1, 2, 3, i128::from(i64::MAX) - 1, i128::from(i64::MAX)];
+        let more = vec![i128::from(i64::MAX) + 1, Size::MAX_RAW - 1, Size::MAX_RAW];
+        prop::sample::select([sizes, more].concat())
+    }
+
+    fn edge_worth() -> impl Strategy<Value = Worth> {
+        let notionals = vec![0, 1, 1 << 62, i128::MAX / 2, i128::MAX - 1, i128::MAX];
+        let prices = vec![0, 1, 999_999_999, i128::from(Price::MAX_RAW)];
+        prop_oneof![
+            prop::sample::select(notionals).prop_map(|n| Worth::Notional(Money::from_raw(n))),
+            prop::sample::select(prices).prop_map(|n| Worth::Price(Price::from_nano(n).unwrap())),
+        ]
+    }
+
+    prop_compose! {
+        /// A fill whose numbers are the smallest, the largest, or meet.
+        fn extreme()(
+            fill in movement(),
+            size in edge(),
+            worth in edge_worth(),
+            fee in prop::sample::select(vec![None, Some(i128::MAX), Some(i128::MIN + 1), Some(1)]),
+            is_plain in prop::bool::weighted(0.9),
+        ) -> Movement {
+            let kind = if is_plain { FillKind::Trade } else { fill.kind };
+            let size = Size::from_nano(size).unwrap();
+            let fee = fee.map(Money::from_raw);
+            Movement { kind, size, worth, fee, start_qty: None, ..fill }
+        }
+    }
+
+    fn oversells() -> impl Strategy<Value = Oversell> {
+        prop::sample::select(vec![Oversell::Short, Oversell::Clamp, Oversell::Error])
+    }
+
+    /// The way of most fills against the rules.
+    fn check(fills: Vec<(Movement, i64)>, oversell: Oversell, settles_at: Option<usize>) {
+        let ledger = Ledger { oversell };
+        let (mut quick, mut slow) = (ledger.start(), ledger.start());
+        for (n, (fill, time)) in fills.into_iter().enumerate() {
+            let event = match settles_at {
+                Some(at) if at == n => LedgerEvent::Settle(Price::from_nano(7).unwrap()),
+                _ => LedgerEvent::Fill(fill),
+            };
+            let time = VenueTime::from_nanos(time);
+            let entry = Entry { time, seq: 0, id: EventId::default(), event };
+            let notes =
+                (ledger.step(&mut quick, &entry), ledger.step_by_the_rules(&mut slow, &entry));
+            assert_eq!(notes.0, notes.1);
+            assert_eq!(quick, slow);
+            assert!(quick.shows_as(&slow));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-        /// The way of most fills against the rules.
         #[test]
         fn plain_fills_fold_as_the_rules_say(
             fills in prop::collection::vec((movement(), 0..9i64), 1..40),
-            oversell in prop::sample::select(
-                vec![Oversell::Short, Oversell::Clamp, Oversell::Error]),
+            oversell in oversells(),
             settles_at in prop::option::of(0..40usize),
         ) {
-            let ledger = Ledger { oversell };
-            let (mut quick, mut slow) = (ledger.start(), ledger.start());
-            for (n, (fill, time)) in fills.into_iter().enumerate() {
-                let event = match settles_at {
-                    Some(at) if at == n => LedgerEvent::Settle(Price::from_nano(7).unwrap()),
-                    _ => LedgerEvent::Fill(fill),
-                };
-                let time = VenueTime::from_nanos(time);
-                let entry = Entry { time, seq: 0, id: EventId::default(), event };
-                let notes = (
-                    ledger.step(&mut quick, &entry),
-                    ledger.step_by_the_rules(&mut slow, &entry),
-                );
-                prop_assert_eq!(&notes.0, &notes.1);
-                prop_assert_eq!(&quick, &slow);
-                prop_assert!(quick.shows_as(&slow));
-            }
+            check(fills, oversell, settles_at);
+        }
+
+        #[test]
+        fn extreme_fills_fold_as_the_rules_say(
+            fills in prop::collection::vec((extreme(), 0..9i64), 1..20),
+            oversell in oversells(),
+        ) {
+            check(fills, oversell, None);
+        }
+    }
+
+    #[cfg(feature = "sabotage")]
+    mod sabotage {
+        use super::*;
+        use crate::operators::testing::{noticed, sample};
+
+        fn plain(seed: u64) {
+            let fills = prop::collection::vec((movement(), 0..9i64), 1..40);
+            let (fills, oversell) = sample(&(fills, oversells()), seed);
+            check(fills, oversell, None);
+        }
+
+        fn extremes(seed: u64) {
+            let fills = prop::collection::vec((extreme(), 0..9i64), 1..20);
+            let (fills, oversell) = sample(&(fills, oversells()), seed);
+            check(fills, oversell, None);
+        }
+
+        noticed! {
+            kinds_with_rules_of_their_own: PlainKind by 50 of plain;
+            stated_quantities: PlainStated by 50 of plain;
+            positions_of_unknown_basis: PlainBasis by 100 of plain;
+            sales_of_more_than_is_held: PlainOversell by 50 of plain;
+            average_prices_that_do_not_fit: PlainAverage by 200 of extremes;
+            sums_that_do_not_fit: PlainOverflow by 2_000 of extremes;
         }
     }
 }

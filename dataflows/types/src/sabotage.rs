@@ -1,0 +1,193 @@
+//! Takes safeguards out, one at a time, so that tests can be seen to notice (feature `sabotage`, which
+//! no release has). Without the feature every question is answered "no" at compile time.
+
+#[cfg(feature = "sabotage")]
+use std::sync::atomic::{AtomicU8, Ordering};
+
+#[cfg(all(feature = "sabotage", not(debug_assertions)))]
+compile_error!("`sabotage` is for tests: no release has it");
+
+/// Declares the safeguards: what keeps a shortcut exact.
+macro_rules! safeguards {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What keeps a shortcut exact.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Safeguard {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Safeguard {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+safeguards! {
+    // Identities, where rows enter.
+    /// The filter of identities never denies one that came.
+    FilterNeverDenies,
+    /// What the filter thinks came is looked up.
+    FilterIsAsked,
+    /// A repeat with other content is a conflict.
+    ConflictByContent,
+
+    // Revisions.
+    /// Events of an identity that has several in an epoch are settled together.
+    Contested,
+    /// What is more than one plain insert is remembered.
+    RevisionsKept,
+    /// A bust that comes first is no event.
+    FirstIsNoBust,
+
+    // The store of histories.
+    /// A late event isn't appended.
+    AppendsInOrder,
+    /// Nor is one of the newest event's time that doesn't come behind it.
+    TiesInOrder,
+    /// A history is folded anew from the first change of an epoch.
+    RefoldsFromFirst,
+    /// The second half of the open events is folded alone only where all changes lie in it.
+    MiddleIsBehind,
+    /// The state before a chunk that runs empty passes on.
+    EmptyPassesOn,
+    /// The state before a chunk is renewed with those before it.
+    StartsRenewed,
+    /// An event that isn't where its time says is looked for everywhere.
+    LooksEverywhere,
+    /// A key with notes is walked as it was, so that they can be taken back.
+    NotesRetold,
+    /// A walk starts before what the epoch appended.
+    WalksAppended,
+    /// In a history, what an epoch adds comes before what it removes.
+    HistoryAdditionsFirst,
+    /// Keys of one fragment are told apart.
+    KeysCompared,
+
+    // The ledger.
+    /// The short way leaves kinds with rules of their own alone.
+    PlainKind,
+    /// The short way leaves stated quantities alone.
+    PlainStated,
+    /// The short way leaves positions of unknown basis alone.
+    PlainBasis,
+    /// The short way leaves sales of more than is held alone, where they open nothing.
+    PlainOversell,
+    /// The short way leaves sums alone that don't fit.
+    PlainOverflow,
+    /// The short way leaves average prices alone that don't fit.
+    PlainAverage,
+    /// An event with a stated quantity is packed whole.
+    PackedStated,
+    /// An event of another market than its key's is packed whole.
+    PackedMarket,
+    /// An event whose size takes more than 64 bits is packed whole.
+    PackedSize,
+    /// An event whose `seq` takes more than 48 bits is packed whole.
+    PackedSeq,
+    /// All events of a key go to one worker.
+    OneWorkerAKey,
+
+    // Bars.
+    /// A bar that was put away is rebuilt before it is used.
+    BarsWake,
+    /// A bar that loses an extreme, its first or its last tick gets its prices anew.
+    ExtremesSought,
+    /// Shorter bars are renewed before longer ones.
+    ShorterFirst,
+    /// Cells that were put away count where a longer bar is renewed.
+    RestingParts,
+    /// A tick whose value isn't price x size is kept whole.
+    NarrowValue,
+    /// Bars' additions of an epoch come before its removals.
+    BarsAdditionsFirst,
+
+    // Marks.
+    /// A change at a published step revises the snapshots behind it.
+    SnapshotsRevised,
+    /// They are revised up to the next step at which the position is told.
+    RevisedToNext,
+    /// A past mark that changes revises who held its asset.
+    HoldersRevised,
+    /// Rows behind the last step are taken back.
+    TakesBack,
+    /// They are taken back as they were where something changed behind it.
+    TakesBackAsShown,
+    /// The newest rows follow a correction.
+    NowCorrected,
+    /// The sums that a wallet of many positions keeps follow a correction.
+    SumsKept,
+    /// Sums that 128 bits don't hold are made of 256.
+    SumsWidened,
+    /// So are products that 128 bits don't hold.
+    ProductsWidened,
+    /// A position's changes that come in several containers are taken together.
+    RunsJoined,
+    /// Marks' additions of an epoch come before its removals.
+    MarksAdditionsFirst,
+
+    // Rules.
+    /// A rule stops where it stands as it stood before.
+    RuleConverged,
+    /// What is open there goes on as it did.
+    OpenGoesOn,
+
+    // The way out.
+    /// An epoch leaves once all workers have completed it.
+    WholeEpochs,
+    /// The changes of a key that stand apart are made neighbours.
+    AdjoinsApart,
+    /// Of a key's changes the removed row comes first.
+    AdjoinsPairs,
+    /// Equal texts at two addresses get one rank.
+    RanksByText,
+    /// Keys of one hash are told apart.
+    HeldKeysCompared,
+    /// Of equal keys of several runs only the last is given.
+    LastRunWins,
+}
+
+/// The safeguard that is out, by its place counted from one; zero is none.
+#[cfg(feature = "sabotage")]
+static OUT: AtomicU8 = AtomicU8::new(0);
+
+/// Takes a safeguard out of the whole process, or puts it back with `None`.
+#[cfg(feature = "sabotage")]
+pub fn take_out(safeguard: Option<Safeguard>) {
+    let place = safeguard.and_then(|wanted| Safeguard::ALL.iter().position(|s| *s == wanted));
+    let place = place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0);
+    OUT.store(place, Ordering::SeqCst);
+}
+
+/// Whether a safeguard was taken out.
+#[cfg(feature = "sabotage")]
+pub fn is_out(safeguard: Safeguard) -> bool {
+    let out = usize::from(OUT.load(Ordering::Relaxed));
+    out.checked_sub(1).and_then(|place| Safeguard::ALL.get(place)) == Some(&safeguard)
+}
+
+/// Whether a safeguard was taken out: never, in this build.
+#[cfg(not(feature = "sabotage"))]
+#[inline]
+pub const fn is_out(_safeguard: Safeguard) -> bool {
+    false
+}
+
+/// Asserts that a test notices when a safeguard is out: one of its cases, by number below `n`, fails
+/// then; and that this case and those before it pass with nothing out.
+///
+/// # Panics
+/// If not, or where other tests share the process, which would meet the safeguard out.
+#[cfg(feature = "sabotage")]
+pub fn assert_noticed(safeguard: Safeguard, n: u64, mut case: impl FnMut(u64)) {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    #[expect(clippy::disallowed_methods, reason = "the test runner says it this way")]
+    let mode = std::env::var("NEXTEST_EXECUTION_MODE");
+    let is_alone = mode.is_ok_and(|mode| mode == "process-per-test");
+    assert!(is_alone, "a safeguard is out of a whole process: run this by cargo-nextest");
+    take_out(Some(safeguard));
+    let noticed = (0..n).find(|number| catch_unwind(AssertUnwindSafe(|| case(*number))).is_err());
+    take_out(None);
+    let Some(last) = noticed else { panic!("{safeguard:?} is out, and none of {n} cases fails") };
+    (0..=last).for_each(case);
+}
