@@ -8,6 +8,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::vec::Broadcast;
 use types::relations::{Break, Fill, FoldError, Position, PositionStep, Settlement};
 use types::sabotage::{Safeguard, is_out};
@@ -21,6 +22,10 @@ use crate::operators::history::{BLOCK, Sink, Step};
 use crate::plan::Context;
 use crate::revisions::Revision;
 use crate::route::route;
+
+/// The places of outputs among those of the view.
+const ERRORS: usize = 1;
+const BREAKS: usize = 2;
 
 /// A row, its epoch and its change of multiplicity.
 pub(super) type Update<R> = (R, u64, isize);
@@ -107,15 +112,11 @@ impl<'s> Builder<'_, 's, '_> {
         // Any worker may hold positions of the asset.
         let mut settlements = settlements.map(|rows| builder.new_input(rows.broadcast(), Pipeline));
 
-        let (mut positions, positions_stream) = new_output::<Position>(&mut builder);
-        let (mut errors, errors_stream) = new_output::<FoldError>(&mut builder);
-        let (mut breaks, breaks_stream) = new_output::<Break>(&mut builder);
-        let (mut steps, step_streams): (Vec<_>, Vec<_>) =
-            grids.iter().map(|_| new_output::<PositionStep>(&mut builder)).unzip();
+        let (mut outputs, edges) = Outputs::new(&mut builder, grids.len(), context);
 
         let mut keys = Keys::new(ledger, grids, settlements.is_some(), &context.cold);
         let mut changes = Changes::new(grids.len());
-        let n_outputs = 3 + grids.len();
+        let n_outputs = outputs.len();
         builder.build(move |_| {
             let mut stash: Vec<Stashed<I>> = Vec::new();
             move |frontiers| {
@@ -138,23 +139,10 @@ impl<'s> Builder<'_, 's, '_> {
                     let Stashed { epoch, capabilities, fills, settlements } = stash.remove(0);
                     changes.epoch = epoch;
                     apply(&mut keys, &fills, &settlements, &mut changes);
-                    let mut capabilities = capabilities.iter();
-                    send(&mut positions, capabilities.next(), &mut changes.positions);
-                    send(&mut errors, capabilities.next(), &mut changes.errors);
-                    send(&mut breaks, capabilities.next(), &mut changes.breaks);
-                    for (output, rows) in steps.iter_mut().zip(&mut changes.steps) {
-                        send(output, capabilities.next(), rows);
-                    }
+                    outputs.send(&capabilities, &mut changes);
                 }
             }
         });
-
-        let mut edges = vec![
-            Edge::Positions(positions_stream.as_collection()),
-            Edge::Errors(errors_stream.as_collection()),
-            Edge::Breaks(breaks_stream.as_collection()),
-        ];
-        edges.extend(step_streams.into_iter().map(|stream| Edge::Steps(stream.as_collection())));
         edges
     }
 }
@@ -185,6 +173,62 @@ fn new_output<'s, R: Clone + 'static>(
 ) -> (Out<R>, StreamVec<'s, u64, Update<R>>) {
     let (output, stream) = builder.new_output::<Vec<Update<R>>>();
     (OutputBuilder::from(output), stream)
+}
+
+/// The outputs. Those that nothing reads aren't there: each costs every epoch its share of timely's
+/// accounts, which is most of what an epoch of one event costs.
+struct Outputs {
+    positions: Out<Position>,
+    errors: Option<Out<FoldError>>,
+    breaks: Option<Out<Break>>,
+    steps: Vec<Out<PositionStep>>,
+}
+
+impl Outputs {
+    /// Adds them, and gives their edges in the order of the view's outputs.
+    fn new<'s>(
+        builder: &mut OperatorBuilder<'s, u64>,
+        n_grids: usize,
+        context: &Context<'s, '_>,
+    ) -> (Self, Vec<Edge<'s>>) {
+        let is_read = |output: usize| context.is_read.get(output).copied().unwrap_or(true);
+        let (positions, stream) = new_output::<Position>(builder);
+        let mut edges = vec![Edge::Positions(stream.as_collection())];
+        let (errors, stream) = is_read(ERRORS).then(|| new_output::<FoldError>(builder)).unzip();
+        let stream = stream.unwrap_or_else(|| empty(context.scope));
+        edges.push(Edge::Errors(stream.as_collection()));
+        let (breaks, stream) = is_read(BREAKS).then(|| new_output::<Break>(builder)).unzip();
+        let stream = stream.unwrap_or_else(|| empty(context.scope));
+        edges.push(Edge::Breaks(stream.as_collection()));
+        let new_step = |_| {
+            let (output, stream) = new_output::<PositionStep>(builder);
+            edges.push(Edge::Steps(stream.as_collection()));
+            output
+        };
+        let steps = (0..n_grids).map(new_step).collect();
+        (Self { positions, errors, breaks, steps }, edges)
+    }
+
+    fn len(&self) -> usize {
+        1 + self.errors.iter().len() + self.breaks.iter().len() + self.steps.len()
+    }
+
+    /// Hands on an epoch's changes.
+    fn send(&mut self, capabilities: &[Capability<u64>], changes: &mut Changes) {
+        let mut capabilities = capabilities.iter();
+        send(&mut self.positions, capabilities.next(), &mut changes.positions);
+        if let Some(errors) = &mut self.errors {
+            send(errors, capabilities.next(), &mut changes.errors);
+        }
+        if let Some(breaks) = &mut self.breaks {
+            send(breaks, capabilities.next(), &mut changes.breaks);
+        }
+        changes.errors.clear();
+        changes.breaks.clear();
+        for (output, rows) in self.steps.iter_mut().zip(&mut changes.steps) {
+            send(output, capabilities.next(), rows);
+        }
+    }
 }
 
 /// Hands on all rows of an epoch in one container.

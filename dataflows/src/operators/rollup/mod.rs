@@ -143,9 +143,10 @@ impl Build for Rolled {
         let name = format!("view {}: rollup", context.view);
         let bars = Bars::new(&self.sizes, Arc::clone(&context.names));
         let clock = context.clock.clone();
+        let reads_errors = context.is_read.get(1).copied().unwrap_or(true);
         match input {
-            Edge::Fills(rows) => operator::build(rows.clone(), clock, name, bars),
-            trades => operator::build(trades.trades(), clock, name, bars),
+            Edge::Fills(rows) => operator::build(rows.clone(), clock, name, bars, reads_errors),
+            trades => operator::build(trades.trades(), clock, name, bars, reads_errors),
         }
     }
 }

@@ -9,6 +9,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::operator::empty;
 use types::relations::Bar;
 use types::{Row, VenueTime};
 
@@ -23,56 +24,62 @@ type Changes<R> = Vec<(R, u64, isize)>;
 
 /// What came of an epoch that isn't complete.
 struct Epoch<R> {
-    /// For bars and for errors.
-    capabilities: [Capability<u64>; 2],
+    /// For bars and, where they are read, for errors.
+    capabilities: (Capability<u64>, Option<Capability<u64>>),
     rows: Vec<Changes<R>>,
     watermark: Option<VenueTime>,
 }
 
 /// Adds the operator to a dataflow: each asset's bars stand on one worker. Containers stay as they
-/// come, and what an epoch changes leaves in one.
+/// come, and what an epoch changes leaves in one. Without `reads_errors` there is no output for them:
+/// each costs every epoch its share of timely's accounts.
 pub(super) fn build<'s, R: Printed>(
     rows: Coll<'s, R>,
     clock: StreamVec<'s, u64, Clock>,
     name: String,
     mut bars: Bars,
+    reads_errors: bool,
 ) -> Vec<Edge<'s>> {
-    let mut builder = OperatorBuilder::new(name, clock.scope());
+    let scope = clock.scope();
+    let mut builder = OperatorBuilder::new(name, scope);
     let by_asset = Exchange::new(|row: &(R, u64, isize)| route_asset(row.0.asset()));
     let mut rows = builder.new_input(rows.inner, by_asset);
     let mut clocks = builder.new_input(clock, Pipeline);
     let (output, bars_out) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Changes<Bar>>>::from(output);
-    let (errors, errors_out) = builder.new_output();
-    let mut errors = OutputBuilder::<_, CapacityContainerBuilder<Changes<Row>>>::from(errors);
+    let (errors, errors_out) = reads_errors.then(|| builder.new_output()).unzip();
+    let mut errors = errors.map(OutputBuilder::<_, CapacityContainerBuilder<Changes<Row>>>::from);
+    let errors_out = errors_out.unwrap_or_else(|| empty(scope));
     builder.build(move |_| {
         let mut epochs: BTreeMap<u64, Epoch<R>> = BTreeMap::new();
         move |frontiers| {
             rows.for_each_time(|time, containers| {
-                let capabilities = || [time.retain(0), time.retain(1)];
+                let capabilities = || (time.retain(0), reads_errors.then(|| time.retain(1)));
                 let epoch = epochs.entry(*time.time()).or_insert_with(|| Epoch::new(capabilities));
                 epoch.rows.extend(containers.map(std::mem::take));
             });
             clocks.for_each_time(|time, containers| {
-                let capabilities = || [time.retain(0), time.retain(1)];
+                let capabilities = || (time.retain(0), reads_errors.then(|| time.retain(1)));
                 let epoch = epochs.entry(*time.time()).or_insert_with(|| Epoch::new(capabilities));
                 let clocks = containers.flat_map(std::mem::take);
                 epoch.watermark = clocks.map(|clock| clock.watermark).max().max(epoch.watermark);
             });
-            let (mut output, mut errors) = (output.activate(), errors.activate());
+            let mut output = output.activate();
             while let Some(entry) = epochs.first_entry() {
                 let epoch = *entry.key();
                 if frontiers.iter().any(|frontier| frontier.less_equal(&epoch)) {
                     break;
                 }
-                let Epoch { capabilities: [for_bars, for_errors], rows, watermark } =
+                let Epoch { capabilities: (for_bars, for_errors), rows, watermark } =
                     entry.remove();
                 let (mut changed, mut failed) = run(&mut bars, epoch, rows, watermark);
                 if !changed.is_empty() {
                     output.session(&for_bars).give_container(&mut changed);
                 }
-                if !failed.is_empty() {
-                    errors.session(&for_errors).give_container(&mut failed);
+                if let (Some(errors), Some(capability)) = (&mut errors, for_errors)
+                    && !failed.is_empty()
+                {
+                    errors.activate().session(&capability).give_container(&mut failed);
                 }
             }
         }
@@ -81,7 +88,7 @@ pub(super) fn build<'s, R: Printed>(
 }
 
 impl<R> Epoch<R> {
-    fn new(capabilities: impl FnOnce() -> [Capability<u64>; 2]) -> Self {
+    fn new(capabilities: impl FnOnce() -> (Capability<u64>, Option<Capability<u64>>)) -> Self {
         Self { capabilities: capabilities(), rows: Vec::new(), watermark: None }
     }
 }
