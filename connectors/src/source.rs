@@ -185,7 +185,7 @@ pub trait RowStream: Send {
     /// The path as written in the config: for a glob, the pattern's folder and the file's name.
     fn path(&self) -> &str;
 
-    /// Empties `rows` and reads the next ones into it; false at the end. Gives what is at hand, and
+    /// Empties `rows` and reads the next ones into it; false with the last ones. Gives what is at hand, and
     /// waits only where that is nothing: a batch ends where the input pauses.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ pub(crate) fn index(number: u32) -> usize {
 
 /// Things by number. Blocks hold `1 << SHIFT` of them; the first grows, so that small stores stay
 /// small.
+#[derive(Debug)]
 pub(crate) struct Slab<T, const SHIFT: u32> {
     blocks: Vec<Vec<T>>,
     len: u32,

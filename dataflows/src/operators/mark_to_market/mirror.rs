@@ -8,9 +8,9 @@
 use rustc_hash::FxHashMap;
 use types::{AssetId, Sym, VenueTime};
 
-use super::past::{BySteps, NONE, Past, index_of};
-use super::slab::{Slab, usize_of};
+use super::past::{BySteps, Past, index_of};
 use super::value::{Held, Marked, Sums};
+use crate::operators::slab::{NONE, Slab, index};
 
 /// A wallet with more positions than this keeps its sums of the past, and finds positions by hash.
 const SMALL: usize = if cfg!(test) { 2 } else { 16 };
@@ -79,7 +79,7 @@ const UNMARKED: NewestMark = (i64::MIN, i64::MIN);
 /// All positions of a worker, and all marks.
 pub(super) struct Mirror {
     index: FxHashMap<Sym, u32>,
-    pub(super) wallets: Slab<Wallet>,
+    pub(super) wallets: Slab<Wallet, 10>,
     pub(super) past: Past,
     pub(super) assets: Vec<Asset>,
     /// By asset, as of the last published step.
@@ -159,12 +159,12 @@ impl Mirror {
 
     /// A position of its wallet.
     pub(super) fn at(&self, (wallet, position): Pair) -> &Position {
-        &self.wallets.get(wallet).positions[usize_of(position)]
+        &self.wallets.get(wallet).positions[index(position)]
     }
 
     /// A position of its wallet.
     pub(super) fn at_mut(&mut self, (wallet, position): Pair) -> &mut Position {
-        &mut self.wallets.get_mut(wallet).positions[usize_of(position)]
+        &mut self.wallets.get_mut(wallet).positions[index(position)]
     }
 
     /// All positions of a wallet.

@@ -22,7 +22,6 @@ mod past;
 mod prepare;
 mod revise;
 mod series;
-mod slab;
 mod sweep;
 mod take_back;
 #[cfg(test)]

@@ -5,11 +5,8 @@
 
 use types::{Money, Size, VenueTime};
 
-use super::slab::{Slab, usize_of};
 use super::value::Held;
-
-/// No record.
-pub(super) const NONE: u32 = u32::MAX;
+use crate::operators::slab::{NONE, Slab, index};
 
 /// Quantity of a record that stands in the table of wide ones.
 const WIDE: i64 = i64::MIN;
@@ -39,7 +36,7 @@ struct Record {
 /// The records of a worker.
 #[derive(Debug)]
 pub(super) struct Past {
-    records: Slab<Record>,
+    records: Slab<Record, 10>,
     /// The first of the records that were taken out, each with the next as its `before`.
     free: u32,
     wide: Vec<Held>,
@@ -287,5 +284,5 @@ impl<T> BySteps<T> {
 
 /// The number of an asset as an index.
 pub(super) fn index_of(asset: types::AssetId) -> usize {
-    usize_of(asset.0)
+    index(asset.0)
 }

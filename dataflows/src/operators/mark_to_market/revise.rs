@@ -238,7 +238,7 @@ impl Mirror {
     /// Whether a position is open anywhere in a range of steps.
     fn is_open_in(&self, pair: Pair, (first, last): (VenueTime, VenueTime)) -> bool {
         let mut record = self.past.as_of(self.at(pair).newest, last);
-        while record != super::past::NONE {
+        while record != crate::operators::slab::NONE {
             if !self.past.held(record).qty.is_zero() {
                 return true;
             }
