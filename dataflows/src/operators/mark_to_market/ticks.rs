@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use types::relations::{Fill, FillKind, Trade};
+use types::relations::{Fill, Trade};
 use types::{AssetId, EventId, Names, Price, Sym, Value, VenueTime, json};
 
 use serde::{Deserialize, Serialize};
@@ -30,18 +30,9 @@ pub(super) struct Tick {
 }
 
 impl Print {
-    /// A fill at a price. Transfers and funding trade nothing, whatever price they bear.
+    /// A fill that traded at a price.
     pub(super) fn of_fill(fill: &Fill) -> Option<Self> {
-        match fill.kind {
-            FillKind::Transfer | FillKind::Funding => return None,
-            FillKind::Trade
-            | FillKind::Liquidation
-            | FillKind::Redeem
-            | FillKind::Split
-            | FillKind::Merge
-            | FillKind::Convert => {}
-        }
-        let price = fill.shown_price()?;
+        let price = fill.traded_price()?;
         let (time, wallet) = (fill.event_time, Some(fill.wallet));
         let tick = Tick { time, seq: fill.seq, id: halves(fill.id), price, wallet };
         Some(Self { asset: fill.asset, tick })

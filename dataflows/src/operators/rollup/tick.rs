@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use types::relations::{Fill, FillKind, Relation, Trade};
+use types::relations::{Fill, Relation, Trade};
 use types::{AssetId, Names, Sym, Value, VenueTime, json};
 
 /// A trade of one asset at a price.
@@ -66,18 +66,8 @@ impl Printed for Fill {
         self.asset
     }
 
-    /// Transfers and funding trade nothing, whatever price they bear.
     fn tick(&self) -> Option<Tick> {
-        match self.kind {
-            FillKind::Transfer | FillKind::Funding => return None,
-            FillKind::Trade
-            | FillKind::Liquidation
-            | FillKind::Redeem
-            | FillKind::Split
-            | FillKind::Merge
-            | FillKind::Convert => {}
-        }
-        let (price, size) = (self.shown_price()?.raw(), self.size.raw());
+        let (price, size) = (self.traded_price()?.raw(), self.size.raw());
         Some(Tick {
             time: self.event_time,
             seq: self.seq,

@@ -181,6 +181,20 @@ impl Fill {
     pub fn shown_price(&self) -> Option<Price> {
         self.price.or_else(|| self.notional?.price_half_even(self.size))
     }
+
+    /// The price at which the fill traded. Transfers and funding trade nothing, whatever price they
+    /// bear.
+    pub fn traded_price(&self) -> Option<Price> {
+        match self.kind {
+            FillKind::Transfer | FillKind::Funding => None,
+            FillKind::Trade
+            | FillKind::Liquidation
+            | FillKind::Redeem
+            | FillKind::Split
+            | FillKind::Merge
+            | FillKind::Convert => self.shown_price(),
+        }
+    }
 }
 
 const VENUE: usize = 0;
