@@ -67,8 +67,6 @@ safeguards! {
     // The ledger.
     /// The short way leaves kinds with rules of their own alone.
     PlainKind,
-    /// The short way leaves stated quantities alone.
-    PlainStated,
     /// The short way leaves positions of unknown basis alone.
     PlainBasis,
     /// The short way leaves sales of more than is held alone, where they open nothing.

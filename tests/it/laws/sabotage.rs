@@ -54,7 +54,6 @@ noticed! {
     events_without_a_time: LooksEverywhere by 10 of long_ledger;
     notes_that_were_told: NotesRetold by 10 of ledger;
     kinds_with_rules_of_their_own: PlainKind by 10 of long_ledger;
-    stated_quantities: PlainStated by 20 of ledger;
     positions_of_unknown_basis: PlainBasis by 20 of ledger;
     sales_of_more_than_is_held: PlainOversell by 10 of ledger;
     stated_quantities_that_are_kept: PackedStated by 10 of ledger;

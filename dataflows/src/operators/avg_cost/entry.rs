@@ -55,6 +55,8 @@ impl Movement {
 
 impl Entry {
     /// What the fold needs of a fill.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "packing reads it where it comes about")]
     pub(super) fn of_fill(fill: &Fill) -> Self {
         let worth = match (fill.notional, fill.price) {
             (Some(notional), _) => Worth::Notional(notional),

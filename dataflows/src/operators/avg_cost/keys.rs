@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
-use types::relations::Settlement;
+use types::relations::{Fill, Settlement};
 use types::{AssetId, Op, Span, Sym};
 
 use super::entry::Entry;
@@ -53,23 +53,23 @@ impl Keys {
 
     /// Takes an event of a fill.
     #[inline]
-    pub(super) fn revise(&mut self, key: Key, revision: Revision, entry: &Entry) {
+    pub(super) fn revise(&mut self, key: Key, revision: Revision, fill: &Fill) {
         let place = match key.place {
             Some(place) => place,
             // A removal alone makes no position.
             None if revision.op == Op::Bust => match self.store.find(key.key) {
                 Some(place) => place,
-                None => return self.store.wait(key.key, revision, entry),
+                None => return self.store.wait(key.key, revision, &Entry::of_fill(fill)),
             },
             None => self.place(key),
         };
-        self.store.revise(place, revision, entry);
+        self.store.revise(place, revision, fill);
     }
 
     /// Adds a fill, or takes it out.
-    pub(super) fn change(&mut self, key: Key, entry: &Entry, diff: isize) {
+    pub(super) fn change(&mut self, key: Key, fill: &Fill, diff: isize) {
         let place = self.place(key);
-        self.store.change(place, entry, diff);
+        self.store.change(place, fill, diff);
     }
 
     /// The place of a key, made on its first fill.

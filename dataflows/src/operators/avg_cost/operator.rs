@@ -14,7 +14,6 @@ use types::relations::{Break, Fill, FoldError, Position, PositionStep, Settlemen
 use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, Event, Span, Sym, Text};
 
-use super::entry::Entry;
 use super::keys::{Key, Keys};
 use super::ledger::{Finding, Ledger, Note, State};
 use crate::edge::Edge;
@@ -57,7 +56,7 @@ impl Incoming for Event<Fill> {
     }
 
     fn enter(&self, keys: &mut Keys, key: Key) {
-        keys.revise(key, Revision::of(self), &Entry::of_fill(&self.row));
+        keys.revise(key, Revision::of(self), &self.row);
     }
 }
 
@@ -68,7 +67,7 @@ impl Incoming for Update<Fill> {
     }
 
     fn enter(&self, keys: &mut Keys, key: Key) {
-        keys.change(key, &Entry::of_fill(&self.0), self.2);
+        keys.change(key, &self.0, self.2);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Numbers that don't fit 64 bits, stated quantities and the like are kept whole, aside; so are ids
 //! that are text.
 
-use types::relations::{FillKind, Side};
+use types::relations::{Fill, FillKind, Side};
 use types::sabotage::{Safeguard, is_out};
 use types::{EventId, Money, Price, Size, Sym, VenueTime};
 
@@ -24,6 +24,20 @@ pub(super) struct Packed {
     seq_and_flags: u64,
     /// The fee in units of 1e-9 times a power of ten, which the flags say.
     fee: i32,
+}
+
+/// A trade in ordinary numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain {
+    pub(super) time: VenueTime,
+    pub(super) is_buy: bool,
+    /// In units of 1e-9.
+    pub(super) size: i64,
+    /// What it is worth, in units of 1e-18.
+    pub(super) value: i128,
+    /// In units of 1e-18; zero where there is none.
+    pub(super) fee: i128,
+    pub(super) market: Option<Sym>,
 }
 
 /// What doesn't fit [`Packed`], by number.
@@ -103,6 +117,14 @@ const fn number_of(kind: FillKind) -> u64 {
     }
 }
 
+/// The kinds that have rules of their own, a bit each: redeem, transfer, funding.
+const ODD_KINDS: u64 = 1 << number_of(FillKind::Redeem)
+    | 1 << number_of(FillKind::Transfer)
+    | 1 << number_of(FillKind::Funding);
+
+/// Units of 1e-18 in one of 1e-9.
+const NANO: i64 = 1_000_000_000;
+
 /// Powers of ten that a fee may be scaled by.
 const POWERS: [i64; 10] =
     [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
@@ -110,19 +132,33 @@ const POWERS: [i64; 10] =
 impl Packed {
     /// Packs an entry; the market that most of a key's fills name is kept with the key.
     pub(super) fn of(entry: &Entry, market: &mut Option<Sym>, aside: &mut Aside) -> Self {
-        if let LedgerEvent::Fill(movement) = &entry.event {
-            *market = market.or(movement.market);
-        }
-        if let Some(packed) = Self::narrow(entry, *market, aside) {
-            return packed;
-        }
+        Self::narrow(entry, market, aside).unwrap_or_else(|| Self::wide_of(entry, aside))
+    }
+
+    /// Packs a fill.
+    #[inline]
+    pub(super) fn of_fill(fill: &Fill, market: &mut Option<Sym>, aside: &mut Aside) -> Self {
+        // Nothing takes a reference to this entry, so that it never comes about.
+        let packed = Self::narrow(&Entry::of_fill(fill), market, aside);
+        packed.unwrap_or_else(|| Self::wide_of_fill(fill, aside))
+    }
+
+    #[cold]
+    fn wide_of_fill(fill: &Fill, aside: &mut Aside) -> Self {
+        Self::wide_of(&Entry::of_fill(fill), aside)
+    }
+
+    /// Keeps an entry whole, aside.
+    fn wide_of(entry: &Entry, aside: &mut Aside) -> Self {
         let number = aside.entries.add(Some(Box::new(entry.clone())));
         let size = i64::try_from(number).unwrap_or(i64::MAX);
         let time = entry.time.nanos();
         Self { time, id: 0, size, worth: 0, seq_and_flags: WIDE, fee: 0 }
     }
 
-    fn narrow(entry: &Entry, market: Option<Sym>, aside: &mut Aside) -> Option<Self> {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what it reads is put together for it alone")]
+    fn narrow(entry: &Entry, market: &mut Option<Sym>, aside: &mut Aside) -> Option<Self> {
         let seq = entry
             .seq
             .checked_shl(FLAGS)
@@ -144,7 +180,8 @@ impl Packed {
             flags |= SELL;
         }
         if movement.market.is_some() {
-            if movement.market != market && !is_out(Safeguard::PackedMarket) {
+            *market = market.or(movement.market);
+            if movement.market != *market && !is_out(Safeguard::PackedMarket) {
                 return None;
             }
             flags |= HAS_MARKET;
@@ -206,6 +243,33 @@ impl Packed {
             market: market.filter(|_| flags & HAS_MARKET != 0),
         };
         Entry { time, seq, id: self.id(aside), event: LedgerEvent::Fill(movement) }
+    }
+
+    /// What the short way folds; `None` for what it leaves to the rules.
+    #[inline]
+    pub(super) fn plain(&self, market: Option<Sym>) -> Option<Plain> {
+        let flags = self.seq_and_flags;
+        let is_odd = (ODD_KINDS >> ((flags >> KIND_SHIFT) & KIND_MASK)) & 1 != 0;
+        if flags & (WIDE | SETTLES) != 0 || (is_odd && !is_out(Safeguard::PlainKind)) {
+            return None;
+        }
+        // 64 x 64 bits can't overflow.
+        let value = match flags & (HAS_PRICE | HAS_NOTIONAL) {
+            HAS_PRICE => i128::from(self.worth).wrapping_mul(self.size.into()),
+            HAS_NOTIONAL => i128::from(self.worth).wrapping_mul(NANO.into()),
+            _ => return None,
+        };
+        // Neither can a fee: it was a number of 64 bits before it was scaled.
+        let power = POWERS[index((flags >> FEE_SHIFT) & FEE_MASK).saturating_sub(1)];
+        let fee = i64::from(self.fee).wrapping_mul(power);
+        Some(Plain {
+            time: self.time(),
+            is_buy: flags & SELL == 0,
+            size: self.size,
+            value,
+            fee: i128::from(fee).wrapping_mul(NANO.into()),
+            market: market.filter(|_| flags & HAS_MARKET != 0),
+        })
     }
 
     /// Bytes outside memory.
@@ -290,8 +354,8 @@ impl Packed {
 }
 
 /// An amount in units of 1e-9, where that is exact and fits.
+#[inline]
 fn nanos(amount: Money) -> Option<i64> {
-    const NANO: i64 = 1_000_000_000;
     if let Ok(raw) = i64::try_from(amount.raw()) {
         return (raw % NANO == 0).then_some(raw / NANO);
     }

@@ -5,6 +5,7 @@ use types::{AssetId, EventId, Money, Price, Rounding, Size, Sym, VenueTime};
 
 use super::entry::{Entry, LedgerEvent, Movement, Worth};
 use super::ledger::{Finding, Ledger, Note, Oversell};
+use super::packed::{Aside, Packed};
 use crate::operators::history::Fold;
 
 fn money(text: &str) -> Money {
@@ -48,7 +49,16 @@ fn fold(oversell: Oversell, script: &[&str]) -> (Option<Position>, Vec<Note>) {
     let ledger = Ledger { oversell };
     let mut state = ledger.start();
     let entries = script.iter().zip(1..).map(|(text, n)| entry(text, n));
-    let notes = entries.filter_map(|entry| ledger.step(&mut state, &entry)).collect();
+    let notes: Vec<Note> =
+        entries.clone().filter_map(|entry| ledger.step_by_the_rules(&mut state, &entry)).collect();
+    // Packed, they come to the same.
+    let (mut quick, mut market, mut aside) = (ledger.start(), None, Aside::default());
+    let packed = entries.filter_map(|entry| {
+        let packed = Packed::of(&entry, &mut market, &mut aside);
+        ledger.step(&mut quick, &packed, market, &aside)
+    });
+    assert_eq!(packed.collect::<Vec<_>>(), notes);
+    assert_eq!(quick, state);
     (state.position(Sym::from_index(0), AssetId(0)), notes)
 }
 

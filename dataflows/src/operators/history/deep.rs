@@ -124,6 +124,11 @@ impl<F: Fold> Deep<F> {
         Self { sealed: Vec::new(), n_bytes, owner, is_warm: true, base, middle, open }
     }
 
+    /// How many events stand open.
+    pub(super) const fn n_open(&self) -> usize {
+        self.open.len()
+    }
+
     /// The newest event.
     pub(super) fn newest(&self) -> Option<&F::Packed> {
         self.open.last().or_else(|| Some(&self.sealed.last()?.last))

@@ -55,7 +55,7 @@ impl<F: Fold> Kept<'_, F> {
     {
         for event in events {
             walk.pass(F::packed_time(event), state);
-            let note = self.rules.step(state, &self.unpack(event));
+            let note = self.rules.step(state, event, *self.common, self.aside);
             walk.notes.extend(note);
         }
     }

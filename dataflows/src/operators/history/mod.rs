@@ -98,11 +98,35 @@ pub(crate) trait Fold {
     /// The state before the first event.
     fn start(&self) -> Self::State;
 
-    /// Folds one event in.
-    fn step(&self, state: &mut Self::State, event: &Self::Event) -> Option<Self::Note>;
+    /// Folds an event in.
+    #[cfg(test)]
+    fn step_by_the_rules(&self, state: &mut Self::State, event: &Self::Event)
+    -> Option<Self::Note>;
+
+    /// Folds a packed event in: as the rules say of the event that was packed, without unpacking it
+    /// where that isn't needed.
+    fn step(
+        &self,
+        state: &mut Self::State,
+        packed: &Self::Packed,
+        common: Self::Common,
+        aside: &Self::Aside,
+    ) -> Option<Self::Note>;
 
     /// Which event a note is about, as a number.
     fn about(note: &Self::Note) -> u128;
+}
+
+/// An event on its way in, in the form in which it comes. Most are packed right out of it.
+pub(crate) trait Incoming<F: Fold> {
+    /// When it happened.
+    fn time(&self) -> VenueTime;
+
+    /// The event.
+    fn event(&self) -> F::Event;
+
+    /// The event as it is kept.
+    fn pack(&self, common: &mut F::Common, aside: &mut F::Aside) -> F::Packed;
 }
 
 /// Takes what an epoch changed, key by key. Where something is replaced, both stand in one call.

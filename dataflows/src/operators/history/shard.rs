@@ -6,11 +6,11 @@ use std::rc::Rc;
 use types::VenueTime;
 use types::sabotage::{Safeguard, is_out};
 
-use super::Fold;
 use super::deep::Deep;
 use super::late::{Change, Kept, Lookup, Search, edits, merge};
 use super::log::Log;
 use super::walk::Walk;
+use super::{Fold, Incoming};
 use crate::cold::Cold;
 use crate::operators::index::Index;
 use crate::operators::slab::{NONE, Slab};
@@ -55,7 +55,7 @@ impl<F: Fold> Held<F> {
 /// See the module.
 pub(super) struct Shard<F: Fold> {
     index: Index,
-    pub(super) held: Slab<Held<F>, 8>,
+    pub(super) held: Slab<Held<F>, 10>,
     log: Log<F>,
     deep: Slab<Deep<F>, 6>,
     aside: F::Aside,
@@ -107,15 +107,24 @@ where
         })
     }
 
-    /// Asks for the memory that appending to a key's history needs, all of a block's keys at once,
-    /// so that waiting for one isn't waiting for each.
+    /// The number of a key's deep history; none where it has none.
     #[inline]
-    pub(super) fn warm(&self, number: u32) -> i64 {
+    pub(super) fn deep_of(&self, number: u32) -> u32 {
         let held = self.held.get(number);
-        if !held.is_deep {
-            return 0;
-        }
-        self.deep.get(held.events).newest().map_or(0, |event| F::packed_time(event).nanos())
+        if held.is_deep { held.events } else { NONE }
+    }
+
+    /// How many events stand open in a deep history.
+    #[inline]
+    pub(super) fn deep_len(&self, number: u32) -> usize {
+        self.deep.get(number).n_open()
+    }
+
+    /// Something of where a deep history ends.
+    #[inline]
+    pub(super) fn deep_end(&self, number: u32) -> usize {
+        let newest = self.deep.get(number).newest();
+        newest.map_or(0, |event| usize::from(F::packed_time(event) > VenueTime::MIN))
     }
 
     /// Adds a key; gives its number.
@@ -150,23 +159,15 @@ where
 
     /// Keeps an event that comes in order and folds it in.
     #[inline]
-    pub(super) fn append(&mut self, fold: &F, number: u32, event: &F::Event) -> Option<F::Note> {
+    pub(super) fn append(
+        &mut self,
+        fold: &F,
+        number: u32,
+        event: &impl Incoming<F>,
+    ) -> Option<F::Note> {
         let Self { held, log, deep, aside, cold, .. } = self;
         let held = held.get_mut(number);
-        let packed = F::pack(event, &mut held.common, aside);
-        if !held.is_deep && usize::from(held.n_shallow) == SHALLOW {
-            let (mut events, mut places) = (Vec::with_capacity(2 * SHALLOW), Vec::new());
-            for (place, event) in log.newest_first(held.events) {
-                places.push(place);
-                events.push(event);
-            }
-            events.reverse();
-            log.free(places);
-            let history = Deep::new(fold, events, number);
-            cold.resize(0, history.n_bytes);
-            held.events = deep.push(history);
-            held.is_deep = true;
-        }
+        let packed = event.pack(&mut held.common, aside);
         if held.is_deep {
             let history = deep.get_mut(held.events);
             let before = history.n_bytes;
@@ -174,12 +175,18 @@ where
             if history.n_bytes != before {
                 cold.resize(before, history.n_bytes);
             }
-        } else {
+        } else if usize::from(held.n_shallow) < SHALLOW {
             held.events = log.push(packed, held.events);
             held.n_shallow += 1;
+        } else {
+            let mut history = deepen(fold, log, held.events, number);
+            history.push(packed, &held.state, aside);
+            cold.resize(0, history.n_bytes);
+            held.events = deep.push(history);
+            held.is_deep = true;
         }
         held.newest = F::packed_time(&packed);
-        fold.step(&mut held.state, event)
+        fold.step(&mut held.state, &packed, held.common, aside)
     }
 
     /// Applies what an epoch changed of a key out of order, and folds it anew. The walks are left
@@ -291,6 +298,19 @@ where
         let deep = (0..self.deep.len()).map(|number| self.deep.get(number).n_pieces());
         self.log.n_pieces() + deep.sum::<usize>()
     }
+}
+
+/// A key's history, taken out of the log.
+#[cold]
+fn deepen<F: Fold>(fold: &F, log: &mut Log<F>, newest: u32, number: u32) -> Deep<F> {
+    let (mut events, mut places) = (Vec::with_capacity(2 * SHALLOW), Vec::new());
+    for (place, event) in log.newest_first(newest) {
+        places.push(place);
+        events.push(event);
+    }
+    events.reverse();
+    log.free(places);
+    Deep::new(fold, events, number)
 }
 
 /// How a key's changes are walked.

@@ -9,9 +9,9 @@ use types::{Op, Span, VenueTime};
 use super::late::Change;
 use super::shard::{Shard, Walks, fragment};
 use super::walk::Walk;
-use super::{Fold, Sink};
+use super::{Fold, Incoming, Sink};
 use crate::cold::Cold;
-use crate::operators::slab::index;
+use crate::operators::slab::{NONE, index};
 use crate::revisions::Revision;
 
 /// Shards of a worker: as many as the highest byte of a route tells apart.
@@ -129,12 +129,31 @@ where
             }
             let start = places.len();
             places.extend(looks[..n].iter().map(|look| look.as_ref()?.find(self)));
-            let mut warm = 0;
-            for place in places[start..].iter().flatten() {
-                warm ^= self.shards[index(place.shard)].warm(place.number);
-            }
-            std::hint::black_box(warm);
+            self.warm(&places[start..]);
         }
+    }
+
+    /// Asks for the memory that appending to a block of keys needs. One stage after the other: what
+    /// a stage reads says where the next one looks, and a processor that guessed wrong between two
+    /// of them forgets what it had asked for.
+    fn warm(&self, places: &[Option<Place>]) {
+        let mut histories = [NONE; BLOCK];
+        for (history, place) in histories.iter_mut().zip(places) {
+            let Some(place) = place else { continue };
+            *history = self.shards[index(place.shard)].deep_of(place.number);
+        }
+        let deep = || {
+            let all = places.iter().zip(histories).filter(|(_, number)| *number != NONE);
+            all.filter_map(|(place, number)| Some(((*place)?, number)))
+        };
+        let mut read = 0;
+        for (place, number) in deep() {
+            read ^= self.shards[index(place.shard)].deep_len(number);
+        }
+        for (place, number) in deep() {
+            read ^= self.shards[index(place.shard)].deep_end(number);
+        }
+        std::hint::black_box(read);
     }
 
     #[inline]
@@ -161,14 +180,14 @@ where
 
     /// Takes an event that counts against others of its identity.
     #[inline]
-    pub(crate) fn revise(&mut self, place: Place, revision: Revision, event: &F::Event) {
+    pub(crate) fn revise(&mut self, place: Place, revision: Revision, event: &impl Incoming<F>) {
         let is_row = revision.op != Op::Bust || is_out(Safeguard::FirstIsNoBust);
         let is_new = revision.is_first && is_row;
         if !is_new || !self.append(place, event) {
-            return self.revise_late(place, revision, event);
+            return self.revise_late(place, revision, event.event());
         }
         if !revision.is_plain() {
-            self.remember(place, revision, event);
+            self.remember(place, revision, &event.event());
         }
     }
 
@@ -183,18 +202,18 @@ where
     }
 
     #[cold]
-    fn revise_late(&mut self, place: Place, revision: Revision, event: &F::Event) {
+    fn revise_late(&mut self, place: Place, revision: Revision, event: F::Event) {
         if revision.is_first && revision.op == Op::Bust {
             let key = self.shards[index(place.shard)].held.get(place.number).key;
-            return self.wait(key, revision, event);
+            return self.wait(key, revision, &event);
         }
-        self.change_late(place, Change::Revise(revision, event.clone()));
+        self.change_late(place, Change::Revise(revision, event));
     }
 
     /// Adds an event, or takes it out, as often as `diff` says.
-    pub(crate) fn change(&mut self, place: Place, event: &F::Event, diff: isize) {
+    pub(crate) fn change(&mut self, place: Place, event: &impl Incoming<F>, diff: isize) {
         if diff != 1 || !self.append(place, event) {
-            self.change_late(place, Change::Edit(event.clone(), diff));
+            self.change_late(place, Change::Edit(event.event(), diff));
         }
     }
 
@@ -207,30 +226,17 @@ where
     /// Folds an event that comes in order; false where it doesn't, or the key is folded anew at the
     /// epoch's end.
     #[inline]
-    fn append(&mut self, place: Place, event: &F::Event) -> bool {
-        let order = F::order(event);
-        let time = F::time(&order);
-        let shard = &mut self.shards[index(place.shard)];
-        let held = shard.held.get(place.number);
-        if time <= held.newest {
-            let is_in_order = if time < held.newest {
-                is_out(Safeguard::AppendsInOrder)
-            } else {
-                is_out(Safeguard::TiesInOrder) || shard.wins_tie(place.number, &order)
-            };
-            if !is_in_order {
-                return false;
-            }
-        }
-        let held = shard.held.get(place.number);
-        if held.is_late {
+    fn append(&mut self, place: Place, event: &impl Incoming<F>) -> bool {
+        let time = event.time();
+        let held = self.shards[index(place.shard)].held.get(place.number);
+        let (is_walked, is_touched) = (held.has_notes, held.touched != 0);
+        if held.is_late || (time <= held.newest && !self.is_in_order(place, event)) {
             return false;
         }
-        let has_notes = held.has_notes;
-        if held.touched == 0 {
+        if !is_touched {
             self.touch(place);
         }
-        if has_notes || !self.grids.is_empty() {
+        if is_walked || !self.grids.is_empty() {
             self.pass(place, time);
         }
         let shard = &mut self.shards[index(place.shard)];
@@ -240,6 +246,16 @@ where
             self.shards[index(place.shard)].held.get_mut(place.number).has_notes = true;
         }
         true
+    }
+
+    /// Whether an event comes behind a key's newest, which isn't older than it.
+    #[cold]
+    fn is_in_order(&self, place: Place, event: &impl Incoming<F>) -> bool {
+        let shard = &self.shards[index(place.shard)];
+        if event.time() < shard.held.get(place.number).newest {
+            return is_out(Safeguard::AppendsInOrder);
+        }
+        is_out(Safeguard::TiesInOrder) || shard.wins_tie(place.number, &F::order(&event.event()))
     }
 
     /// An event comes in order to a key that is walked.

@@ -117,13 +117,37 @@ impl Fold for Chain {
         (7, 0)
     }
 
-    fn step(&self, state: &mut Self::State, event: &Event) -> Option<Self::Note> {
+    fn step_by_the_rules(&self, state: &mut Self::State, event: &Event) -> Option<Self::Note> {
         *state = (state.0.wrapping_mul(31).wrapping_add(event.2), state.1 + 1);
         (state.0 % 13 == 0).then_some((event.1, state.0))
     }
 
+    fn step(
+        &self,
+        state: &mut Self::State,
+        packed: &Small,
+        _common: Option<i64>,
+        aside: &Self::Aside,
+    ) -> Option<Self::Note> {
+        self.step_by_the_rules(state, &packed.event(aside))
+    }
+
     fn about(note: &Self::Note) -> u128 {
         note.0.map_or(u128::MAX, u128::from)
+    }
+}
+
+impl Incoming<Chain> for Event {
+    fn time(&self) -> VenueTime {
+        VenueTime::from_nanos(self.0)
+    }
+
+    fn event(&self) -> Event {
+        *self
+    }
+
+    fn pack(&self, common: &mut Option<i64>, aside: &mut Vec<Option<Event>>) -> Small {
+        Chain::pack(self, common, aside)
     }
 }
 

@@ -87,7 +87,7 @@ where
             steps: grids.iter().map(|_| BTreeMap::new()).collect(),
         };
         for event in events {
-            said.notes.extend(fold.step(&mut said.state, event));
+            said.notes.extend(fold.step_by_the_rules(&mut said.state, event));
             for (grid, steps) in grids.iter().zip(&mut said.steps) {
                 let step = F::time(&F::order(event)).next_step(*grid);
                 steps.insert(step, said.state.clone());

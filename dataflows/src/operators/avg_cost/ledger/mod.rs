@@ -1,13 +1,13 @@
 //! The ledger's rules (SEMANTICS section 5): one fill or settlement at a time, exact, checked.
 
-use types::relations::{FillKind, Side};
+use types::relations::{Fill, FillKind, Side};
 use types::{AssetId, EventId, Money, Price, Size, Sym, VenueTime};
 
 use self::state::Rare;
 pub(super) use self::state::State;
 use super::entry::{Entry, LedgerEvent, Movement, Order};
 use super::packed::{Aside, Packed};
-use crate::operators::history::Fold;
+use crate::operators::history::{Fold, Incoming};
 use crate::route::route;
 
 mod plain;
@@ -61,7 +61,7 @@ const OVERFLOW: &str = "overflow";
 impl Ledger {
     /// Folds anything in.
     #[inline(never)]
-    fn step_by_the_rules(self, state: &mut State, entry: &Entry) -> Option<Note> {
+    fn follow_the_rules(self, state: &mut State, entry: &Entry) -> Option<Note> {
         let before = state.clone();
         let found = match &entry.event {
             LedgerEvent::Settle(payout) => Self::settle(state, entry.time, *payout).map(|()| None),
@@ -214,17 +214,59 @@ impl Fold for Ledger {
         State::default()
     }
 
+    #[cfg(test)]
+    fn step_by_the_rules(&self, state: &mut State, entry: &Entry) -> Option<Note> {
+        self.follow_the_rules(state, entry)
+    }
+
     #[inline]
-    fn step(&self, state: &mut State, entry: &Entry) -> Option<Note> {
-        if let LedgerEvent::Fill(fill) = &entry.event
-            && self.fill_plainly(state, entry.time, fill).is_some()
+    fn step(
+        &self,
+        state: &mut State,
+        packed: &Packed,
+        market: Option<Sym>,
+        aside: &Aside,
+    ) -> Option<Note> {
+        if let Some(fill) = packed.plain(market)
+            && self.fill_plainly(state, &fill).is_some()
         {
             return None;
         }
-        self.step_by_the_rules(state, entry)
+        self.follow_the_rules(state, &packed.entry(market, aside))
     }
 
     fn about(note: &Note) -> u128 {
         note.id.raw()
+    }
+}
+
+/// Fills are packed as they come, without an entry between.
+impl Incoming<Ledger> for Fill {
+    #[inline]
+    fn time(&self) -> VenueTime {
+        self.event_time
+    }
+
+    fn event(&self) -> Entry {
+        Entry::of_fill(self)
+    }
+
+    #[inline]
+    fn pack(&self, market: &mut Option<Sym>, aside: &mut Aside) -> Packed {
+        Packed::of_fill(self, market, aside)
+    }
+}
+
+impl Incoming<Ledger> for Entry {
+    fn time(&self) -> VenueTime {
+        self.time
+    }
+
+    fn event(&self) -> Entry {
+        self.clone()
+    }
+
+    fn pack(&self, market: &mut Option<Sym>, aside: &mut Aside) -> Packed {
+        Packed::of(self, market, aside)
     }
 }

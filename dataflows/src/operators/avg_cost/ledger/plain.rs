@@ -1,47 +1,27 @@
 //! The short way of most fills: 64 bits in, no look at what they don't have. The rules are its twin.
 
 use types::number::mul_div_half_even;
-use types::relations::{FillKind, Side};
 use types::sabotage::{Safeguard, is_out};
-use types::{Money, Price, Size, VenueTime};
+use types::{Money, Price, Size};
 
 use super::{Ledger, Oversell, State};
-use crate::operators::avg_cost::entry::{Movement, Worth};
+use crate::operators::avg_cost::packed::Plain;
 
 impl Ledger {
     /// Folds a fill in that is as most are: a trade of a position of known basis, all of it in
     /// ordinary numbers. `None` where it isn't, and nothing has changed.
     #[inline]
-    pub(super) fn fill_plainly(
-        self,
-        state: &mut State,
-        time: VenueTime,
-        fill: &Movement,
-    ) -> Option<()> {
-        let is_odd = matches!(fill.kind, FillKind::Redeem | FillKind::Transfer | FillKind::Funding);
-        if (is_odd && !is_out(Safeguard::PlainKind))
-            || (fill.start_qty.is_some() && !is_out(Safeguard::PlainStated))
-            || (!state.is_known() && !is_out(Safeguard::PlainBasis))
-        {
+    pub(super) fn fill_plainly(self, state: &mut State, fill: &Plain) -> Option<()> {
+        let Plain { time, is_buy, size, value, fee, market } = *fill;
+        if size <= 0 || (!state.is_known() && !is_out(Safeguard::PlainBasis)) {
             return None;
         }
-        let size = i64::try_from(fill.size.raw()).ok().filter(|size| *size > 0)?;
         let qty = i64::try_from(state.qty.raw()).ok()?;
-        let is_buy = fill.side == Side::Buy;
         let oversells = self.oversell != Oversell::Short && !is_buy && size > qty;
         if oversells && !is_out(Safeguard::PlainOversell) {
             return None;
         }
-        let value = match fill.worth {
-            Worth::Unstated => return None,
-            // 64 x 64 bits can't overflow.
-            Worth::Price(price) => i128::from(price.raw()).wrapping_mul(size.into()),
-            Worth::Notional(notional) => notional.raw(),
-        };
-        let fees = match fill.fee {
-            Some(fee) => state.fees.checked_add(fee)?,
-            None => state.fees,
-        };
+        let fees = state.fees.checked_add(Money::from_raw(fee))?;
         let (mut cost, mut realized) = (state.cost.raw(), state.realized_pnl.raw());
         let signed = if is_buy { value } else { value.checked_neg()? };
         let after = if is_buy { qty.checked_add(size)? } else { qty.checked_sub(size)? };
@@ -68,7 +48,7 @@ impl Ledger {
         state.realized_pnl = Money::from_raw(realized);
         state.fees = fees;
         state.n_fills += 1;
-        state.market = fill.market.or(state.market);
+        state.market = market.or(state.market);
         state.updated_at = state.updated_at.max(time);
         Some(())
     }
@@ -82,10 +62,12 @@ fn sum(a: i128, b: i128) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use types::{EventId, Sym};
+    use types::relations::{FillKind, Side};
+    use types::{EventId, Sym, VenueTime};
 
     use super::*;
-    use crate::operators::avg_cost::entry::{Entry, LedgerEvent};
+    use crate::operators::avg_cost::entry::{Entry, LedgerEvent, Movement, Worth};
+    use crate::operators::avg_cost::packed::{Aside, Packed};
     use crate::operators::history::Fold;
 
     /// Amounts near and far from the edges of 64 bits.
@@ -176,6 +158,7 @@ mod tests {
     fn check(fills: Vec<(Movement, i64)>, oversell: Oversell, settles_at: Option<usize>) {
         let ledger = Ledger { oversell };
         let (mut quick, mut slow) = (ledger.start(), ledger.start());
+        let (mut market, mut aside) = (None, Aside::default());
         for (n, (fill, time)) in fills.into_iter().enumerate() {
             let event = match settles_at {
                 Some(at) if at == n => LedgerEvent::Settle(Price::from_nano(7).unwrap()),
@@ -183,9 +166,9 @@ mod tests {
             };
             let time = VenueTime::from_nanos(time);
             let entry = Entry { time, seq: 0, id: EventId::default(), event };
-            let notes =
-                (ledger.step(&mut quick, &entry), ledger.step_by_the_rules(&mut slow, &entry));
-            assert_eq!(notes.0, notes.1);
+            let packed = Packed::of(&entry, &mut market, &mut aside);
+            let note = ledger.step(&mut quick, &packed, market, &aside);
+            assert_eq!(note, ledger.step_by_the_rules(&mut slow, &entry));
             assert_eq!(quick, slow);
             assert!(quick.shows_as(&slow));
         }
@@ -231,7 +214,6 @@ mod tests {
 
         noticed! {
             kinds_with_rules_of_their_own: PlainKind by 50 of plain;
-            stated_quantities: PlainStated by 50 of plain;
             positions_of_unknown_basis: PlainBasis by 100 of plain;
             sales_of_more_than_is_held: PlainOversell by 50 of plain;
             average_prices_that_do_not_fit: PlainAverage by 200 of extremes;
