@@ -146,8 +146,10 @@ impl<R: Input> Standing<R> {
 impl<R> Shard<R> {
     /// Adds a row of an identity that has no place.
     fn put(&mut self, identity: Identity, row: R) {
-        let number = self.rows.push(Place { identity, row: Some(row) });
-        self.index.insert(shard_and_fragment(identity).1, number);
+        let Self { index, rows } = self;
+        let fragment_of = |identity| shard_and_fragment(identity).1;
+        index.insert(fragment_of(identity), |number| fragment_of(rows.get(number).identity));
+        rows.push(Place { identity, row: Some(row) });
     }
 
     /// What stands in the place of an identity.

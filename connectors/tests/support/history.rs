@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use types::relations::{Bar, Basis, Position, Relation, RelationKind};
+use types::relations::{Bar, Basis, Position, RareSums, Relation, RelationKind};
 use types::value::Float;
 use types::{
     AssetId, Changes, Column, Decimal, Epoch, Interner, Kind, Money, Names, Price, Row, Schema,
@@ -159,6 +159,12 @@ impl<R: Relation> View<R> {
 
 fn position(dice: &mut Dice, wallet: Sym, asset: AssetId) -> Position {
     let knows = dice.below(4) > 0;
+    let rare = RareSums {
+        funding: Money::ZERO,
+        unmatched_size: Size::from_nano(Size::MAX_RAW - i128::from(dice.below(3)))
+            .expect("histories are small"),
+        unknown_closed: Money::from_nano(dice.signed(9)).expect("histories are small"),
+    };
     Position {
         wallet,
         asset,
@@ -167,13 +173,10 @@ fn position(dice: &mut Dice, wallet: Sym, asset: AssetId) -> Position {
         cost: Money::from_nano(dice.signed(1 << 30)).expect("histories are small"),
         realized_pnl: Money::from_raw(dice.signed(1 << 60)),
         fees: Money::from_nano(dice.signed(1 << 40)).expect("histories are small"),
-        funding: Money::ZERO,
         n_fills: dice.below(u64::MAX),
-        unmatched_size: Size::from_nano(Size::MAX_RAW - i128::from(dice.below(3)))
-            .expect("histories are small"),
         basis: if knows { Basis::Known } else { Basis::Unknown },
-        unknown_closed: Money::from_nano(dice.signed(9)).expect("histories are small"),
         updated_at: time(dice),
+        rare: rare.kept(),
     }
 }
 

@@ -109,7 +109,7 @@ pub fn wallets(
     let row = |(wallet, positions): (Sym, Vec<&Position>)| {
         let sum = |of: fn(&Position) -> Money| positions.iter().map(|p| twice(of(p))).sum::<i128>();
         let (realized, fees) = (sum(|p| p.realized_pnl), sum(|p| p.fees));
-        let funding = sum(|p| p.funding);
+        let funding = sum(|p| p.rare().funding);
         let open: Vec<&&Position> = positions.iter().filter(|p| p.qty.raw() != 0).collect();
         let values: Vec<(i128, i128)> = open.iter().filter_map(|p| value(p, marks)).collect();
         let unrealized: i128 = values.iter().map(|v| v.0).sum();
@@ -145,7 +145,8 @@ pub fn positions(
             if is_open { value(position, marks).map(|value| value.0) } else { Some(0) };
         let mark = marks.get(&position.asset).filter(|_| is_open);
         let price = mark.map(|m| if position.qty.raw() > 0 { m.long_twice } else { m.short_twice });
-        let gross = twice(position.realized_pnl) - twice(position.fees) + twice(position.funding);
+        let gross =
+            twice(position.realized_pnl) - twice(position.fees) + twice(position.rare().funding);
         let row = PositionPnl {
             wallet: position.wallet,
             asset: position.asset,
@@ -157,7 +158,7 @@ pub fn positions(
             unrealized_pnl: unrealized.map(rounded),
             realized_pnl: rounded(twice(position.realized_pnl)),
             fees: rounded(twice(position.fees)),
-            funding: rounded(twice(position.funding)),
+            funding: rounded(twice(position.rare().funding)),
             total_pnl: unrealized.map(|unrealized| rounded(gross + unrealized)),
         };
         ((position.wallet, position.asset), (row, is_open))

@@ -8,8 +8,8 @@ use dataflows::oracle::alert::{Rule, alerts};
 use dataflows::oracle::marks::{self, Market};
 use num_traits::ToPrimitive;
 use types::relations::{
-    Alert, Bar, Basis, Fill, FillKind, Input, Pnl, PnlNow, Position, PositionPnl, Quote, Relation,
-    Settlement, Severity, Trade, revision_column,
+    Alert, Bar, Basis, Fill, FillKind, Input, Pnl, PnlNow, Position, PositionPnl, Quote, RareSums,
+    Relation, Settlement, Severity, Trade, revision_column,
 };
 use types::{AssetId, Event, Interner, Money, Price, Schema, Size, Span, Sym, VenueTime};
 
@@ -130,6 +130,11 @@ impl Standing {
             };
             self.fills.iter().find(of_market).and_then(|fill| fill.market).unwrap()
         });
+        let rare = RareSums {
+            funding: money(&p.funding),
+            unmatched_size: size(&p.unmatched),
+            unknown_closed: money(&p.unknown_closed),
+        };
         Position {
             wallet,
             asset,
@@ -138,12 +143,10 @@ impl Standing {
             cost: p.cost.as_ref().map_or(Money::ZERO, money),
             realized_pnl: money(&p.realized),
             fees: money(&p.fees),
-            funding: money(&p.funding),
             n_fills: p.n_fills,
-            unmatched_size: size(&p.unmatched),
             basis: if p.cost.is_some() { Basis::Known } else { Basis::Unknown },
-            unknown_closed: money(&p.unknown_closed),
             updated_at: at(p.updated_at),
+            rare: rare.kept(),
         }
     }
 

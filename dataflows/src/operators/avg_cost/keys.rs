@@ -54,16 +54,18 @@ impl Keys {
     /// Takes an event of a fill.
     #[inline]
     pub(super) fn revise(&mut self, key: Key, revision: Revision, fill: &Fill) {
-        let place = match key.place {
-            Some(place) => place,
+        match key.place.or_else(|| self.store.find(key.key)) {
+            Some(place) => self.store.revise(place, revision, fill),
             // A removal alone makes no position.
-            None if revision.op == Op::Bust => match self.store.find(key.key) {
-                Some(place) => place,
-                None => return self.store.wait(key.key, revision, &Entry::of_fill(fill)),
-            },
-            None => self.place(key),
-        };
-        self.store.revise(place, revision, fill);
+            None if revision.op == Op::Bust => {
+                self.store.wait(key.key, revision, &Entry::of_fill(fill));
+            }
+            None if self.holders.is_none() => self.store.begin(key.key, revision, fill),
+            None => {
+                let place = self.place(key);
+                self.store.revise(place, revision, fill);
+            }
+        }
     }
 
     /// Adds a fill, or takes it out.

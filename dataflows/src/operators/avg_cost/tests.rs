@@ -123,7 +123,7 @@ fn a_stated_quantity_that_differs_is_a_break() {
     assert_eq!(notes.iter().map(|n| &n.finding).collect::<Vec<_>>(), [&expected]);
     let p = position.unwrap();
     // What was closed without a basis is told apart; flat again, the basis is known.
-    assert_eq!((p.unknown_closed, p.realized_pnl), (money("10.8"), Money::ZERO));
+    assert_eq!((p.rare().unknown_closed, p.realized_pnl), (money("10.8"), Money::ZERO));
     assert_eq!((p.qty, p.cost, p.basis), (size("1"), money("2"), Basis::Known));
 
     // A flip ends the unknown basis as well, and stated zero is flat.
@@ -141,7 +141,7 @@ fn overselling_follows_the_option() {
     let (position, notes) = fold(Oversell::Clamp, &script);
     let p = position.unwrap();
     assert_eq!((p.qty, p.cost, p.realized_pnl), (Size::ZERO, Money::ZERO, money("1")));
-    assert_eq!((p.unmatched_size, p.n_fills, p.fees), (size("6"), 3, money("0.1")));
+    assert_eq!((p.rare().unmatched_size, p.n_fills, p.fees), (size("6"), 3, money("0.1")));
     assert_eq!(notes, []);
 
     let (position, notes) = fold(Oversell::Error, &script);
@@ -162,7 +162,7 @@ fn a_settlement_closes_and_later_redeems_only_count() {
     let (position, notes) = fold(Oversell::Clamp, &script);
     let p = position.unwrap();
     assert_eq!((p.qty, p.cost, p.realized_pnl), (size("1"), money("0.5"), money("6")));
-    assert_eq!((p.n_fills, p.unmatched_size, notes), (3, Size::ZERO, vec![]));
+    assert_eq!((p.n_fills, p.rare().unmatched_size, notes), (3, Size::ZERO, vec![]));
 }
 
 #[test]
@@ -170,7 +170,10 @@ fn funding_and_fees_are_summed_apart() {
     let script = ["buy 2 @ 3 fee 0.5", "buy 0 worth -0.25 funding", "sell 1 @ 4 fee -0.1"];
     let (position, _) = fold(Oversell::Short, &script);
     let p = position.unwrap();
-    assert_eq!((p.fees, p.funding, p.realized_pnl), (money("0.4"), money("-0.25"), money("1")));
+    assert_eq!(
+        (p.fees, p.rare().funding, p.realized_pnl),
+        (money("0.4"), money("-0.25"), money("1"))
+    );
 }
 
 #[test]

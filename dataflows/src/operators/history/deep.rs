@@ -1,4 +1,5 @@
-//! A history of many events: sealed chunks, each with the state before it, and an open rest.
+//! A history of many events: sealed chunks, each with the state before it, and an open rest. Its
+//! oldest events stay in the log until a correction asks for them.
 //!
 //! A sealed chunk never changes in place. A late or removed event makes a new chunk in its stead, or
 //! two, or none: then the state before it passes on to what follows. So a chunk can leave memory as a
@@ -12,8 +13,10 @@ use types::sabotage::{Safeguard, is_out};
 
 use super::Fold;
 use super::late::{Edit, Kept, Lookup, Search, merge};
+use super::log::Log;
 use super::walk::Walk;
 use crate::cold::{Cold, Piece};
+use crate::operators::slab::NONE;
 
 /// Events of a sealed chunk. Twice as many may stand open: late events mostly find their place
 /// among those, and sealed chunks are left alone.
@@ -30,6 +33,8 @@ pub(super) struct Deep<F: Fold> {
     pub(super) n_bytes: usize,
     /// The number of its key.
     pub(super) owner: u32,
+    /// The newest of its events that are still in the log.
+    logged: u32,
     /// Whether it was written to since it was last asked.
     is_warm: bool,
     sealed: Vec<Sealed<F>>,
@@ -121,7 +126,34 @@ impl<F: Fold> Deep<F> {
     pub(super) fn new(fold: &F, open: Vec<F::Packed>, owner: u32) -> Self {
         let n_bytes = open.capacity() * Self::EVENT;
         let (base, middle) = (fold.start(), fold.start());
-        Self { sealed: Vec::new(), n_bytes, owner, is_warm: true, base, middle, open }
+        let (sealed, logged) = (Vec::new(), NONE);
+        Self { sealed, n_bytes, owner, logged, is_warm: true, base, middle, open }
+    }
+
+    /// Goes on from events in the log, of which this is the newest; `base` is the state behind them.
+    pub(super) fn behind(logged: u32, base: F::State, owner: u32) -> Self {
+        let (sealed, open, middle) = (Vec::new(), Vec::new(), base.clone());
+        Self { sealed, n_bytes: 0, owner, logged, is_warm: true, base, middle, open }
+    }
+
+    /// Whether some of its events are in the log.
+    #[cfg(test)]
+    pub(super) const fn is_logged(&self) -> bool {
+        self.logged != NONE
+    }
+
+    /// Takes its events out of the log, where there still are some.
+    pub(super) fn settle(&mut self, fold: &F, log: &mut Log<F>, aside: &F::Aside) {
+        if self.logged == NONE {
+            return;
+        }
+        let (places, mut events): (Vec<u32>, Vec<F::Packed>) =
+            log.newest_first(std::mem::replace(&mut self.logged, NONE)).unzip();
+        events.reverse();
+        log.free(places);
+        let sealed = Sealed::new(Arc::from(events), fold.start(), aside);
+        self.n_bytes += sealed.n_bytes();
+        self.sealed.insert(0, sealed);
     }
 
     /// How many events stand open.

@@ -95,13 +95,13 @@ where
 
     /// The index's first word of a search.
     #[inline]
-    pub(super) fn home(&self, fragment: u32) -> u64 {
+    pub(super) fn home(&self, fragment: u32) -> u32 {
         self.index.home(fragment)
     }
 
     /// The number of a key; `home` is what [`Shard::home`] gave.
     #[inline]
-    pub(super) fn find(&self, key: F::Key, fragment: u32, home: u64) -> Option<u32> {
+    pub(super) fn find(&self, key: F::Key, fragment: u32, home: u32) -> Option<u32> {
         self.index.find(fragment, home, |number| {
             self.held.get(number).key == key || is_out(Safeguard::KeysCompared)
         })
@@ -128,8 +128,8 @@ where
     }
 
     /// Adds a key; gives its number.
-    pub(super) fn add(&mut self, fold: &F, key: F::Key, route: u64) -> u32 {
-        let number = self.held.push(Held {
+    pub(super) fn add(&mut self, fold: &F, key: F::Key) -> u32 {
+        self.put(Held {
             state: fold.start(),
             key,
             newest: VenueTime::MIN,
@@ -140,9 +140,43 @@ where
             n_shallow: 0,
             is_deep: false,
             has_notes: false,
+        })
+    }
+
+    /// Adds a key with its first event; gives its number and what the fold has to say. `touched` is
+    /// its number on the epoch's list.
+    #[inline]
+    pub(super) fn begin(
+        &mut self,
+        fold: &F,
+        key: F::Key,
+        event: &impl Incoming<F>,
+        touched: u32,
+    ) -> (u32, Option<F::Note>) {
+        let (mut state, mut common) = (fold.start(), F::Common::default());
+        let packed = event.pack(&mut common, &mut self.aside);
+        let note = fold.step(&mut state, &packed, common, &self.aside);
+        let events = self.log.push(packed, NONE);
+        let number = self.put(Held {
+            key,
+            newest: F::packed_time(&packed),
+            state,
+            events,
+            touched,
+            is_late: false,
+            common,
+            n_shallow: 1,
+            is_deep: false,
+            has_notes: false,
         });
-        self.index.insert(fragment(route), number);
-        number
+        (number, note)
+    }
+
+    fn put(&mut self, held: Held<F>) -> u32 {
+        let Self { index, held: all, .. } = self;
+        let fragment_of = |key| fragment(F::route(key));
+        index.insert(fragment_of(held.key), |number| fragment_of(all.get(number).key));
+        all.push(held)
     }
 
     /// Whether an event comes behind all events of a key, of which the newest is of the same time.
@@ -179,7 +213,7 @@ where
             held.events = log.push(packed, held.events);
             held.n_shallow += 1;
         } else {
-            let mut history = deepen(fold, log, held.events, number);
+            let mut history = Deep::behind(held.events, held.state.clone(), number);
             history.push(packed, &held.state, aside);
             cold.resize(0, history.n_bytes);
             held.events = deep.push(history);
@@ -203,6 +237,9 @@ where
         let mut kept = Kept { rules: fold, common: &mut held.common, aside, cold };
         if held.is_deep {
             let deep = deep.get_mut(held.events);
+            let before = deep.n_bytes;
+            deep.settle(fold, log, kept.aside);
+            cold.resize(before, deep.n_bytes);
             let find = |lookups: &mut [Lookup<F>]| deep.find(lookups, &kept);
             let edits = edits(changes, held.key, revisions, find);
             let refolds_last = is_out(Safeguard::RefoldsFromFirst);
@@ -286,7 +323,8 @@ where
     #[cfg(test)]
     pub(super) fn n_bytes(&self) -> usize {
         let held = (0..self.held.len()).map(|number| self.held.get(number));
-        let shallow = held.filter(|held| !held.is_deep).map(|held| usize::from(held.n_shallow));
+        let is_logged = |held: &&Held<F>| !held.is_deep || self.deep.get(held.events).is_logged();
+        let shallow = held.filter(is_logged).map(|held| usize::from(held.n_shallow));
         assert_eq!(self.log.n_events(), shallow.sum::<usize>(), "events of the log");
         let deep = (0..self.deep.len()).map(|number| self.deep.get(number).counted());
         self.log.counted() + deep.sum::<usize>()
@@ -298,19 +336,6 @@ where
         let deep = (0..self.deep.len()).map(|number| self.deep.get(number).n_pieces());
         self.log.n_pieces() + deep.sum::<usize>()
     }
-}
-
-/// A key's history, taken out of the log.
-#[cold]
-fn deepen<F: Fold>(fold: &F, log: &mut Log<F>, newest: u32, number: u32) -> Deep<F> {
-    let (mut events, mut places) = (Vec::with_capacity(2 * SHALLOW), Vec::new());
-    for (place, event) in log.newest_first(newest) {
-        places.push(place);
-        events.push(event);
-    }
-    events.reverse();
-    log.free(places);
-    Deep::new(fold, events, number)
 }
 
 /// How a key's changes are walked.

@@ -18,7 +18,7 @@ use crate::revisions::Revision;
 const SHARDS: u64 = 256;
 
 /// Keys whose memory is asked for together.
-pub(crate) const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 32;
 
 /// Where a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ struct Look<F: Fold> {
     key: F::Key,
     shard: u32,
     fragment: u32,
-    home: u64,
+    home: u32,
 }
 
 impl<F: Fold> Look<F>
@@ -165,9 +165,34 @@ where
 
     /// Adds a key that isn't there.
     pub(crate) fn add(&mut self, key: F::Key) -> Place {
-        let route = F::route(key);
-        let shard = shard_of(route);
-        Place { shard, number: self.shards[index(shard)].add(&self.fold, key, route) }
+        let shard = shard_of(F::route(key));
+        Place { shard, number: self.shards[index(shard)].add(&self.fold, key) }
+    }
+
+    /// Adds a key that isn't there with its first event, which is no bust.
+    #[inline]
+    pub(crate) fn begin(&mut self, key: F::Key, revision: Revision, event: &impl Incoming<F>) {
+        if !revision.is_first || !self.grids.is_empty() {
+            let place = self.add(key);
+            return self.revise(place, revision, event);
+        }
+        self.touched.push(Touched {
+            place: Place { shard: shard_of(F::route(key)), number: NONE },
+            extra: 0,
+            old: self.fold.start(),
+        });
+        let n_touched = self.touched.len();
+        let Touched { place, .. } = &mut self.touched[n_touched - 1];
+        let shard = &mut self.shards[index(place.shard)];
+        let (added, note) = shard.begin(&self.fold, key, event, number(n_touched));
+        place.number = added;
+        let place = *place;
+        if let Some(note) = note {
+            self.note(place, note);
+        }
+        if !revision.is_plain() {
+            self.remember(place, revision, &event.event());
+        }
     }
 
     /// Takes a bust of a key that isn't there: it waits.
@@ -241,11 +266,17 @@ where
         }
         let shard = &mut self.shards[index(place.shard)];
         if let Some(note) = shard.append(&self.fold, place.number, event) {
-            let extra = self.extra(place);
-            self.extras[extra].walk.notes.push(note);
-            self.shards[index(place.shard)].held.get_mut(place.number).has_notes = true;
+            self.note(place, note);
         }
         true
+    }
+
+    /// The fold has something to say of an event that was appended.
+    #[cold]
+    fn note(&mut self, place: Place, note: F::Note) {
+        let extra = self.extra(place);
+        self.extras[extra].walk.notes.push(note);
+        self.shards[index(place.shard)].held.get_mut(place.number).has_notes = true;
     }
 
     /// Whether an event comes behind a key's newest, which isn't older than it.

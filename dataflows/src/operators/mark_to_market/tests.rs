@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use types::relations::{Basis, Mark, Pnl, PnlNow, Position, PositionPnl, PositionStep};
+use types::relations::{Basis, Mark, Pnl, PnlNow, Position, PositionPnl, PositionStep, RareSums};
 use types::{AssetId, Interner, Money, Names, Size, Span, Sym, VenueTime};
 
 use super::series::{Snapshots, Tell};
@@ -54,6 +54,8 @@ fn epochs() -> impl Strategy<Value = Vec<Epoch>> {
 fn position(wallet: Sym, asset: AssetId, (qty, cost, realized, shift, known): Seed) -> Position {
     let qty = Size::from_nano(i128::from(qty) << shift).unwrap();
     let wide = |n: i64| Money::from_raw(i128::from(n) * ((1i128 << shift) + 1));
+    // Not always a whole number of 1e-9, so that the table of wide records is used too.
+    let funding = Money::from_raw(i128::from(realized / 7));
     Position {
         wallet,
         asset,
@@ -62,13 +64,10 @@ fn position(wallet: Sym, asset: AssetId, (qty, cost, realized, shift, known): Se
         cost: if qty.is_zero() { Money::ZERO } else { wide(cost) },
         realized_pnl: wide(realized),
         fees: Money::from_nano(i128::from(cost)).unwrap(),
-        // Not always a whole number of 1e-9, so that the table of wide records is used too.
-        funding: Money::from_raw(i128::from(realized / 7)),
         n_fills: 1,
-        unmatched_size: Size::ZERO,
         basis: if known || qty.is_zero() { Basis::Known } else { Basis::Unknown },
-        unknown_closed: Money::ZERO,
         updated_at: VenueTime::from_nanos(0),
+        rare: RareSums { funding, ..RareSums::default() }.kept(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::names::Interner;
 use crate::number::Decimal;
 use crate::relations::{
     Alert, AlertState, Bar, Basis, Break, Fill, FillKind, FoldError, Liquidity, Pnl, PnlNow,
-    Position, PositionPnl, Quote, Settlement, Severity, Side, Trade,
+    Position, PositionPnl, Quote, RareSums, Settlement, Severity, Side, Trade,
 };
 use crate::time::VenueTime;
 use crate::value::Text;
@@ -123,6 +123,11 @@ impl Parts {
     }
 
     fn check_ledger(&self, (wallet, asset, id): (Sym, AssetId, EventId), names: &Names) {
+        let rare = RareSums {
+            funding: self.money(4),
+            unmatched_size: self.size(5),
+            unknown_closed: self.money(6),
+        };
         let position = Position {
             wallet,
             asset,
@@ -131,12 +136,10 @@ impl Parts {
             cost: self.money(1),
             realized_pnl: self.money(2),
             fees: self.money(3),
-            funding: self.money(4),
             n_fills: self.counts[0],
-            unmatched_size: self.size(5),
             basis: if self.picks[1] { Basis::Known } else { Basis::Unknown },
-            unknown_closed: self.money(6),
             updated_at: self.time(0),
+            rare: rare.kept(),
         };
         check(&position, &Position::schema(), names);
         let (reason, event_time) = (Text::from(self.texts[3].as_str()), self.time(1));

@@ -39,18 +39,14 @@ relation! {
         realized_pnl: Money,
         /// Sum of fees in the quote currency.
         fees: Money,
-        /// Sum of funding payments.
-        funding: Money,
         /// How many fills are folded in.
         n_fills: u64,
-        /// What was sold beyond the position under `clamp`.
-        unmatched_size: Size,
         /// Whether the cost is known.
         basis: Basis,
-        /// Notional of what was closed while the basis was unknown.
-        unknown_closed: Money,
         /// The greatest event time folded in.
         updated_at: VenueTime,
+        /// What few positions have; never there with all of it zero.
+        rare: Option<Box<RareSums>>,
     }
     columns(3, time None) {
         venue: Kind::Name => |r, n| n.text(n.venue(r.asset));
@@ -62,16 +58,41 @@ relation! {
         avg_price: Kind::Price, null => |r, _n| r.avg_price();
         realized_pnl: Kind::Money => |r, _n| r.realized_pnl;
         fees: Kind::Money => |r, _n| r.fees;
-        funding: Kind::Money => |r, _n| r.funding;
+        funding: Kind::Money => |r, _n| r.rare().funding;
         n_fills: Kind::Count => |r, _n| r.n_fills;
-        unmatched_size: Kind::Size => |r, _n| r.unmatched_size;
+        unmatched_size: Kind::Size => |r, _n| r.rare().unmatched_size;
         basis: Kind::Word(Basis::WORDS) => |r, _n| r.basis;
-        unknown_closed: Kind::Money => |r, _n| r.unknown_closed;
+        unknown_closed: Kind::Money => |r, _n| r.rare().unknown_closed;
         updated_at: Kind::Time => |r, _n| r.updated_at;
     }
 }
 
+/// What few positions have. Apart from the position, whose rows are moved about by the million.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct RareSums {
+    /// Sum of funding payments.
+    pub funding: Money,
+    /// What was sold beyond the position under `clamp`.
+    pub unmatched_size: Size,
+    /// Notional of what was closed while the basis was unknown.
+    pub unknown_closed: Money,
+}
+
+impl RareSums {
+    /// These as a position keeps them: not at all, where all of them are zero.
+    pub fn kept(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
 impl Position {
+    /// What few positions have: zero for most.
+    pub fn rare(&self) -> RareSums {
+        self.rare.as_deref().copied().unwrap_or_default()
+    }
+
     /// The cost, where it is known.
     pub fn known_cost(&self) -> Option<Money> {
         (self.basis == Basis::Known).then_some(self.cost)

@@ -29,7 +29,7 @@ pub use fills::{Fill, FillKind, Liquidity, Side};
 pub use input::{
     Identity, Input, InputColumn, InputKind, declared_inputs, place_columns, revision_column,
 };
-pub use ledger::{Basis, Break, FoldError, Position, PositionStep};
+pub use ledger::{Basis, Break, FoldError, Position, PositionStep, RareSums};
 pub use marks::{Mark, Pnl, PnlNow, PositionPnl};
 pub use quotes::Quote;
 pub use settlements::Settlement;

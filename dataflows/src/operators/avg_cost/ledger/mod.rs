@@ -1,9 +1,8 @@
 //! The ledger's rules (SEMANTICS section 5): one fill or settlement at a time, exact, checked.
 
-use types::relations::{Fill, FillKind, Side};
+use types::relations::{Fill, FillKind, RareSums, Side};
 use types::{AssetId, EventId, Money, Price, Size, Sym, VenueTime};
 
-use self::state::Rare;
 pub(super) use self::state::State;
 use super::entry::{Entry, LedgerEvent, Movement, Order};
 use super::packed::{Aside, Packed};
@@ -96,7 +95,7 @@ impl Ledger {
         }
         if fill.kind == FillKind::Funding {
             let paid = fill.value().ok_or(OVERFLOW)?;
-            let add = |rare: &mut Rare| {
+            let add = |rare: &mut RareSums| {
                 rare.funding = rare.funding.checked_add(paid)?;
                 Some(())
             };
@@ -121,7 +120,7 @@ impl Ledger {
             Oversell::Error if oversold => Err("oversell"),
             Oversell::Clamp if oversold => {
                 let excess = delta.abs().checked_sub(held).ok_or(OVERFLOW)?;
-                let add = |rare: &mut Rare| {
+                let add = |rare: &mut RareSums| {
                     rare.unmatched_size = rare.unmatched_size.checked_add(excess)?;
                     Some(())
                 };

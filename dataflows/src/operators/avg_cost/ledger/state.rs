@@ -1,6 +1,6 @@
 //! A position's state, and what trades, transfers and closings do to it (SEMANTICS section 5).
 
-use types::relations::{Basis, Position};
+use types::relations::{Basis, Position, RareSums};
 use types::{AssetId, Money, Price, Size, Sym, VenueTime};
 
 use super::Finding;
@@ -16,18 +16,10 @@ pub(in crate::operators::avg_cost) struct State {
     pub(super) n_fills: u64,
     pub(super) updated_at: VenueTime,
     /// Never there with all of it zero, so that equal states are equal.
-    rare: Option<Box<Rare>>,
+    rare: Option<Box<RareSums>>,
     pub(super) market: Option<Sym>,
     basis: Basis,
     pub(super) is_settled: bool,
-}
-
-/// What few positions have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rare {
-    pub(super) funding: Money,
-    pub(super) unmatched_size: Size,
-    unknown_closed: Money,
 }
 
 impl Default for State {
@@ -54,10 +46,6 @@ impl State {
         wallet: Sym,
         asset: AssetId,
     ) -> Option<Position> {
-        let (funding, unmatched_size, unknown_closed) = match &self.rare {
-            None => (Money::ZERO, Size::ZERO, Money::ZERO),
-            Some(rare) => (rare.funding, rare.unmatched_size, rare.unknown_closed),
-        };
         (self.n_fills > 0).then_some(Position {
             wallet,
             asset,
@@ -66,12 +54,10 @@ impl State {
             cost: self.cost,
             realized_pnl: self.realized_pnl,
             fees: self.fees,
-            funding,
             n_fills: self.n_fills,
-            unmatched_size,
             basis: self.basis,
-            unknown_closed,
             updated_at: self.updated_at,
+            rare: self.rare.clone(),
         })
     }
 
@@ -91,11 +77,11 @@ impl State {
     /// Changes what few positions have. `None`: overflow.
     pub(super) fn change_rare(
         &mut self,
-        change: impl FnOnce(&mut Rare) -> Option<()>,
+        change: impl FnOnce(&mut RareSums) -> Option<()>,
     ) -> Option<()> {
-        let mut rare = self.rare.take().unwrap_or_default();
+        let mut rare = self.rare.as_deref().copied().unwrap_or_default();
         change(&mut rare)?;
-        self.rare = Some(rare).filter(|rare| **rare != Rare::default());
+        self.rare = rare.kept();
         Some(())
     }
 
