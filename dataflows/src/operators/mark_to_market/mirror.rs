@@ -15,6 +15,9 @@ use crate::operators::slab::{NONE, Slab, index};
 /// A wallet with more positions than this keeps its sums of the past, and finds positions by hash.
 const SMALL: usize = if cfg!(test) { 2 } else { 16 };
 
+/// Wallets or positions whose memory is asked for together.
+pub(super) const BLOCK: usize = 32;
+
 /// A position: the number of its wallet, and its own among the wallet's.
 pub(super) type Pair = (u32, u32);
 
@@ -155,6 +158,39 @@ impl Mirror {
     pub(super) fn look_up(&self, (wallet, asset): (Sym, AssetId)) -> Option<Pair> {
         let wallet = *self.index.get(&wallet)?;
         Some((wallet, self.wallets.get(wallet).find(asset)?))
+    }
+
+    /// Asks for the memory of some wallets' positions, all at once: a sweep would wait for one after
+    /// the other.
+    pub(super) fn warm_wallets(&self, wallets: impl Iterator<Item = u32>) {
+        let first = |wallet| self.wallets.get(wallet).positions.first();
+        let read = wallets.filter_map(first).fold(0, |read, position| read ^ position.qty);
+        std::hint::black_box(read);
+    }
+
+    /// Asks for the memory that changes of a block of positions need. One stage after the other, as
+    /// each says where the next one looks.
+    pub(super) fn warm_positions(&self, pairs: impl Iterator<Item = (Sym, AssetId)>) {
+        let mut block = [None; BLOCK];
+        let mut n_pairs = 0;
+        for (slot, (name, asset)) in block.iter_mut().zip(pairs) {
+            *slot = self.index.get(&name).map(|wallet| (*wallet, asset));
+            n_pairs += 1;
+        }
+        let known = || block[..n_pairs].iter().flatten();
+        let mut read = 0;
+        for (wallet, _) in known() {
+            read ^= self.wallets.get(*wallet).positions.len();
+        }
+        let mut records = [NONE; BLOCK];
+        for (record, (wallet, asset)) in records.iter_mut().zip(known()) {
+            let found = self.wallets.get(*wallet);
+            *record = found.find(*asset).map_or(NONE, |p| found.positions[index(p)].newest);
+        }
+        for record in records.iter().filter(|record| **record != NONE) {
+            read ^= index(self.past.before(*record));
+        }
+        std::hint::black_box(read);
     }
 
     /// A position of its wallet.

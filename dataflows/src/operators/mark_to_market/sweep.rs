@@ -10,12 +10,13 @@ use types::relations::{Mark, PositionStep};
 use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, Sym, VenueTime};
 
-use super::mirror::{Mirror, Pair};
+use super::mirror::{BLOCK, Mirror, Pair};
 use super::newest::Newest;
 use super::past::index_of;
 use super::revise::Revision;
 use super::series::{Point, Snapshots, Tell, Unit};
 use super::value::{Held, Marked, Sums};
+use crate::operators::slab::index;
 
 /// A position as of a step, its epoch and its change of multiplicity.
 pub(super) type StepChange = (PositionStep, u64, isize);
@@ -209,15 +210,16 @@ impl Sweep {
         let is_joined = containers.len() > 1 && !is_out(Safeguard::RunsJoined);
         let mut at_edges: BTreeMap<(Sym, AssetId), Vec<StepChange>> = BTreeMap::new();
         for rows in containers {
-            let mut runs = rows.chunk_by(|a, b| pair_of(a) == pair_of(b)).peekable();
-            let mut is_first = true;
-            while let Some(run) = runs.next() {
-                if is_joined && (is_first || runs.peek().is_none()) {
+            let runs: Vec<_> = rows.chunk_by(|a, b| pair_of(a) == pair_of(b)).collect();
+            for (n, run) in runs.iter().enumerate() {
+                if n % BLOCK == 0 {
+                    self.mirror.warm_positions(runs[n..].iter().map(|run| pair_of(&run[0])));
+                }
+                if is_joined && (n == 0 || n + 1 == runs.len()) {
                     at_edges.entry(pair_of(&run[0])).or_default().extend_from_slice(run);
                 } else {
                     self.take_position(run, revision);
                 }
-                is_first = false;
             }
         }
         for run in at_edges.values() {
@@ -341,19 +343,7 @@ impl Sweep {
     /// Goes on with a step; gives what is left of it.
     fn sweep(&mut self, mut step: Step, n_rows: &mut usize, tell: &mut impl Tell) -> Option<Step> {
         while *n_rows > 0 {
-            let (wallet, is_swept) = match &mut step.wallets {
-                Wallets::All { next, .. } if *next == self.mirror.wallets.len() => return None,
-                Wallets::All { next, is_swept } => {
-                    *next += 1;
-                    let swept = self.mirror.wallets.get(*next - 1).swept;
-                    (*next - 1, *is_swept || swept == self.n_sweeps)
-                }
-                Wallets::Some { list, next } => {
-                    let wallet = list.get(*next)?;
-                    *next += 1;
-                    (*wallet, true)
-                }
-            };
+            let (wallet, is_swept) = self.next_wallet(&mut step.wallets)?;
             let pairs = &step.pairs[step.n_visited..];
             let n_pairs = pairs.iter().take_while(|pair| pair.0 == wallet).count();
             let pairs = &pairs[..n_pairs];
@@ -371,6 +361,31 @@ impl Sweep {
             *n_rows = n_rows.saturating_sub(told);
         }
         Some(step)
+    }
+
+    /// The next wallet of a sweep, and whether marks of its positions count as changed.
+    fn next_wallet(&self, wallets: &mut Wallets) -> Option<(u32, bool)> {
+        match wallets {
+            Wallets::All { next, is_swept } => {
+                let n_wallets = self.mirror.wallets.len();
+                if index(*next).is_multiple_of(BLOCK) {
+                    let behind = next.saturating_add(u32::try_from(BLOCK).unwrap_or(u32::MAX));
+                    self.mirror.warm_wallets(*next..n_wallets.min(behind));
+                }
+                let wallet = Some(*next).filter(|wallet| *wallet < n_wallets)?;
+                *next += 1;
+                let is_swept = *is_swept || self.mirror.wallets.get(wallet).swept == self.n_sweeps;
+                Some((wallet, is_swept))
+            }
+            Wallets::Some { list, next } => {
+                let wallet = *list.get(*next)?;
+                if next.is_multiple_of(BLOCK) {
+                    self.mirror.warm_wallets(list[*next..].iter().take(BLOCK).copied());
+                }
+                *next += 1;
+                Some((wallet, true))
+            }
+        }
     }
 
     /// Brings one wallet from the last published step to this one.

@@ -86,7 +86,8 @@ mod tests {
         prop_oneof![
             3 => (1i128..2_000_000_000).prop_map(price),
             1 => (0..=i128::from(Price::MAX_RAW)).prop_map(price),
-            2 => amount().prop_map(|n| Worth::Notional(Money::from_raw(n))),
+            1 => amount().prop_map(|n| Worth::Notional(Money::from_raw(n))),
+            2 => (1i64..1_000_000_000_000).prop_map(|n| Worth::Notional(Money::of_nanos(n))),
             1 => Just(Worth::Unstated),
         ]
     }
@@ -128,7 +129,9 @@ mod tests {
     fn edge_worth() -> impl Strategy<Value = Worth> {
         let notionals = vec![0, 1, 1 << 62, i128::MAX / 2, i128::MAX - 1, i128::MAX];
         let prices = vec![0, 1, 999_999_999, i128::from(Price::MAX_RAW)];
+        let plain = vec![1, 1 << 31, i64::MAX - 1, i64::MAX];
         prop_oneof![
+            prop::sample::select(plain).prop_map(|n| Worth::Notional(Money::of_nanos(n))),
             prop::sample::select(notionals).prop_map(|n| Worth::Notional(Money::from_raw(n))),
             prop::sample::select(prices).prop_map(|n| Worth::Price(Price::from_nano(n).unwrap())),
         ]
@@ -160,12 +163,13 @@ mod tests {
         let (mut quick, mut slow) = (ledger.start(), ledger.start());
         let (mut market, mut aside) = (None, Aside::default());
         for (n, (fill, time)) in fills.into_iter().enumerate() {
-            let event = match settles_at {
-                Some(at) if at == n => LedgerEvent::Settle(Price::from_nano(7).unwrap()),
-                _ => LedgerEvent::Fill(fill),
+            let (id, event) = match settles_at {
+                Some(at) if at == n => {
+                    (EventId::NONE, LedgerEvent::Settle(Price::from_nano(7).unwrap()))
+                }
+                _ => (EventId::default(), LedgerEvent::Fill(fill)),
             };
-            let time = VenueTime::from_nanos(time);
-            let entry = Entry { time, seq: 0, id: EventId::default(), event };
+            let entry = Entry { time: VenueTime::from_nanos(time), seq: 0, id, event };
             let packed = Packed::of(&entry, &mut market, &mut aside);
             let note = ledger.step(&mut quick, &packed, market, &aside);
             assert_eq!(note, ledger.step_by_the_rules(&mut slow, &entry));

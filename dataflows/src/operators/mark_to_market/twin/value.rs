@@ -25,7 +25,7 @@ impl From<&Position> for Held {
             cost: position.known_cost(),
             realized: position.realized_pnl,
             fees: position.fees,
-            funding: position.funding,
+            funding: position.rare().funding,
         }
     }
 }
