@@ -1,5 +1,6 @@
 //! The way in: a handle for each relation and one for the clock.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use differential_dataflow::AsCollection;
@@ -196,24 +197,48 @@ pub struct Share {
 /// All handles of a worker's dataflow. Dropping them ends its input.
 pub struct Inputs {
     relations: Vec<RelationInput>,
-    clock: HandleOf<Clock>,
+    /// `None` where nothing reads it.
+    clock: Option<HandleOf<Clock>>,
+}
+
+/// The clock's way into a dataflow. It is there only once something reads it: each input costs every
+/// epoch its share of timely's accounts, which is most of what an epoch of one event costs.
+pub struct ClockInput<'s> {
+    scope: Scope<'s, u64>,
+    made: RefCell<Option<(HandleOf<Clock>, StreamVec<'s, u64, Clock>)>>,
+}
+
+impl<'s> ClockInput<'s> {
+    pub(crate) fn new(scope: Scope<'s, u64>) -> Self {
+        Self { scope, made: RefCell::new(None) }
+    }
+
+    /// The clock of each epoch, once on each worker.
+    pub fn stream(&self) -> StreamVec<'s, u64, Clock> {
+        let mut made = self.made.borrow_mut();
+        let (_, stream) = made.get_or_insert_with(|| self.scope.new_input::<Vec<Clock>>());
+        stream.clone()
+    }
 }
 
 /// What a worker's dataflow starts from.
 pub(crate) struct Fed<'s> {
     pub(crate) inputs: Inputs,
     pub(crate) relations: Vec<RelationEvents<'s>>,
-    pub(crate) clock: StreamVec<'s, u64, Clock>,
 }
 
-/// Adds all inputs to a dataflow.
+/// Adds the inputs of relations to a dataflow.
 pub(crate) fn build<'s>(scope: Scope<'s, u64>, specs: &[RelationSpec]) -> Fed<'s> {
     let (handles, relations) = specs.iter().map(|spec| relation(scope, spec)).unzip();
-    let (handle, clock) = scope.new_input::<Vec<Clock>>();
-    Fed { inputs: Inputs { relations: handles, clock: handle }, relations, clock }
+    Fed { inputs: Inputs { relations: handles, clock: None }, relations }
 }
 
 impl Inputs {
+    /// Adds the clock, if anything reads it.
+    pub(crate) fn with_clock(self, clock: ClockInput<'_>) -> Self {
+        Self { clock: clock.made.into_inner().map(|(handle, _)| handle), ..self }
+    }
+
     /// Feeds a worker's part of an epoch and closes the epoch.
     pub fn feed(&mut self, share: &mut Share) {
         self.advance_to(share.epoch);
@@ -222,7 +247,9 @@ impl Inputs {
                 input.feed(events);
             }
         }
-        self.clock.send(Clock::clone(&share.clock));
+        if let Some(clock) = &mut self.clock {
+            clock.send(Clock::clone(&share.clock));
+        }
         self.advance_to(share.epoch + 1);
     }
 
@@ -230,6 +257,8 @@ impl Inputs {
         for input in &mut self.relations {
             input.advance_to(epoch);
         }
-        self.clock.advance_to(epoch);
+        if let Some(clock) = &mut self.clock {
+            clock.advance_to(epoch);
+        }
     }
 }

@@ -1,15 +1,12 @@
-//! The way out: the changes of each emitted view, by epoch, and the probe that says which epochs are
-//! complete.
+//! The way out: the changes of each emitted view, by epoch, and which epochs are complete.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::{ProbeHandle, StreamVec};
 use types::Changes;
 
 use crate::clock::Clock;
@@ -23,13 +20,14 @@ type Buffer = Rc<RefCell<BTreeMap<u64, Vec<Changes>>>>;
 pub struct Outputs {
     buffer: Buffer,
     empty: Vec<Changes>,
-    probe: ProbeHandle<u64>,
+    /// For each view the first epoch of which more may come.
+    open: RefCell<Vec<Rc<Cell<u64>>>>,
 }
 
 impl Outputs {
     /// Starts without views; `empty` has one entry for each that will be added.
     pub(crate) fn new(empty: Vec<Changes>) -> Self {
-        Self { buffer: Buffer::default(), empty, probe: ProbeHandle::new() }
+        Self { buffer: Buffer::default(), empty, open: RefCell::default() }
     }
 
     /// Takes the changes of an edge as the view with this index among the emitted ones.
@@ -50,34 +48,40 @@ impl Outputs {
         Changes: From<Vec<(R, isize)>>,
     {
         let mut take = take;
-        let stream = rows.inner.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
-            Pipeline,
-            "drain",
-            |_, _| {
-                move |input, _output| {
-                    input.for_each_time(|time, containers| {
-                        for container in containers {
-                            // Collected in place: the rows stay where the operator wrote them.
-                            let rows = std::mem::take(container).into_iter();
-                            let rows = rows.map(|(row, _, diff)| (row, diff));
-                            take(*time.time(), Changes::from(rows.collect::<Vec<_>>()));
-                        }
-                    });
-                }
-            },
-        );
-        stream.probe_with(&self.probe);
+        self.follow(rows.inner, move |epoch, container| {
+            // Collected in place: the rows stay where the operator wrote them.
+            let rows = std::mem::take(container).into_iter();
+            let rows = rows.map(|(row, _, diff)| (row, diff));
+            take(epoch, Changes::from(rows.collect::<Vec<_>>()));
+        });
     }
 
-    /// Makes the probe wait for the clock too, so that an epoch of a plan without emitted views is
-    /// complete no sooner than it was fed.
+    /// Takes all that a stream holds, and knows how far it has come. One operator: a probe behind it
+    /// would cost every epoch as much again.
+    fn follow<D: Clone + 'static>(
+        &self,
+        stream: StreamVec<'_, u64, D>,
+        mut take: impl FnMut(u64, &mut Vec<D>) + 'static,
+    ) {
+        let open = Rc::new(Cell::new(0));
+        self.open.borrow_mut().push(Rc::clone(&open));
+        stream.sink(Pipeline, "drain", move |(input, frontier)| {
+            input.for_each_time(|time, containers| {
+                containers.for_each(|container| take(*time.time(), container));
+            });
+            open.set(frontier.frontier().first().copied().unwrap_or(u64::MAX));
+        });
+    }
+
+    /// Makes epochs wait for the clock: that of a plan without emitted views is complete no sooner
+    /// than it was fed.
     pub(crate) fn watch(&self, clock: StreamVec<'_, u64, Clock>) {
-        clock.probe_with(&self.probe);
+        self.follow(clock, |_, _| {});
     }
 
     /// Whether an epoch is complete.
     pub fn is_complete(&self, epoch: u64) -> bool {
-        !self.probe.less_equal(&epoch)
+        self.open.borrow().iter().all(|open| epoch < open.get())
     }
 
     /// Takes this worker's changes of an epoch, one entry for each emitted view.

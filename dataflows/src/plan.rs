@@ -10,10 +10,10 @@ use types::relations::RelationKind;
 use types::{Names, Schema, Span};
 
 use crate::edge::Edge;
-use timely::dataflow::{Scope, StreamVec};
+use timely::dataflow::Scope;
 
-use crate::clock::Clock;
 use crate::cold::Cold;
+use crate::inputs::ClockInput;
 
 /// A relation that is fed from outside.
 #[derive(Clone, Debug)]
@@ -93,8 +93,8 @@ impl Output {
 pub struct Context<'s, 'p> {
     /// The scope.
     pub scope: Scope<'s, u64>,
-    /// The clock of each epoch, once on each worker.
-    pub clock: StreamVec<'s, u64, Clock>,
+    /// The clock, for those who read it.
+    pub clock: &'p ClockInput<'s>,
     /// The dictionary.
     pub names: Arc<Names>,
     /// The view's name, for the names of timely operators.

@@ -8,7 +8,7 @@ use types::{Changes, Names};
 
 use crate::cold::{Cold, Spilling};
 use crate::edge::Edge;
-use crate::inputs::{self, Inputs, RelationEvents};
+use crate::inputs::{self, ClockInput, Inputs, RelationEvents};
 use crate::outputs::Outputs;
 use crate::plan::{Context, Plan, Port, RelationSpec};
 
@@ -33,12 +33,13 @@ pub fn render(
     let outputs = Outputs::new(empty);
     let inputs = worker.dataflow::<u64, _, _>(|scope| {
         let fed = inputs::build(scope, &plan.relations);
+        let clock = ClockInput::new(scope);
         let mut edges = Edges::new(&plan.relations, &fed.relations);
         for (index, node) in plan.nodes.iter().enumerate() {
             let inputs: Vec<Edge<'_>> = node.inputs.iter().map(|port| edges.at(*port)).collect();
             let context = Context {
                 scope,
-                clock: fed.clock.clone(),
+                clock: &clock,
                 names: Arc::clone(names),
                 cold: Rc::clone(&cold),
                 view: &node.name,
@@ -52,8 +53,10 @@ pub fn render(
         for (index, view) in plan.emitted_views().enumerate() {
             outputs.add(edges.at(view.port), index);
         }
-        outputs.watch(fed.clock);
-        fed.inputs
+        if plan.emitted_views().next().is_none() {
+            outputs.watch(clock.stream());
+        }
+        fed.inputs.with_clock(clock)
     });
     Rendered { inputs, outputs }
 }

@@ -45,7 +45,7 @@ pub(super) fn published<'s>(
 ) -> Coll<'s, PositionStep> {
     let reads = context.reads.clone();
     let rows = steps.inner.map(|(row, _, diff)| Input::Step(row, diff));
-    let clock = context.clock.clone().map(Input::Clock);
+    let clock = context.clock.stream().map(Input::Clock);
     let name = format!("{}: published steps", context.view);
     let mut held: BTreeMap<VenueTime, Vec<(PositionStep, isize)>> = BTreeMap::new();
     let mut last: Option<VenueTime> = None;

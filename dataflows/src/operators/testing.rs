@@ -6,7 +6,6 @@ use differential_dataflow::consolidation::consolidate_updates;
 use differential_dataflow::input::InputSession;
 use timely::dataflow::operators::Capture;
 use timely::dataflow::operators::capture::Extract;
-use timely::dataflow::operators::generic::operator::empty;
 use types::options::{Problem, Setting, Settings};
 use types::relations::{Relation, RelationKind};
 use types::schema::{Column, Kind};
@@ -14,6 +13,7 @@ use types::{Interner, Names, Row, Schema, Value, json};
 
 use super::Operator;
 use crate::edge::{Coll, Edge};
+use crate::inputs::ClockInput;
 use crate::plan::{Context, PlanBuilder, Prepared, RelationSpec};
 use crate::with_edge;
 
@@ -89,10 +89,11 @@ where
     let captured = timely::execute_directly(move |worker| {
         let mut input = InputSession::new();
         let captured: Vec<_> = worker.dataflow::<u64, _, _>(|scope| {
+            let clock = ClockInput::new(scope);
             let context = Context {
                 cold: crate::cold::Cold::new(None),
                 scope,
-                clock: empty(scope),
+                clock: &clock,
                 names: Arc::clone(&names),
                 view: "v",
                 reads: vec![0],

@@ -42,7 +42,7 @@ pub(super) fn build<'s>(
         Exchange::new(|(row, _, _): &Update<PositionStep>| route_wallet(row.position.wallet));
     let mut steps = builder.new_input(steps.steps().inner, by_wallet);
     let mut marks = builder.new_input(marks, Pipeline);
-    let mut clock = builder.new_input(context.clock.clone(), Pipeline);
+    let mut clock = builder.new_input(context.clock.stream(), Pipeline);
     let by_position = sweep.by_position;
     let (wallets, wallets_stream) = Output::<Pnl>::new(&mut builder);
     let (positions, positions_stream) = Output::<PositionPnl>::new(&mut builder);

@@ -142,7 +142,7 @@ impl Build for Rolled {
         let [input] = inputs else { unreachable!("a rollup reads one view") };
         let name = format!("view {}: rollup", context.view);
         let bars = Bars::new(&self.sizes, Arc::clone(&context.names));
-        let clock = context.clock.clone();
+        let clock = context.clock.stream();
         let reads_errors = context.is_read.get(1).copied().unwrap_or(true);
         match input {
             Edge::Fills(rows) => operator::build(rows.clone(), clock, name, bars, reads_errors),
