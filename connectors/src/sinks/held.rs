@@ -1,5 +1,7 @@
 //! The last change of each key of a view, in memory: typed rows, nothing is encoded before it leaves.
 
+use std::ops::Range;
+
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use types::changes::{Change, by_key};
@@ -37,9 +39,10 @@ pub(crate) fn visit_changes(
     visitor: &mut impl Visit,
 ) -> Result<(), ConnectError> {
     types::with_changes!(changes, rows => {
-        let (rows, deleted): (Vec<_>, Vec<_>) = by_key(rows, schema).map(Change::into_parts).unzip();
-        for place in by_key_text(&rows, schema, names) {
-            if let (Some(row), Some(is_deleted)) = (rows.get(place), deleted.get(place)) {
+        let changes: Vec<_> = by_key(rows, schema).map(Change::into_parts).collect();
+        let rows = (0..).zip(&changes).map(|(place, (row, _))| (place, *row));
+        for place in by_key_text(rows, schema, names) {
+            if let Some((row, is_deleted)) = changes.get(index(place)) {
                 visitor.row(*row, *is_deleted, epoch)?;
             }
         }
@@ -177,16 +180,23 @@ impl<R: Relation> Rows<R> {
         spell: &impl Spell,
         hand_over: impl FnMut(&[u8]) -> Result<(), ConnectError>,
     ) -> Result<u64, ConnectError> {
-        let rows = self.slab.iter().zip(&self.marks).filter(|(_, mark)| !mark.is_deleted());
-        let rows: Vec<&R> = rows.map(|(row, _)| row).collect();
-        let places = by_key_text(&rows, schema, names);
-        let spell = |places: &[usize], text: &mut Vec<u8>| {
-            for row in places.iter().filter_map(|place| rows.get(*place)) {
-                spell.spell(*row, text);
-            }
+        let rows = (0..).zip(self.slab.iter()).zip(&self.marks);
+        let standing = rows.filter(|(_, mark)| !mark.is_deleted()).map(|(row, _)| row);
+        let places = by_key_text(standing, schema, names);
+        let mut end = 0;
+        let next = |piece: &mut Range<usize>| {
+            *piece = end..places.len().min(end + SPELLED);
+            end = piece.end;
+            Ok(piece.start < piece.end)
         };
-        in_turns(&places, spell, hand_over)?;
-        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+        let spell = |piece: &Range<usize>, text: &mut Vec<u8>| {
+            self.fetch(places.get(piece.clone()).unwrap_or_default(), |row, _| {
+                spell.spell(row, text);
+                Ok(())
+            })
+        };
+        in_turns(next, spell, hand_over)?;
+        Ok(u64::try_from(places.len()).unwrap_or(u64::MAX))
     }
 
     fn visit_by_text(
@@ -195,11 +205,25 @@ impl<R: Relation> Rows<R> {
         names: &Names,
         visitor: &mut impl Visit,
     ) -> Result<(), ConnectError> {
-        let rows: Vec<&R> = self.slab.iter().collect();
-        for place in by_key_text(&rows, schema, names) {
-            if let (Some(row), Some(mark)) = (rows.get(place), self.marks.get(place)) {
-                visitor.row(*row, mark.is_deleted(), mark.epoch())?;
-            }
+        let places = by_key_text((0..).zip(self.slab.iter()), schema, names);
+        self.fetch(&places, |row, mark| visitor.row(row, mark.is_deleted(), mark.epoch()))
+    }
+
+    /// Takes rows from all over the memory block by block: what one waits for, all wait for together.
+    fn fetch(
+        &self,
+        places: &[u32],
+        mut take: impl FnMut(&R, Mark) -> Result<(), ConnectError>,
+    ) -> Result<(), ConnectError> {
+        let mut block: Vec<(R, Mark)> = Vec::with_capacity(BLOCK);
+        for places in places.chunks(BLOCK) {
+            let held = |place: &u32| {
+                let row = self.slab.get(*place).cloned();
+                row.zip(self.marks.get(index(*place)).copied())
+            };
+            block.clear();
+            block.extend(places.iter().filter_map(held));
+            block.iter().try_for_each(|(row, mark)| take(row, *mark))?;
         }
         Ok(())
     }
@@ -218,6 +242,9 @@ fn spread(low: u32) -> u64 {
 fn index(place: u32) -> usize {
     usize::try_from(place).expect("a usize has at least 32 bits")
 }
+
+/// Rows that are spelled together.
+const SPELLED: usize = 512;
 
 /// Rows a piece: growing moves no row, and leaves no room for as many again.
 const PIECE: usize = 1024;
@@ -258,7 +285,7 @@ impl<R> Slab<R> {
         self.pieces.get_mut(index(place) / PIECE)?.get_mut(index(place) % PIECE)
     }
 
-    fn iter(&self) -> impl Iterator<Item = &R> {
+    fn iter(&self) -> impl Iterator<Item = &R> + Clone {
         self.pieces.iter().flatten()
     }
 

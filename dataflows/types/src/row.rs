@@ -42,6 +42,10 @@ impl Relation for Row {
         self.0.get(index).map_or(Cell::Null, Cell::from)
     }
 
+    fn for_each_cell(&self, first: usize, _names: &Names, mut take: impl FnMut(&Cell<'_>)) {
+        self.0.iter().skip(first).for_each(|value| take(&Cell::from(value)));
+    }
+
     fn write_json(&self, out: &mut Vec<u8>, n_columns: usize, schema: &Schema, names: &Names) {
         let mut separator = b'{';
         for (index, column) in schema.columns.iter().take(n_columns).enumerate() {

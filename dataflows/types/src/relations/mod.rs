@@ -69,6 +69,9 @@ pub trait Relation:
     /// What a column holds, read in place.
     fn cell<'a>(&'a self, index: usize, names: &'a Names) -> Cell<'a>;
 
+    /// Shows what the columns from `first` on hold, in their order.
+    fn for_each_cell(&self, first: usize, names: &Names, take: impl FnMut(&Cell<'_>));
+
     /// Writes the first columns as one JSON object.
     fn write_json(&self, out: &mut Vec<u8>, n_columns: usize, schema: &Schema, names: &Names);
 }
@@ -128,6 +131,23 @@ macro_rules! relation {
                 const GET: &[for<'r> fn(&'r $name, &'r crate::names::Names) -> crate::cell::Cell<'r>] =
                     &[$(|$row, $names| crate::cell::Cell::from($get)),*];
                 GET.get(index).map_or(crate::cell::Cell::Null, |get| get(self, names))
+            }
+
+            fn for_each_cell(
+                &self,
+                first: usize,
+                names: &crate::names::Names,
+                mut take: impl FnMut(&crate::cell::Cell<'_>),
+            ) {
+                let mut index = 0;
+                $(
+                    if index >= first {
+                        let ($row, $names) = (self, names);
+                        take(&crate::cell::Cell::from($get));
+                    }
+                    index += 1;
+                )*
+                debug_assert!(first <= index, "column {first} of {index}");
             }
 
             fn write_json(
