@@ -75,30 +75,48 @@ fn write_cell(out: &mut Vec<u8>, cell: &Cell<'_>) {
 /// # Errors
 /// Where the bytes weren't written by [`write()`]: the temporary file is damaged.
 pub(crate) fn read<'a>(bytes: &mut &'a [u8]) -> io::Result<Cell<'a>> {
+    take_cell(bytes, |cell| cell)
+}
+
+/// Writes the next cell as JSON; errors as [`read`] does.
+pub(crate) fn spell(bytes: &mut &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    take_cell(bytes, |cell| cell.write_json(out))
+}
+
+/// Hands the next cell over where its kind is known, so that none is made where it is used at once.
+#[expect(
+    clippy::inline_always,
+    reason = "a cell that is moved about costs more than what is done with it"
+)]
+#[inline(always)]
+fn take_cell<'a, T>(bytes: &mut &'a [u8], hand: impl FnOnce(Cell<'a>) -> T) -> io::Result<T> {
     let [tag] = take(bytes)?;
     Ok(match tag {
-        NULL => Cell::Null,
-        FALSE => Cell::Bool(false),
-        TRUE => Cell::Bool(true),
-        COUNT..SHORT_NANO => Cell::Count(take_short(bytes, tag)?),
-        SHORT_NANO..SHORT_NEGATIVE => Cell::Nano(take_short(bytes, tag)?.into()),
-        SHORT_NEGATIVE..=SHORT_END => Cell::Nano(-i128::from(take_short(bytes, tag)?)),
-        NANO => Cell::Nano(i128::from_le_bytes(take(bytes)?)),
+        NULL => hand(Cell::Null),
+        FALSE => hand(Cell::Bool(false)),
+        TRUE => hand(Cell::Bool(true)),
+        COUNT..SHORT_NANO => hand(Cell::Count(take_short(bytes, tag)?)),
+        SHORT_NANO..SHORT_NEGATIVE => hand(Cell::Nano(take_short(bytes, tag)?.into())),
+        SHORT_NEGATIVE..=SHORT_END => hand(Cell::Nano(-i128::from(take_short(bytes, tag)?))),
+        NANO => hand(Cell::Nano(i128::from_le_bytes(take(bytes)?))),
         NUMBER => {
             let [scale] = take(bytes)?;
             let mantissa = i128::from_le_bytes(take(bytes)?);
             if scale > types::number::SCALE_MAX {
                 return Err(damaged());
             }
-            Cell::Number(Decimal::new(mantissa, scale))
+            hand(Cell::Number(Decimal::new(mantissa, scale)))
         }
-        FLOAT => Cell::Float(Float::new(f64::from_le_bytes(take(bytes)?)).ok_or_else(damaged)?),
-        TIME => Cell::Time(VenueTime::from_nanos(i64::from_le_bytes(take(bytes)?))),
+        FLOAT => {
+            let float = Float::new(f64::from_le_bytes(take(bytes)?)).ok_or_else(damaged)?;
+            hand(Cell::Float(float))
+        }
+        TIME => hand(Cell::Time(VenueTime::from_nanos(i64::from_le_bytes(take(bytes)?)))),
         TEXT => {
             let length = read_length(bytes)?;
             let (text, rest) = bytes.split_at_checked(length).ok_or_else(damaged)?;
             *bytes = rest;
-            Cell::Str(std::str::from_utf8(text).map_err(|_| damaged())?)
+            hand(Cell::Str(std::str::from_utf8(text).map_err(|_| damaged())?))
         }
         _ => return Err(damaged()),
     })
@@ -177,6 +195,10 @@ mod tests {
         }
         let mut rest = bytes.as_slice();
         for cell in &cells {
+            let (mut spelled, mut text) = (Vec::new(), Vec::new());
+            spell(&mut { rest }, &mut spelled).unwrap();
+            cell.write_json(&mut text);
+            assert_eq!(spelled, text);
             assert_eq!(read(&mut rest).unwrap(), *cell);
         }
         for expected in [text.as_str(), text.as_str(), ""] {

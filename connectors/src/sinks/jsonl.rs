@@ -147,7 +147,7 @@ impl SpellFinal for Lines<'_> {
         text.extend_from_slice(key.strip_suffix(b"}").unwrap_or(key));
         for head in &self.heads {
             text.extend_from_slice(head);
-            cells::read(&mut cells)?.write_json(text);
+            cells::spell(&mut cells, text)?;
         }
         text.extend_from_slice(b"}\n");
         Ok(())

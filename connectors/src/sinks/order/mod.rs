@@ -49,7 +49,7 @@ fn by_ranks<'a, R: Relation>(
     let mut n_places = 0;
     for (place, row) in rows.clone() {
         for (index, column) in columns.iter_mut().enumerate() {
-            column.push(&row.cell(index, names))?;
+            column.push(row, index, names)?;
         }
         n_places = place.checked_add(1)?;
     }

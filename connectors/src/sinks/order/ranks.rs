@@ -1,8 +1,9 @@
 //! The ranks of a column's texts or times among each other.
 
 use rustc_hash::FxHashMap;
+use types::relations::Relation;
 use types::sabotage::{Safeguard, is_out};
-use types::{Cell, Text, VenueTime};
+use types::{Cell, Names, Sym, Text, VenueTime};
 
 use crate::spool::n_shared;
 
@@ -25,7 +26,8 @@ pub(super) struct Ranks<'a> {
 /// What tells a cell from others of its column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known<'a> {
-    /// Of a text that stands in memory once, interned or shared by rows: its address and length.
+    Name(Sym),
+    /// Of a text that rows share: its address and length.
     At(usize, usize),
     /// A text that stands in its row.
     Text(&'a str),
@@ -33,54 +35,58 @@ enum Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn of(cell: &Cell<'a>) -> Option<Self> {
+    fn of<R: Relation>(row: &'a R, index: usize, names: &'a Names) -> Option<Self> {
+        if let Some(sym) = row.sym(index, names) {
+            return Some(Self::Name(sym));
+        }
         let at = |text: &str| Self::At(text.as_ptr().addr(), text.len());
-        match cell {
+        match row.cell(index, names) {
             Cell::Text(Text::Short(text)) => Some(Self::Text(text.as_str())),
             Cell::Text(text) => Some(at(text.as_str())),
             Cell::Word(word) => Some(at(word)),
             Cell::Str(text) => Some(Self::Text(text)),
-            Cell::Time(time) => Some(Self::Time(*time)),
+            Cell::Time(time) => Some(Self::Time(time)),
             _ => None,
         }
     }
 }
 
 impl<'a> Ranks<'a> {
-    /// Takes what the next row holds; `None` where that is no text and no time, or not what the others
-    /// hold.
-    pub(super) fn push(&mut self, cell: &Cell<'a>) -> Option<()> {
-        let known = Known::of(cell)?;
+    /// Takes what a column of the next row holds; `None` where that is no text and no time, or not what
+    /// those before hold.
+    pub(super) fn push<R: Relation>(
+        &mut self,
+        row: &'a R,
+        index: usize,
+        names: &'a Names,
+    ) -> Option<()> {
+        let known = Known::of(row, index, names)?;
         if let Some((last, number)) = self.last
             && last == known
         {
             self.numbers.push(number);
             return Some(());
         }
-        let number = match known {
-            Known::Time(_) if self.texts.len() > 0 => return None,
-            Known::Time(time) => {
-                let next = u32::try_from(self.time_words.len()).ok()?;
-                let number = *self.times.entry(time).or_insert(next);
-                if number == next {
-                    self.time_words.push(time.nanos().cast_unsigned() ^ 1 << 63);
-                }
-                number
-            }
-            _ if !self.time_words.is_empty() => return None,
+        let next = u32::try_from(self.texts.len() + self.time_words.len()).ok()?;
+        let number = *match known {
+            Known::Name(sym) => self.texts.by_sym.entry(sym).or_insert(next),
             Known::At(start, length) => {
-                let next = u32::try_from(self.texts.len()).ok()?;
-                let number = *self.texts.by_address.entry((start, length)).or_insert(next);
-                self.texts.add(number == next, cell);
-                number
+                self.texts.by_address.entry((start, length)).or_insert(next)
             }
-            Known::Text(text) => {
-                let next = u32::try_from(self.texts.len()).ok()?;
-                let number = *self.texts.by_text.entry(text).or_insert(next);
-                self.texts.add(number == next, cell);
-                number
-            }
+            Known::Text(text) => self.texts.by_text.entry(text).or_insert(next),
+            Known::Time(time) => self.times.entry(time).or_insert(next),
         };
+        if number == next {
+            if let Known::Time(time) = known {
+                self.time_words.push(time.nanos().cast_unsigned() ^ 1 << 63);
+            } else {
+                self.texts.push(&row.cell(index, names));
+            }
+        }
+        // A column holds texts or times.
+        if self.texts.len() > 0 && !self.time_words.is_empty() {
+            return None;
+        }
         self.last = Some((known, number));
         self.numbers.push(number);
         Some(())
@@ -131,6 +137,7 @@ impl<'a> Ranks<'a> {
 /// Distinct texts; those at two addresses may be equal.
 #[derive(Default)]
 struct Texts<'a> {
+    by_sym: FxHashMap<Sym, u32>,
     by_address: FxHashMap<(usize, usize), u32>,
     by_text: FxHashMap<&'a str, u32>,
     /// As JSON with their quotes, so that none is the start of another.
@@ -147,10 +154,7 @@ impl Texts<'_> {
     }
 
     /// Takes a text that is new.
-    fn add(&mut self, is_new: bool, cell: &Cell<'_>) {
-        if !is_new {
-            return;
-        }
+    fn push(&mut self, cell: &Cell<'_>) {
         cell.write_json(&mut self.arena);
         self.ends.push(self.arena.len());
         let new = self.text(self.len() - 1);

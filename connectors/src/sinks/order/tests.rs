@@ -31,7 +31,7 @@ proptest! {
         let changes = history.epochs.last().unwrap();
         for ((_, _, schema), changes) in views().iter().zip(&changes.1) {
             types::with_changes!(changes.as_ref(), rows => {
-                let mut rows: Vec<_> = rows.iter().map(|row| row.0.clone()).collect();
+                let mut rows: Vec<_> = rows.clone().into_iter().unzip::<_, _, Vec<_>, Vec<_>>().0;
                 rows.dedup_by(|a, b| a.has_key_of(b, schema));
                 if rows.len() > 1 {
                     let (ranks, texts) = both(&rows, schema, &history.names);
