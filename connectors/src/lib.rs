@@ -9,7 +9,6 @@ pub mod error;
 mod files;
 pub mod quarantine;
 mod rows;
-mod runs;
 pub mod sink;
 pub mod sinks;
 pub mod source;

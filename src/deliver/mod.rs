@@ -62,17 +62,29 @@ impl Delivery {
             && self.queue.send(Message::Epoch(changes)).is_ok()
     }
 
-    /// Ends the sink after its queue; its name and what it wrote. Where the run has failed
-    /// (`is_whole` is false) what was delivered stays, and nothing gets the name of a result.
-    ///
-    /// # Errors
-    /// If the sink failed.
-    pub fn finish(self, is_whole: bool) -> Result<(String, SinkReport), Error> {
+    /// Tells the sink to end after its queue, and doesn't wait. Where the run has failed (`is_whole` is
+    /// false) what was delivered stays, and nothing gets the name of a result.
+    pub fn end(self, is_whole: bool) -> Ending {
         if is_whole {
             // A sink that failed says so when it is joined.
             drop(self.queue.send(Message::Finish));
         }
-        drop(self.queue);
+        Ending { name: self.name, thread: self.thread }
+    }
+}
+
+/// A sink that ends after its queue.
+pub struct Ending {
+    name: String,
+    thread: JoinHandle<Result<SinkReport, ConnectError>>,
+}
+
+impl Ending {
+    /// Waits for the end; the sink's name and what it wrote.
+    ///
+    /// # Errors
+    /// If the sink failed.
+    pub fn join(self) -> Result<(String, SinkReport), Error> {
         let joined = self.thread.join();
         let result = joined.map_err(|_| Error::Worker(format!("sink `{}` panicked", self.name)))?;
         let report = result.map_err(|source| Error::sink(&self.name, source))?;

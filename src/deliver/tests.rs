@@ -48,7 +48,7 @@ fn n_queued(n_changes: usize) -> usize {
             assert!(delivery.send(&epoch(number, n_changes)));
             sent.send(()).unwrap();
         }
-        delivery.finish(true).unwrap();
+        delivery.end(true).join().unwrap();
     });
     // Until nothing is sent for a while.
     let mut n_queued = 0;
@@ -77,13 +77,41 @@ fn a_stuck_sink_holds_bounded_bytes() {
     assert_eq!(n_queued(30_000), expected);
 }
 
+/// Ends when others end.
+struct Together(Arc<std::sync::Barrier>);
+
+impl Sink for Together {
+    fn write(&mut self, _changes: &EpochChanges) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<SinkReport, ConnectError> {
+        self.0.wait();
+        Ok(SinkReport::default())
+    }
+}
+
+#[test]
+fn sinks_end_side_by_side() {
+    let barrier = Arc::new(std::sync::Barrier::new(3));
+    let sink = |_| start("one", Box::new(Together(Arc::clone(&barrier))), vec![0]).unwrap();
+    let endings: Vec<Ending> = (0..3).map(sink).map(|delivery| delivery.end(true)).collect();
+    for ending in endings {
+        drop(ending.join().unwrap());
+    }
+}
+
 #[test]
 fn a_sink_that_failed_lets_its_sender_go() {
     let (go_on, told) = bounded::<()>(1);
     let delivery = start("stuck", Box::new(Stuck(told)), vec![0]).unwrap();
     let sender = std::thread::spawn(move || {
         let n_sent = (1..1_000).take_while(|number| delivery.send(&epoch(*number, 1))).count();
-        (n_sent, delivery.finish(false).is_err())
+        (n_sent, delivery.end(false).join().is_err())
     });
     std::thread::sleep(Duration::from_millis(100));
     drop(go_on);

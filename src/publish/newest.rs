@@ -171,7 +171,7 @@ mod tests {
                     let asset = AssetId(u32::try_from(key.0).unwrap());
                     let n_trades = chance.below(99);
                     let new = Bar { asset, n_trades, ..bar(bucket) };
-                    changes.extend(held.insert(key, new.clone()).map(|old| (old, -1)));
+                    changes.extend(held.insert(key, new).map(|old| (old, -1)));
                     changes.push((new, 1));
                 }
                 // In whatever order.

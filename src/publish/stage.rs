@@ -8,7 +8,7 @@ use types::Names;
 
 use super::Hub;
 use super::newest::Newest;
-use crate::deliver::Delivery;
+use crate::deliver::{Delivery, Ending};
 use crate::error::Error;
 use crate::runtime::{EpochOutput, RuntimeOutput};
 
@@ -80,8 +80,11 @@ impl Publisher {
             joined.map_err(|_| Error::Worker("the publisher panicked".to_owned()))?;
         let is_whole = is_whole && published.is_whole;
         let mut failure = None;
-        for delivery in std::mem::take(&mut published.deliveries) {
-            match delivery.finish(is_whole) {
+        let deliveries = std::mem::take(&mut published.deliveries).into_iter();
+        // All are told before the first is waited for, so that they end side by side.
+        let endings: Vec<Ending> = deliveries.map(|delivery| delivery.end(is_whole)).collect();
+        for ending in endings {
+            match ending.join() {
                 Ok(report) => published.sinks.push(report),
                 Err(error) => failure = failure.or(Some(error)),
             }

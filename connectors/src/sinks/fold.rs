@@ -8,9 +8,10 @@ use types::{Changes, Epoch, Names, Schema, json};
 
 use super::cells;
 use super::held::{Held, Spell, Visit};
+use super::turns::in_turns;
 use crate::error::ConnectError;
-use crate::runs::Runs;
 use crate::sink::SinkView;
+use crate::spool::{Equal, Merged, Runs};
 
 /// Bytes of rows that a view holds before they are sorted and spooled.
 pub(crate) const HELD_BYTES: usize = 64 << 20;
@@ -21,17 +22,20 @@ const MERGE_BYTES: usize = 16 << 20;
 const ROW: u8 = 1;
 const DELETED: u8 = 0;
 
-/// What takes the rows that stand at the end.
+/// What takes the rows that stand at the end, one by one.
 pub(crate) trait Output {
-    /// The first column whose cells it wants of a spooled row.
-    fn first_spooled(schema: &Schema) -> usize;
-
     /// Takes a row that was still in memory.
     fn row<R: Relation>(&mut self, row: &R) -> Result<(), ConnectError>;
 
-    /// Takes a spooled row: its key's text, and its cells from the first one wanted on, which
+    /// Takes the cells of a spooled row from the first one wanted on, which [`cells::read`] reads.
+    fn spooled(&mut self, cells: &[u8]) -> Result<(), ConnectError>;
+}
+
+/// Spells the rows that stand at the end, on any thread.
+pub(crate) trait SpellFinal: Spell {
+    /// Adds the text of a spooled row: its key's text, and its cells from the first one wanted on, which
     /// [`cells::read`] reads.
-    fn spooled(&mut self, key: &[u8], cells: &[u8]) -> Result<(), ConnectError>;
+    fn spell_spooled(&self, key: &[u8], cells: &[u8], text: &mut Vec<u8>) -> io::Result<()>;
 }
 
 /// Keeps the last change of each key: in memory, and what is too much in sorted runs.
@@ -45,11 +49,16 @@ pub(crate) struct Fold {
 }
 
 impl Fold {
-    /// Starts without rows, for an output of this type; keeps about `held_bytes` in memory.
-    pub(crate) fn new<O: Output>(view: SinkView, names: Arc<Names>, held_bytes: usize) -> Self {
+    /// Starts without rows; keeps about `held_bytes` in memory, and spools the cells from the column
+    /// `first_spooled` on.
+    pub(crate) fn new(
+        view: SinkView,
+        names: Arc<Names>,
+        held_bytes: usize,
+        first_spooled: usize,
+    ) -> Self {
         let held = Held::new(view.kind);
         let n_held_max = (held_bytes / held.entry_bytes(&view.schema)).max(1);
-        let first_spooled = O::first_spooled(&view.schema);
         Self { view, names, first_spooled, held, n_held_max, runs: Runs::default() }
     }
 
@@ -79,33 +88,90 @@ impl Fold {
         Ok(())
     }
 
-    /// Whether nothing had to be spooled.
-    pub(crate) fn is_in_memory(&self) -> bool {
-        self.runs.is_empty()
-    }
-
-    /// Spells the rows in the order of their keys' texts, where none was spooled; gives how many.
+    /// Spells the rows in the order of their keys' texts; gives how many.
     pub(crate) fn spell(
-        &self,
-        spell: &impl Spell,
+        self,
+        spell: &impl SpellFinal,
         hand_over: impl FnMut(&[u8]) -> Result<(), ConnectError>,
     ) -> Result<u64, ConnectError> {
-        self.held.spell_by_text(&self.view.schema, &self.names, spell, hand_over)
+        if self.runs.is_empty() {
+            let (schema, names) = (&self.view.schema, &self.names);
+            return self.held.spell_by_text(schema, names, spell, hand_over);
+        }
+        let view = self.view.name.clone();
+        let error = |error| spool_error(&view, error);
+        let (mut merged, mut n_rows) = (self.merge()?, 0);
+        let next = |piece: &mut Piece| {
+            n_rows += piece.fill(&mut merged).map_err(error)?;
+            Ok(!piece.rows.is_empty())
+        };
+        let spell = |piece: &Piece, text: &mut Vec<u8>| piece.spell(spell, text).map_err(error);
+        in_turns(next, spell, hand_over)?;
+        Ok(n_rows)
     }
 
     /// Gives the rows in the order of their keys' texts.
-    pub(crate) fn finish(mut self, output: &mut impl Output) -> Result<(), ConnectError> {
+    pub(crate) fn finish(self, output: &mut impl Output) -> Result<(), ConnectError> {
         if self.runs.is_empty() {
             let (schema, names) = (&self.view.schema, &self.names);
             return self.held.visit_by_text(schema, names, &mut Standing(output));
         }
-        self.spool()?;
-        let error = |error| spool_error(&self.view.name, error);
-        let mut merged = self.runs.merge(MERGE_BYTES).map_err(error)?;
-        while let Some((key, value)) = merged.next().map_err(error)? {
+        let view = self.view.name.clone();
+        let mut merged = self.merge()?;
+        while let Some((_, value)) = merged.next().map_err(|error| spool_error(&view, error))? {
             if let Some((&ROW, cells)) = value.split_first() {
-                output.spooled(key, cells)?;
+                output.spooled(cells)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Merges what was spooled with what is held.
+    fn merge(mut self) -> Result<Merged, ConnectError> {
+        self.spool()?;
+        let merged = self.runs.merge(MERGE_BYTES, Equal::Last);
+        merged.map_err(|error| spool_error(&self.view.name, error))
+    }
+}
+
+/// Spooled rows that are spelled together.
+const PIECE_ROWS: usize = 512;
+
+/// Some spooled rows that stand.
+#[derive(Default)]
+struct Piece {
+    /// Keys and cells, one behind the other.
+    bytes: Vec<u8>,
+    /// How long each row's key and cells are.
+    rows: Vec<(usize, usize)>,
+}
+
+impl Piece {
+    /// Takes the rows that follow; how many they are.
+    fn fill(&mut self, merged: &mut Merged) -> io::Result<u64> {
+        self.bytes.clear();
+        self.rows.clear();
+        let mut n_rows = 0;
+        while self.rows.len() < PIECE_ROWS
+            && let Some((key, value)) = merged.next()?
+        {
+            if let Some((&ROW, cells)) = value.split_first() {
+                self.bytes.extend_from_slice(key);
+                self.bytes.extend_from_slice(cells);
+                self.rows.push((key.len(), cells.len()));
+                n_rows += 1;
+            }
+        }
+        Ok(n_rows)
+    }
+
+    fn spell(&self, spell: &impl SpellFinal, text: &mut Vec<u8>) -> io::Result<()> {
+        let mut rest = self.bytes.as_slice();
+        for (n_key, n_cells) in &self.rows {
+            let (row, behind) = rest.split_at(n_key + n_cells);
+            let (key, cells) = row.split_at(*n_key);
+            spell.spell_spooled(key, cells, text)?;
+            rest = behind;
         }
         Ok(())
     }
@@ -163,8 +229,7 @@ impl Visit for Spooling<'_> {
             self.value.push(DELETED);
         } else {
             self.value.push(ROW);
-            let columns = self.first..self.schema.columns.len();
-            cells::write(&mut self.value, row, columns, self.names);
+            cells::write(&mut self.value, row, self.first, self.names);
         }
         let pushed = self.runs.push(&self.key, &self.value);
         pushed.map_err(|error| spool_error(self.view, error))

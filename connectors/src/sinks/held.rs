@@ -1,5 +1,8 @@
 //! The last change of each key of a view, in memory: typed rows, nothing is encoded before it leaves.
 
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use types::changes::{Change, by_key};
@@ -37,9 +40,10 @@ pub(crate) fn visit_changes(
     visitor: &mut impl Visit,
 ) -> Result<(), ConnectError> {
     types::with_changes!(changes, rows => {
-        let (rows, deleted): (Vec<_>, Vec<_>) = by_key(rows, schema).map(Change::into_parts).unzip();
-        for place in by_key_text(&rows, schema, names) {
-            if let (Some(row), Some(is_deleted)) = (rows.get(place), deleted.get(place)) {
+        let changes: Vec<_> = by_key(rows, schema).map(Change::into_parts).collect();
+        let rows = (0..).zip(&changes).map(|(place, (row, _))| (place, *row));
+        for place in by_key_text(rows, schema, names) {
+            if let Some((row, is_deleted)) = changes.get(index(place)) {
                 visitor.row(*row, *is_deleted, epoch)?;
             }
         }
@@ -56,8 +60,50 @@ pub(crate) struct Rows<R> {
     index: HashTable<(u32, u32)>,
 }
 
-/// Keys that are looked up together.
+/// Columns whose texts are fetched with a row.
+const N_TOUCHED: usize = 3;
+
+/// Keys that are looked up together, and rows that are fetched.
 const BLOCK: usize = 16;
+
+/// Reads all of a row by way of its hash, so that it comes from memory together with other rows, before
+/// each is used. Of a text the first byte does.
+#[derive(Default)]
+struct Touch(u64);
+
+impl Touch {
+    /// What was read counts as used, or it wouldn't be read.
+    fn end(&self) {
+        std::hint::black_box(self.0);
+    }
+}
+
+macro_rules! touch {
+    ($($write:ident($int:ty)),*) => {
+        $(#[inline]
+        fn $write(&mut self, number: $int) {
+            // Its lowest byte says enough.
+            self.write(&number.to_ne_bytes());
+        })*
+    };
+}
+
+impl Hasher for Touch {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= bytes.first().map_or(0, |byte| u64::from(*byte));
+    }
+
+    touch! {
+        write_u8(u8), write_u16(u16), write_u32(u32), write_u64(u64), write_u128(u128),
+        write_usize(usize), write_i8(i8), write_i16(i16), write_i32(i32), write_i64(i64),
+        write_i128(i128), write_isize(isize)
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// A change whose key is being looked up.
 struct Looked<'a, R> {
@@ -108,11 +154,16 @@ impl<R: Relation> Rows<R> {
                 let found = self.index.find(spread(looked.low), |(low, _)| *low == looked.low);
                 looked.place = found.map(|(_, place)| *place);
             }
+            let mut touch = Touch::default();
             for looked in &mut block {
-                let is_it = |held: &R| held.has_key_of(looked.row, schema);
+                let is_it = |held: &R| {
+                    held.hash(&mut touch);
+                    held.has_key_of(looked.row, schema)
+                };
                 let held = looked.place.and_then(|place| self.slab.get(place));
                 looked.place = looked.place.filter(|_| held.is_some_and(is_it));
             }
+            touch.end();
             for looked in block.drain(..) {
                 match looked.place {
                     Some(place) => self.replace(place, looked.row, looked.mark),
@@ -177,16 +228,23 @@ impl<R: Relation> Rows<R> {
         spell: &impl Spell,
         hand_over: impl FnMut(&[u8]) -> Result<(), ConnectError>,
     ) -> Result<u64, ConnectError> {
-        let rows = self.slab.iter().zip(&self.marks).filter(|(_, mark)| !mark.is_deleted());
-        let rows: Vec<&R> = rows.map(|(row, _)| row).collect();
-        let places = by_key_text(&rows, schema, names);
-        let spell = |places: &[usize], text: &mut Vec<u8>| {
-            for row in places.iter().filter_map(|place| rows.get(*place)) {
-                spell.spell(*row, text);
-            }
+        let rows = (0..).zip(self.slab.iter()).zip(&self.marks);
+        let standing = rows.filter(|(_, mark)| !mark.is_deleted()).map(|(row, _)| row);
+        let places = by_key_text(standing, schema, names);
+        let mut end = 0;
+        let next = |piece: &mut Range<usize>| {
+            *piece = end..places.len().min(end + SPELLED);
+            end = piece.end;
+            Ok(piece.start < piece.end)
         };
-        in_turns(&places, spell, hand_over)?;
-        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+        let spell = |piece: &Range<usize>, text: &mut Vec<u8>| {
+            self.fetch(places.get(piece.clone()).unwrap_or_default(), names, |row, _| {
+                spell.spell(row, text);
+                Ok(())
+            })
+        };
+        in_turns(next, spell, hand_over)?;
+        Ok(u64::try_from(places.len()).unwrap_or(u64::MAX))
     }
 
     fn visit_by_text(
@@ -195,11 +253,36 @@ impl<R: Relation> Rows<R> {
         names: &Names,
         visitor: &mut impl Visit,
     ) -> Result<(), ConnectError> {
-        let rows: Vec<&R> = self.slab.iter().collect();
-        for place in by_key_text(&rows, schema, names) {
-            if let (Some(row), Some(mark)) = (rows.get(place), self.marks.get(place)) {
-                visitor.row(*row, mark.is_deleted(), mark.epoch())?;
+        let places = by_key_text((0..).zip(self.slab.iter()), schema, names);
+        self.fetch(&places, names, |row, mark| visitor.row(row, mark.is_deleted(), mark.epoch()))
+    }
+
+    /// Shows rows that lie all over the memory, block by block: what one waits for, all wait for
+    /// together.
+    fn fetch(
+        &self,
+        places: &[u32],
+        names: &Names,
+        mut take: impl FnMut(&R, Mark) -> Result<(), ConnectError>,
+    ) -> Result<(), ConnectError> {
+        let mut block: Vec<(&R, Mark)> = Vec::with_capacity(BLOCK);
+        for places in places.chunks(BLOCK) {
+            let held =
+                |place: &u32| self.slab.get(*place).zip(self.marks.get(index(*place)).copied());
+            block.clear();
+            block.extend(places.iter().filter_map(held));
+            let mut touch = Touch::default();
+            for (row, _) in &block {
+                row.hash(&mut touch);
             }
+            for (row, _) in &block {
+                // The first columns are the key's.
+                for index in 0..N_TOUCHED {
+                    row.cell(index, names).as_str().hash(&mut touch);
+                }
+            }
+            touch.end();
+            block.iter().try_for_each(|(row, mark)| take(row, *mark))?;
         }
         Ok(())
     }
@@ -218,6 +301,9 @@ fn spread(low: u32) -> u64 {
 fn index(place: u32) -> usize {
     usize::try_from(place).expect("a usize has at least 32 bits")
 }
+
+/// Rows that are spelled together.
+const SPELLED: usize = 512;
 
 /// Rows a piece: growing moves no row, and leaves no room for as many again.
 const PIECE: usize = 1024;
@@ -258,7 +344,7 @@ impl<R> Slab<R> {
         self.pieces.get_mut(index(place) / PIECE)?.get_mut(index(place) % PIECE)
     }
 
-    fn iter(&self) -> impl Iterator<Item = &R> {
+    fn iter(&self) -> impl Iterator<Item = &R> + Clone {
         self.pieces.iter().flatten()
     }
 

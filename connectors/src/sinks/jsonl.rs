@@ -13,7 +13,7 @@ use types::spell::{write_count, write_text};
 use types::{Changes, Epoch, Names, Schema, json};
 
 use super::file::Unfinished;
-use super::fold::{Fold, HELD_BYTES, Output, in_parallel, spool_error};
+use super::fold::{Fold, HELD_BYTES, SpellFinal, in_parallel};
 use super::held::{Spell, Visit, visit_changes};
 use super::{FILE_OPTIONS, Mode, cells, no_problems, open_folder};
 use crate::error::ConnectError;
@@ -59,7 +59,8 @@ impl FinalSink {
     ) -> Result<Self, ConnectError> {
         let open = |view: &SinkView| {
             let names = Arc::clone(&context.names);
-            let fold = Fold::new::<Lines<'_>>(view.clone(), names, held_bytes);
+            // The key's text is how the row's starts.
+            let fold = Fold::new(view.clone(), names, held_bytes, view.schema.n_key);
             Ok(FinalFile { view: view.clone(), fold, file: Unfinished::create(path(view))? })
         };
         let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
@@ -100,97 +101,56 @@ impl FinalFile {
     /// Writes all rows and makes them durable; how many there are.
     fn write(self, names: &Names) -> Result<(Unfinished, u64), ConnectError> {
         let Self { view, fold, mut file } = self;
-        if fold.is_in_memory() {
-            let path = file.path().to_owned();
-            let hand_over =
-                |text: &[u8]| file.write_all(text).map_err(|error| writing(&path, error));
-            let n_rows = fold.spell(&SpellLines { schema: &view.schema, names }, hand_over)?;
-            file.sync()?;
-            return Ok((file, n_rows));
-        }
-        let mut lines = Lines::new(&view, names, &mut file);
-        fold.finish(&mut lines)?;
-        lines.hand_over()?;
-        let n_rows = lines.n_rows;
+        let path = file.path().to_owned();
+        let hand_over = |text: &[u8]| file.write_all(text).map_err(|error| writing(&path, error));
+        let n_rows = fold.spell(&Lines::new(&view.schema, names), hand_over)?;
         file.sync()?;
         Ok((file, n_rows))
     }
 }
 
-/// Bytes of lines that are handed over at once.
-const LINES_BYTES: usize = 256 << 10;
-
-/// The lines of a final file.
+/// Spells the lines of a final file.
 struct Lines<'a> {
-    view: &'a SinkView,
+    schema: &'a Schema,
     names: &'a Names,
-    file: &'a mut Unfinished,
-    bytes: Vec<u8>,
-    n_rows: u64,
     /// What stands before the value of each column behind the key.
     heads: Vec<Vec<u8>>,
 }
 
 impl<'a> Lines<'a> {
-    fn new(view: &'a SinkView, names: &'a Names, file: &'a mut Unfinished) -> Self {
+    fn new(schema: &'a Schema, names: &'a Names) -> Self {
         let head = |column: &types::Column| {
             let mut head = vec![b','];
             write_text(&mut head, &column.name);
             head.push(b':');
             head
         };
-        let heads = view.schema.columns.iter().skip(view.schema.n_key).map(head).collect();
-        Self { view, names, file, bytes: Vec::new(), n_rows: 0, heads }
-    }
-
-    fn end_row(&mut self) -> Result<(), ConnectError> {
-        self.bytes.push(b'\n');
-        self.n_rows += 1;
-        if self.bytes.len() >= LINES_BYTES { self.hand_over() } else { Ok(()) }
-    }
-
-    fn hand_over(&mut self) -> Result<(), ConnectError> {
-        let written = self.file.write_all(&self.bytes);
-        self.bytes.clear();
-        written.map_err(|error| writing(self.file.path(), error))
+        let heads = schema.columns.iter().skip(schema.n_key).map(head).collect();
+        Self { schema, names, heads }
     }
 }
 
-/// Spells rows that are still in memory.
-struct SpellLines<'a> {
-    schema: &'a Schema,
-    names: &'a Names,
-}
-
-impl Spell for SpellLines<'_> {
+impl Spell for Lines<'_> {
     fn spell<R: Relation>(&self, row: &R, text: &mut Vec<u8>) {
         json::write_row(text, row, self.schema, self.names);
         text.push(b'\n');
     }
 }
 
-impl Output for Lines<'_> {
-    fn first_spooled(schema: &Schema) -> usize {
-        // The key's text is how the row's starts.
-        schema.n_key
-    }
-
-    fn row<R: Relation>(&mut self, row: &R) -> Result<(), ConnectError> {
-        json::write_row(&mut self.bytes, row, &self.view.schema, self.names);
-        self.end_row()
-    }
-
-    fn spooled(&mut self, key: &[u8], mut cells: &[u8]) -> Result<(), ConnectError> {
-        let Some((end, start)) = key.split_last() else { return Ok(()) };
-        self.bytes.extend_from_slice(start);
+impl SpellFinal for Lines<'_> {
+    fn spell_spooled(
+        &self,
+        key: &[u8],
+        mut cells: &[u8],
+        text: &mut Vec<u8>,
+    ) -> std::io::Result<()> {
+        text.extend_from_slice(key.strip_suffix(b"}").unwrap_or(key));
         for head in &self.heads {
-            let cell = cells::read(&mut cells);
-            let cell = cell.map_err(|error| spool_error(&self.view.name, error))?;
-            self.bytes.extend_from_slice(head);
-            cell.write_json(&mut self.bytes);
+            text.extend_from_slice(head);
+            cells::spell(&mut cells, text)?;
         }
-        self.bytes.push(*end);
-        self.end_row()
+        text.extend_from_slice(b"}\n");
+        Ok(())
     }
 }
 

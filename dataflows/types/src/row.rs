@@ -7,6 +7,7 @@ use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::Cell;
+use crate::id::Sym;
 use crate::names::Names;
 use crate::relations::Relation;
 use crate::schema::Schema;
@@ -40,6 +41,14 @@ impl Relation for Row {
 
     fn cell<'a>(&'a self, index: usize, _names: &'a Names) -> Cell<'a> {
         self.0.get(index).map_or(Cell::Null, Cell::from)
+    }
+
+    fn sym(&self, _index: usize, _names: &Names) -> Option<Sym> {
+        None
+    }
+
+    fn for_each_cell(&self, first: usize, _names: &Names, mut take: impl FnMut(&Cell<'_>)) {
+        self.0.iter().skip(first).for_each(|value| take(&Cell::from(value)));
     }
 
     fn write_json(&self, out: &mut Vec<u8>, n_columns: usize, schema: &Schema, names: &Names) {

@@ -136,7 +136,9 @@ pub fn parse_nanos(text: &str) -> Option<i64> {
 /// RFC 3339 with 9 digits and `Z`.
 impl fmt::Display for VenueTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&spell::time(*self)).map_err(|_| fmt::Error)?)
+        let quoted = spell::quoted_time(*self);
+        let text = std::str::from_utf8(&quoted).map_err(|_| fmt::Error)?;
+        f.write_str(text.trim_matches('"'))
     }
 }
 

@@ -50,7 +50,7 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         let rows = match mode {
             Mode::Final => {
                 let names = Arc::clone(names);
-                Some(Fold::new::<Output>(view.clone(), names, HELD_BYTES))
+                Some(Fold::new(view.clone(), names, HELD_BYTES, 0))
             }
             Mode::Changes => None,
         };
@@ -175,10 +175,6 @@ impl Output {
 }
 
 impl fold::Output for Output {
-    fn first_spooled(_schema: &Schema) -> usize {
-        0
-    }
-
     fn row<R: Relation>(&mut self, row: &R) -> Result<(), ConnectError> {
         let names = Arc::clone(&self.names);
         for index in 0..self.columns.len() {
@@ -188,7 +184,7 @@ impl fold::Output for Output {
         self.end_row()
     }
 
-    fn spooled(&mut self, _key: &[u8], mut cells: &[u8]) -> Result<(), ConnectError> {
+    fn spooled(&mut self, mut cells: &[u8]) -> Result<(), ConnectError> {
         for index in 0..self.columns.len() {
             let cell = cells::read(&mut cells);
             self.push(index, &cell.map_err(|error| spool_error(&self.view, error))?)?;

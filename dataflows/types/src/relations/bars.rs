@@ -9,6 +9,7 @@ use crate::time::VenueTime;
 
 relation! {
     /// Open, high, low, close and sums of one bucket of event time.
+    #[derive(Copy)]
     Bar {
         key {
             /// Of what, at which venue.

@@ -22,6 +22,7 @@ words! {
 
 relation! {
     /// What a wallet holds of an asset, at average cost.
+    #[derive(Copy)]
     Position {
         key {
             /// Whose.
@@ -141,6 +142,7 @@ relation! {
 
 relation! {
     /// A fill whose stated quantity before it differs from the ledger's: fills are missing.
+    #[derive(Copy)]
     Break {
         key {
             /// Whose.

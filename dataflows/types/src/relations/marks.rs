@@ -26,6 +26,7 @@ pub struct Mark {
 
 relation! {
     /// A wallet's P&L at a snapshot. Amounts are rounded once, half-even at 1e-9, from exact sums.
+    #[derive(Copy)]
     Pnl {
         key {
             /// Whose.
@@ -66,6 +67,7 @@ relation! {
 
 relation! {
     /// The P&L of one position at a snapshot.
+    #[derive(Copy)]
     PositionPnl {
         key {
             /// Whose.
@@ -113,6 +115,7 @@ relation! {
 
 relation! {
     /// The P&L of one position at the newest snapshot: [`PositionPnl`] without the snapshot.
+    #[derive(Copy)]
     PnlNow {
         key {
             /// Whose.

@@ -36,9 +36,10 @@ pub use settlements::Settlement;
 pub use trades::Trade;
 
 use crate::cell::Cell;
+use crate::id::{AssetId, EventId, Sym};
 use crate::names::Names;
 use crate::schema::Schema;
-use crate::value::Value;
+use crate::value::{Text, Value};
 
 /// A typed row: its key and its columns as values.
 pub trait Relation:
@@ -69,8 +70,61 @@ pub trait Relation:
     /// What a column holds, read in place.
     fn cell<'a>(&'a self, index: usize, names: &'a Names) -> Cell<'a>;
 
+    /// The name that a column holds, where it holds one of the dictionary's: tells texts apart without
+    /// a look at them.
+    fn sym(&self, index: usize, names: &Names) -> Option<Sym>;
+
+    /// Shows what the columns from `first` on hold, in their order.
+    fn for_each_cell(&self, first: usize, names: &Names, take: impl FnMut(&Cell<'_>));
+
     /// Writes the first columns as one JSON object.
     fn write_json(&self, out: &mut Vec<u8>, n_columns: usize, schema: &Schema, names: &Names);
+}
+
+/// Stands for the dictionary where a column's name is asked for and not its text.
+struct Syms<'a>(&'a Names);
+
+impl Syms<'_> {
+    #[expect(clippy::unused_self, reason = "columns ask it as they ask the dictionary")]
+    const fn text(&self, sym: Sym) -> Sym {
+        sym
+    }
+
+    fn venue(&self, asset: AssetId) -> Sym {
+        self.0.venue(asset)
+    }
+
+    fn asset(&self, asset: AssetId) -> Sym {
+        self.0.asset(asset)
+    }
+
+    fn id_text(&self, id: EventId) -> Text {
+        self.0.id_text(id)
+    }
+}
+
+/// What a column gives where its name is asked for.
+trait MaybeSym {
+    /// The name, where it is one.
+    fn sym(self) -> Option<Sym>;
+}
+
+impl MaybeSym for Sym {
+    fn sym(self) -> Option<Sym> {
+        Some(self)
+    }
+}
+
+impl MaybeSym for Option<Sym> {
+    fn sym(self) -> Option<Sym> {
+        self
+    }
+}
+
+impl<'a, T: Into<Cell<'a>>> MaybeSym for T {
+    fn sym(self) -> Option<Sym> {
+        None
+    }
 }
 
 /// Declares a built-in relation: its struct (key fields first), its schema and its accessor. A
@@ -128,6 +182,32 @@ macro_rules! relation {
                 const GET: &[for<'r> fn(&'r $name, &'r crate::names::Names) -> crate::cell::Cell<'r>] =
                     &[$(|$row, $names| crate::cell::Cell::from($get)),*];
                 GET.get(index).map_or(crate::cell::Cell::Null, |get| get(self, names))
+            }
+
+            fn sym(&self, index: usize, names: &crate::names::Names) -> Option<crate::id::Sym> {
+                const GET: &[for<'r> fn(
+                    &'r $name,
+                    &'r crate::relations::Syms<'r>,
+                ) -> Option<crate::id::Sym>] =
+                    &[$(|$row, $names| crate::relations::MaybeSym::sym($get)),*];
+                GET.get(index)?(self, &crate::relations::Syms(names))
+            }
+
+            fn for_each_cell(
+                &self,
+                first: usize,
+                names: &crate::names::Names,
+                mut take: impl FnMut(&crate::cell::Cell<'_>),
+            ) {
+                let mut index = 0;
+                $(
+                    if index >= first {
+                        let ($row, $names) = (self, names);
+                        take(&crate::cell::Cell::from($get));
+                    }
+                    index += 1;
+                )*
+                debug_assert!(first <= index, "column {first} of {index}");
             }
 
             fn write_json(

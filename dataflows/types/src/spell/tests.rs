@@ -54,7 +54,7 @@ fn edges() -> Vec<i128> {
         let power = pow10(n).unwrap();
         edges.extend([power - 1, power, power + 1, power / 2, power + power / 2]);
     }
-    for shift in [32, 63, 64, 96] {
+    for shift in [32, 52, 63, 64, 95, 96, 115, 116, 117] {
         edges.extend([(1 << shift) - 1, 1 << shift, (1 << shift) + 1]);
     }
     edges.iter().flat_map(|edge| [*edge, edge.saturating_neg()]).collect()
@@ -62,21 +62,41 @@ fn edges() -> Vec<i128> {
 
 fn check_number(raw: i128) {
     for scale in [0, 1, 6, 9, 17, 18, 19, 27, 36, 38] {
-        assert_eq!(text(|out| write_scaled(out, raw, scale)), slow_scaled(raw, scale));
+        assert_eq!(
+            text(|out| write_quoted_scaled(out, raw, scale)),
+            quoted(&slow_scaled(raw, scale))
+        );
         with_scaled(raw, scale, |text| assert_eq!(text, slow_scaled(raw, scale)));
     }
-    assert_eq!(text(|out| write_nano(out, raw)), slow_scaled(raw, 9));
+    assert_eq!(text(|out| write_quoted_nano(out, raw)), quoted(&slow_scaled(raw, 9)));
     assert_eq!(nano_of_atto(raw), div_half_even(raw, 1_000_000_000), "{raw}");
     if let Ok(count) = u64::try_from(raw) {
-        assert_eq!(text(|out| write_count(out, count)), count.to_string());
+        check_count(count);
     }
+}
+
+fn check_count(count: u64) {
+    assert_eq!(text(|out| write_count(out, count)), count.to_string());
+    assert_eq!(text(|out| write_quoted_count(out, count)), quoted(&count.to_string()));
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
 }
 
 #[test]
 fn numbers_at_the_edges_are_those_of_fmt() {
     edges().into_iter().for_each(check_number);
-    for count in [0, 9, 10, 99, 100, 101, u64::MAX] {
-        assert_eq!(text(|out| write_count(out, count)), count.to_string());
+    [0, 9, 10, 99, 100, 101, u64::MAX].into_iter().for_each(check_count);
+}
+
+#[test]
+fn eight_digits_are_those_of_fmt() {
+    // Each of the four pairs of digits, and numbers that touch all of them.
+    let pairs = (0..100).flat_map(|pair| [pair, pair * 100, pair * 10_000, pair * 1_000_000]);
+    for number in pairs.chain((0..EIGHT).step_by(9973)).chain([EIGHT - 1]) {
+        let digits = (eight(number) | ZEROS).to_le_bytes();
+        assert_eq!(std::str::from_utf8(&digits).unwrap(), format!("{number:08}"));
     }
 }
 
@@ -91,8 +111,9 @@ fn times_at_the_edges_are_those_of_jiff() {
         }
     }
     for nanos in nanos {
-        let found = time(VenueTime::from_nanos(nanos));
-        assert_eq!(std::str::from_utf8(&found).unwrap(), slow_time(nanos));
+        let time = VenueTime::from_nanos(nanos);
+        assert_eq!(text(|out| write_quoted_time(out, time)), quoted(&slow_time(nanos)));
+        assert_eq!(time.to_string(), slow_time(nanos));
     }
 }
 
@@ -104,12 +125,38 @@ proptest! {
 
     #[test]
     fn times_are_those_of_jiff(nanos: i64) {
-        let found = time(VenueTime::from_nanos(nanos));
-        prop_assert_eq!(std::str::from_utf8(&found).unwrap(), slow_time(nanos));
+        let time = VenueTime::from_nanos(nanos);
+        prop_assert_eq!(text(|out| write_quoted_time(out, time)), quoted(&slow_time(nanos)));
     }
 
+    /// Nearly all bytes are plain, so that one that isn't may stand anywhere in a word.
     #[test]
-    fn texts_are_those_of_serde(given in "[a-z\"\\\\\u{0}-\u{20}\u{7f}\u{e9}\u{1f600}]{0,40}") {
-        prop_assert_eq!(text(|out| write_text(out, &given)), serde_json::to_string(&given).unwrap());
+    fn texts_are_those_of_serde(
+        given in "[a-z\u{7f}\u{e9}\u{1f600}\"\\\\\u{0}-\u{20}]{0,40}",
+        plain in "[!#\\[\\]a-z\u{7f}\u{e9}\u{ff}]{0,40}",
+        odd in "[\"\\\\\u{0}-\u{20}]{0,1}",
+        at: prop::sample::Index,
+    ) {
+        let mut mixed: Vec<char> = plain.chars().collect();
+        let at = at.index(mixed.len() + 1);
+        mixed.splice(at..at, odd.chars());
+        for given in [given, plain, mixed.into_iter().collect()] {
+            prop_assert_eq!(text(|out| write_text(out, &given)), serde_json::to_string(&given).unwrap());
+        }
+    }
+}
+
+#[test]
+fn texts_of_all_lengths_with_each_byte_at_each_place_are_those_of_serde() {
+    for n in 0..=24 {
+        for place in 0..=n {
+            for odd in (0..0x30u8).chain([0x5b, 0x5c, 0x5d, 0x7f]) {
+                let mut given = vec![b'a'; n];
+                given.splice(place..n.min(place + 1), [odd]);
+                let given = String::from_utf8(given).unwrap();
+                let expected = serde_json::to_string(&given).unwrap();
+                assert_eq!(text(|out| write_text(out, &given)), expected);
+            }
+        }
     }
 }

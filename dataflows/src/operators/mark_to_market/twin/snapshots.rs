@@ -23,7 +23,7 @@ pub(crate) enum Row {
 pub(crate) type Unit = (Sym, Option<AssetId>);
 
 /// What a unit shows, whatever the step. Rows bear [`VenueTime::MIN`] as their snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// No position yet.
     Nothing,
@@ -105,9 +105,9 @@ impl Snapshots {
                 sums += book.part((unit.0, *asset), step);
             }
             let now =
-                if assets.is_empty() { before.clone() } else { outcome(book, unit, &sums, step) };
+                if assets.is_empty() { before } else { outcome(book, unit, &sums, step) };
             if self.is_row(&before, &now, &sums) {
-                rows.insert(step, now.clone());
+                rows.insert(step, now);
             }
             before = now;
         }

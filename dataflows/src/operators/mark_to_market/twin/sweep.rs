@@ -102,7 +102,7 @@ impl Sweep {
         for ((unit, old), new) in dirty.keys().zip(old).zip(new) {
             for (step, row) in &old {
                 if new.get(step) != Some(row) {
-                    self.tell_row(*unit, *step, row.clone(), -1);
+                    self.tell_row(*unit, *step, *row, -1);
                 }
             }
             for (step, row) in new {
