@@ -210,16 +210,19 @@ pub(crate) struct RowCells<'a> {
 
 impl RowCells<'_> {
     /// Starts with these cells.
+    #[inline]
     pub(crate) fn start(&mut self, cells: &[Cell]) {
         self.cells.extend_from_slice(cells);
     }
 
     /// The cell of a column.
+    #[inline]
     pub(crate) fn get(&self, column: usize) -> Cell {
         self.cells.get(self.first + column).copied().unwrap_or_default()
     }
 
     /// Sets a cell of those that the row started with.
+    #[inline]
     pub(crate) fn set(&mut self, column: usize, cell: Cell) {
         if let Some(place) = self.cells.get_mut(self.first + column) {
             *place = cell;
@@ -227,6 +230,7 @@ impl RowCells<'_> {
     }
 
     /// Sets a cell to a number x 1e9.
+    #[inline]
     pub(crate) fn set_nano(&mut self, column: usize, nano: i128) {
         let cell = Cell::nano(nano, self.texts);
         self.set(column, cell);
@@ -240,7 +244,8 @@ impl RowCells<'_> {
     }
 
     /// Sets a cell to a range of the row's own bytes; false where they aren't UTF-8.
-    pub(crate) fn set_own(&mut self, column: usize, start: usize, end: usize) -> bool {
+    #[inline]
+    pub(crate) fn set_own(&mut self, column: usize, (start, end): (usize, usize)) -> bool {
         let Some(base) = self.base else { return false };
         self.set(column, text_cell(base + start, base + end));
         true
@@ -259,6 +264,7 @@ impl RowCells<'_> {
 }
 
 /// A batch is at most a row more than [`BYTES_MAX`], and a row 1 MiB, so texts are far below 4 GiB.
+#[inline]
 fn text_cell(start: usize, end: usize) -> Cell {
     let range = u32::try_from(start).ok().zip(u32::try_from(end).ok());
     range.map_or(Cell::Null, |(start, end)| Cell::Text(start, end))

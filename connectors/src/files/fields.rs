@@ -21,28 +21,33 @@ pub(super) enum Slot {
 
 impl Fields {
     /// Empties the fields, and the scratch with them.
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.slots.clear();
         self.scratch.clear();
     }
 
     /// Empties the fields and makes place for so many absent ones.
+    #[inline]
     pub(super) fn reset(&mut self, n: usize) {
         self.clear();
         self.slots.resize(n, Slot::Absent);
     }
 
     /// How many there are.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
 
     /// Adds a field.
+    #[inline]
     pub(super) fn push(&mut self, slot: Slot) {
         self.slots.push(slot);
     }
 
     /// Sets a field made by [`Fields::reset`].
+    #[inline]
     pub(super) fn set(&mut self, index: usize, slot: Slot) {
         if let Some(place) = self.slots.get_mut(index) {
             *place = slot;
@@ -68,11 +73,13 @@ pub(super) struct RowView<'a> {
 
 impl<'a> RowView<'a> {
     /// Where a field is.
+    #[inline]
     pub(super) fn slot(self, slot: usize) -> Slot {
         self.fields.slots.get(slot).copied().unwrap_or_default()
     }
 
     /// The bytes of a field; `None` where it is absent or null.
+    #[inline]
     pub(super) fn get(self, slot: usize) -> Option<&'a [u8]> {
         match *self.fields.slots.get(slot)? {
             Slot::Absent => None,
