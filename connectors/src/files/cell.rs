@@ -193,8 +193,8 @@ impl CellReader {
     ) -> Result<(), Failure> {
         let column = self.column;
         if let Some(slot) = self.plain_slot
-            && let Slot::Raw(start, end) = view.slot(slot)
-            && self.kind.set_plain(view.raw, (start, end), column, cells)
+            && let Some(place) = view.plain_place(slot)
+            && self.kind.set_plain(view.raw, place, column, cells)
         {
             return Ok(());
         }
@@ -459,12 +459,13 @@ fn ready(input: &Input, kind: &mut Kind, text: &str) -> Result<Origin, String> {
     };
     let replaced = input.replaced(Cow::Borrowed(text.as_bytes()));
     let replaced = replaced.map_err(|(reject, _)| wrong(reject.reason, &reject.detail))?;
-    let mut texts = String::new();
+    let mut texts = Vec::new();
     let cell = read_apart(&mut texts, |cells| match replaced {
         Some(text) => kind.set(&text, 0, cells),
         None => Ok(()),
     });
     let cell = cell.map_err(|(reason, detail)| wrong(reason, &detail))?;
+    let texts = String::from_utf8(texts).map_err(|_| wrong(Reason::UnreadableRow, "not UTF-8"))?;
     Ok(Origin::Ready(cell, texts))
 }
 

@@ -1,74 +1,94 @@
 //! The plain rows of a CSV: end and fields in one pass over their bytes, eight at a time.
 
-use super::fields::{Fields, Slot};
+use super::fields::Fields;
 
 /// What a pass over a row's bytes finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scan {
-    /// A whole row without quotes: its length, and that of its line break.
-    Row {
-        /// Bytes before the line break.
-        length: usize,
-        /// Bytes of the line break.
-        n_break: usize,
-    },
+    /// A whole row without quotes.
+    Row(Row),
     /// A quote, or no line break in these bytes.
     Other,
 }
 
+/// A whole row without quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Bytes before the line break.
+    pub(super) length: usize,
+    /// Bytes of the line break.
+    pub(super) n_break: usize,
+    /// Whether all bytes are ASCII; false says nothing.
+    pub(super) is_ascii: bool,
+}
+
 /// Finds the end of the first row and the fields up to it. The fields are whole only if it is a row.
+#[inline]
 pub(super) fn scan(bytes: &[u8], delimiter: u8, fields: &mut Fields) -> Scan {
-    fields.clear();
-    let mut pass = Pass { bytes, delimiter, start: 0 };
+    let ends = fields.plain();
+    // No buffer is larger, so that places fit.
+    let bytes = bytes.get(..BYTES_MAX).unwrap_or(bytes);
     let (words, rest) = bytes.as_chunks::<8>();
-    let mut at = 0;
+    let (mut base, mut all) = (0u32, 0);
     for word in words {
-        if let Some(found) = pass.word(u64::from_le_bytes(*word), at, fields) {
-            return found;
+        let word = u64::from_le_bytes(*word);
+        all |= word;
+        if let Some(end) = scan_word(word, base, delimiter, ends) {
+            return end.map_or(Scan::Other, |at| row(bytes, at, all, ends));
         }
-        at += 8;
+        base = base.wrapping_add(8);
     }
     let mut last = [0; 8];
     last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    pass.word(u64::from_le_bytes(last), at, fields).unwrap_or(Scan::Other)
-}
-
-/// A pass and where its current field started.
-struct Pass<'a> {
-    bytes: &'a [u8],
-    delimiter: u8,
-    start: usize,
-}
-
-impl Pass<'_> {
-    /// Looks at eight bytes.
-    fn word(&mut self, word: u64, base: usize, fields: &mut Fields) -> Option<Scan> {
-        // Few texts have bytes up to the quote that aren't looked for: spaces and exclamation marks.
-        let mut hits = equals(word, self.delimiter) | up_to_quote(word);
-        while hits != 0 {
-            let at = base + usize::try_from(hits.trailing_zeros() / 8).unwrap_or_default();
-            hits &= hits - 1;
-            match self.bytes.get(at)? {
-                b'\n' => return Some(self.row(at, fields)),
-                b'"' => return Some(Scan::Other),
-                byte if *byte == self.delimiter => {
-                    fields.push(Slot::Raw(self.start, at));
-                    self.start = at + 1;
-                }
-                _ => {}
-            }
+    let word = u64::from_le_bytes(last);
+    // The zeros behind the end are no delimiters, even if those are zeros.
+    let n_ends = ends.len();
+    let end = scan_word(word, base, delimiter, ends).flatten();
+    match end.filter(|at| usize::try_from(*at).is_ok_and(|at| at < bytes.len())) {
+        Some(at) => row(bytes, at, all | word, ends),
+        None => {
+            ends.truncate(n_ends);
+            Scan::Other
         }
-        None
     }
+}
 
-    /// Ends a row at its line feed.
-    fn row(&mut self, at: usize, fields: &mut Fields) -> Scan {
-        let before = at.checked_sub(1).and_then(|i| self.bytes.get(i));
-        let length = if before == Some(&b'\r') { at - 1 } else { at };
-        // A delimiter may be a carriage return in no config, so that the field starts before it.
-        fields.push(Slot::Raw(self.start, length));
-        Scan::Row { length, n_break: at + 1 - length }
+/// Bytes that are looked at for a row at most; longer ones are none.
+const BYTES_MAX: usize = 1 << 30;
+
+/// Looks at eight bytes: adds the ends of fields, and gives where the row ends, or that a quote is
+/// in it.
+#[inline]
+fn scan_word(word: u64, base: u32, delimiter: u8, ends: &mut Vec<u32>) -> Option<Option<u32>> {
+    // Few texts have bytes up to the quote that aren't looked for: spaces and exclamation marks.
+    let mut hits = equals(word, delimiter) | up_to_quote(word);
+    while hits != 0 {
+        let bit = hits.trailing_zeros();
+        hits &= hits.wrapping_sub(1);
+        let at = base.wrapping_add(bit / 8);
+        let [byte, ..] = (word >> (bit & 56)).to_le_bytes();
+        if byte == delimiter {
+            ends.push(at);
+        } else if byte == b'\n' {
+            return Some(Some(at));
+        } else if byte == b'"' {
+            return Some(None);
+        }
     }
+    None
+}
+
+/// Ends a row at its line feed.
+#[inline]
+fn row(bytes: &[u8], at: u32, all: u64, ends: &mut Vec<u32>) -> Scan {
+    let feed = usize::try_from(at).unwrap_or(usize::MAX);
+    let before = feed.checked_sub(1).and_then(|i| bytes.get(i));
+    // A delimiter may be a carriage return in no config, so that the field starts before it.
+    let n_return = u32::from(before == Some(&b'\r'));
+    ends.push(at.saturating_sub(n_return));
+    let length = if n_return == 1 { feed.saturating_sub(1) } else { feed };
+    let is_ascii = all & 0x8080_8080_8080_8080 == 0;
+    Scan::Row(Row { length, n_break: feed + 1 - length, is_ascii })
 }
 
 /// Sets the upper bit of each byte of the word that equals `byte`, and no other.
@@ -122,7 +142,9 @@ mod tests {
                 Some(line) if !line.contains(&b'"') => {
                     let raw = line.strip_suffix(b"\r").unwrap_or(line);
                     let n_break = line.len() + 1 - raw.len();
-                    prop_assert_eq!(found, Scan::Row { length: raw.len(), n_break });
+                    let Scan::Row(row) = found else { panic!("{found:?}") };
+                    prop_assert_eq!((row.length, row.n_break), (raw.len(), n_break));
+                    prop_assert!(raw.is_ascii() || !row.is_ascii);
                     let ours = texts(&text, &fields);
                     split(raw, delimiter, &mut fields);
                     prop_assert_eq!(ours, texts(raw, &fields));

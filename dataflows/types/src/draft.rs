@@ -31,24 +31,23 @@ pub enum Cell {
 const WIDE_DIGITS: u32 = 32;
 
 impl Cell {
-    /// The cell of a number x 1e9; adds to the texts what 64 bits don't hold.
+    /// The cell of a number x 1e9. What 64 bits don't hold is given to `push`, which adds it to the
+    /// texts; they are `start` bytes long.
     ///
     /// # Panics
     /// If the texts pass 4 GiB.
-    pub fn nano(nano: i128, texts: &mut String) -> Self {
-        use std::fmt::Write as _;
+    pub fn nano(nano: i128, start: usize, push: impl FnOnce(&str)) -> Self {
         if let Ok(nano) = i64::try_from(nano) {
             return Self::Nano(nano);
         }
-        let start = place(texts);
-        write!(texts, "{nano:032x}").expect("a string takes all that is written");
-        Self::Wide(start)
+        push(&format!("{nano:032x}"));
+        Self::Wide(place(start))
     }
 }
 
 /// Where the next text starts.
-fn place(texts: &str) -> u32 {
-    u32::try_from(texts.len()).expect("the texts at hand are far below 4 GiB")
+fn place(n_bytes: usize) -> u32 {
+    u32::try_from(n_bytes).expect("the texts at hand are far below 4 GiB")
 }
 
 /// A row as a reader made it, looked at where it stands: one cell for each input column of its
@@ -147,7 +146,8 @@ impl Draft {
     /// # Panics
     /// If the column is beyond those of [`Draft::reset`], or the texts pass 4 GiB.
     pub fn set_nano(&mut self, column: usize, nano: i128) {
-        self.cells[column] = Cell::nano(nano, &mut self.text);
+        let Self { cells, text, .. } = self;
+        cells[column] = Cell::nano(nano, text.len(), |digits| text.push_str(digits));
     }
 
     /// Sets a cell to a text.
@@ -155,9 +155,9 @@ impl Draft {
     /// # Panics
     /// If the column is beyond those of [`Draft::reset`], or the texts pass 4 GiB.
     pub fn set_text(&mut self, column: usize, text: &str) {
-        let start = place(&self.text);
+        let start = place(self.text.len());
         self.text.push_str(text);
-        self.cells[column] = Cell::Text(start, place(&self.text));
+        self.cells[column] = Cell::Text(start, place(self.text.len()));
     }
 
     /// The text of a cell, `None` where it holds none.
