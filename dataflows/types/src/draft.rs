@@ -36,6 +36,7 @@ impl Cell {
     ///
     /// # Panics
     /// If the texts pass 4 GiB.
+    #[inline]
     pub fn nano(nano: i128, start: usize, push: impl FnOnce(&str)) -> Self {
         if let Ok(nano) = i64::try_from(nano) {
             return Self::Nano(nano);
@@ -66,11 +67,13 @@ pub struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     /// The cell of a column; null where there is none.
+    #[inline]
     pub fn get(&self, column: usize) -> Cell {
         self.cells.get(column).copied().unwrap_or_default()
     }
 
     /// The text of a cell, `None` where it holds none.
+    #[inline]
     pub fn text(&self, column: usize) -> Option<&'a str> {
         match self.get(column) {
             Cell::Text(start, end) => {
@@ -81,6 +84,7 @@ impl<'a> Cells<'a> {
     }
 
     /// The number x 1e9 of a cell, `None` where it holds none.
+    #[inline]
     pub fn nano(&self, column: usize) -> Option<i128> {
         match self.get(column) {
             Cell::Nano(nano) => Some(i128::from(nano)),
@@ -96,6 +100,7 @@ impl<'a> Cells<'a> {
     }
 
     /// The count of a cell, `None` where it holds none.
+    #[inline]
     pub fn count(&self, column: usize) -> Option<u64> {
         match self.get(column) {
             Cell::Count(count) => Some(count),
@@ -161,11 +166,13 @@ impl Draft {
     }
 
     /// The text of a cell, `None` where it holds none.
+    #[inline]
     pub fn text(&self, column: usize) -> Option<&str> {
         self.view().text(column)
     }
 
     /// The row as a relation reads it.
+    #[inline]
     pub fn view(&self) -> Cells<'_> {
         let Self { op, cells, text, seq_is_mapped } = self;
         Cells { op: *op, seq_is_mapped: *seq_is_mapped, cells, texts: text }

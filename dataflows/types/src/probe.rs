@@ -1,24 +1,27 @@
 //! What a dictionary's table holds of a text, so that one look tells whether it is known.
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 use crate::digest::Fold;
 
 /// Longest text that stands in the table as a whole.
 const SHORT_BYTES: usize = 16;
 
-/// A text in 24 bytes: a short one as it is, a longer one as a digest.
+/// A text in 20 bytes: a short one as it is, a longer one as a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Probe {
-    words: [u32; 4],
-    /// Its length, up to 4 GiB.
-    n_bytes: u32,
-    /// What else it must belong to: an asset's venue.
-    of: u32,
+    first: u64,
+    last: u64,
+    /// Its length in the lowest byte, and in the others what else it must belong to (an asset's venue);
+    /// the greatest of either stands for all that are greater.
+    tag: u32,
 }
 
+/// The greatest length and the greatest owner of a tag.
+const TAG_MAX: (u32, u32) = (0xff, 0x00ff_ffff);
+
 impl Probe {
+    #[inline]
     pub(crate) fn new(text: &str, of: u32) -> Self {
         let bytes = text.as_bytes();
         let (first, last) = if bytes.len() > SHORT_BYTES {
@@ -40,25 +43,22 @@ impl Probe {
         } else {
             (bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0)
         };
-        let [[a, b], [c, d]] = [first, last].map(|word| {
-            let [low, high] = [word, word >> 32].map(|w| u32::try_from(w & 0xffff_ffff));
-            [low.unwrap_or_default(), high.unwrap_or_default()]
-        });
-        let n_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        Self { words: [a, b, c, d], n_bytes, of }
+        let n_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(TAG_MAX.0);
+        Self { first, last, tag: n_bytes | of.min(TAG_MAX.1) << 8 }
     }
 
-    /// Whether an equal probe is the same text without a look at it.
-    fn is_whole(&self) -> bool {
-        usize::try_from(self.n_bytes).is_ok_and(|n| n <= SHORT_BYTES)
+    /// Whether an equal probe is the same text of the same owner without a look at them.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        let is_short = usize::try_from(self.tag & TAG_MAX.0).is_ok_and(|n| n <= SHORT_BYTES);
+        is_short && self.tag >> 8 != TAG_MAX.1
     }
 
+    #[inline]
     fn hash(&self) -> u64 {
-        let Self { words: [a, b, c, d], n_bytes, of } = *self;
-        let word = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-        let mut fold = Fold::new(word(n_bytes, of));
-        fold.add(word(a, b));
-        fold.add(word(c, d));
+        let mut fold = Fold::new(self.tag.into());
+        fold.add(self.first);
+        fold.add(self.last);
         fold.finish()
     }
 }
@@ -66,7 +66,23 @@ impl Probe {
 /// Texts and what they are called.
 #[derive(Debug)]
 pub(crate) struct Probes<T> {
-    table: HashTable<(Probe, T)>,
+    table: HashTable<Slot<T>>,
+}
+
+/// A probe and what its text is called: 24 bytes.
+#[derive(Debug)]
+struct Slot<T> {
+    first: u64,
+    last: u64,
+    tag: u32,
+    named: T,
+}
+
+impl<T> Slot<T> {
+    #[inline]
+    fn probe(&self) -> Probe {
+        Probe { first: self.first, last: self.last, tag: self.tag }
+    }
 }
 
 impl<T> Default for Probes<T> {
@@ -77,23 +93,46 @@ impl<T> Default for Probes<T> {
 
 impl<T: Copy> Probes<T> {
     /// What a text is called, else calls it so. `is_it` says whether a long text is the one that is
-    /// called so.
+    /// called so, and of the same owner.
+    #[inline]
     pub(crate) fn find_or_insert(
         &mut self,
         probe: Probe,
         is_it: impl Fn(T) -> bool,
         name: impl FnOnce() -> T,
     ) -> T {
-        let is_it =
-            |(other, named): &(Probe, T)| *other == probe && (probe.is_whole() || is_it(*named));
-        match self.table.entry(probe.hash(), is_it, |(probe, _)| probe.hash()) {
-            Entry::Occupied(slot) => slot.get().1,
-            Entry::Vacant(slot) => {
-                let named = name();
-                slot.insert((probe, named));
-                named
-            }
+        let hash = probe.hash();
+        if let Some(named) = self.find(probe, hash, &is_it) {
+            return named;
         }
+        let (named, Probe { first, last, tag }) = (name(), probe);
+        let slot = Slot { first, last, tag, named };
+        self.table.insert_unique(hash, slot, |slot| slot.probe().hash());
+        named
+    }
+
+    /// What each of some texts is called, `None` where it isn't known. All are hashed, then all
+    /// looked for, so that waiting for memory overlaps.
+    pub(crate) fn find_all<const N: usize>(
+        &self,
+        probes: &[Option<Probe>; N],
+        is_it: impl Fn(usize, T) -> bool,
+    ) -> [Option<T>; N] {
+        let hashes = probes.map(|probe| probe.map_or(0, |probe| probe.hash()));
+        let mut found = [None; N];
+        for (index, ((probe, hash), found)) in
+            probes.iter().zip(hashes).zip(&mut found).enumerate()
+        {
+            *found = probe.and_then(|probe| self.find(probe, hash, |named| is_it(index, named)));
+        }
+        found
+    }
+
+    #[inline]
+    fn find(&self, probe: Probe, hash: u64, is_it: impl Fn(T) -> bool) -> Option<T> {
+        let is_it =
+            |slot: &Slot<T>| slot.probe() == probe && (probe.is_whole() || is_it(slot.named));
+        self.table.find(hash, is_it).map(|slot| slot.named)
     }
 }
 

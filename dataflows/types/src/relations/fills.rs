@@ -243,6 +243,7 @@ pub(super) const COLUMNS: &[InputColumn] = &[
 impl Input for Fill {
     const HAS_CORRECTIONS: bool = true;
 
+    #[inline]
     fn assemble(cells: &Cells<'_>, _schema: &Schema, names: &mut Interner) -> Result<Self, Reject> {
         let read = Reading::new(cells, COLUMNS);
         let venue = read.text(VENUE)?;
@@ -299,6 +300,7 @@ impl Input for Fill {
         })
     }
 
+    #[inline]
     fn digest(&self, cells: &Cells<'_>, _schema: &Schema, content: &mut Content) {
         // Wallet, asset and id are the identity.
         content.word(self.side.place() | self.kind.place() << 8 | u64::from(self.fee_counts) << 16);
@@ -316,10 +318,12 @@ impl Input for Fill {
         content.word(self.revision);
     }
 
+    #[inline]
     fn identity(&self, _schema: &Schema) -> Option<Identity> {
         Some(Identity { wallet: Some(self.wallet), asset: Some(self.asset), id: self.id.raw() })
     }
 
+    #[inline]
     fn event_time(&self, _schema: &Schema) -> Option<VenueTime> {
         Some(self.event_time)
     }
@@ -327,6 +331,7 @@ impl Input for Fill {
 
 impl Fill {
     /// A row that only names a fill, for its removal.
+    #[inline]
     fn bust(wallet: Sym, asset: AssetId, id: EventId) -> Self {
         Self {
             wallet,

@@ -132,6 +132,7 @@ impl<R: Input> Event<R> {
     ///
     /// # Errors
     /// The first rule of the relation that the cells break.
+    #[inline]
     pub fn read(
         cells: &Cells<'_>,
         revision: Option<usize>,
