@@ -134,6 +134,7 @@ impl Rows {
                 seq_is_mapped: head.seq_is_mapped,
                 cells: self.cells.get(head.cells.0..head.cells.1)?,
                 texts: &self.texts,
+                main_name: None,
             },
             reject: failure.and_then(|i| self.failures.get(i)),
             bytes: bytes.get(head.bytes.0..head.bytes.1)?,

@@ -1,6 +1,7 @@
 //! Rows that are read but not yet interned: cells, and the texts that they point into.
 
 use crate::event::Op;
+use crate::id::Sym;
 use crate::time::VenueTime;
 
 /// A cell of a row that is read but not yet interned. 16 bytes, so that a batch of rows stays in a
@@ -63,6 +64,8 @@ pub struct Cells<'a> {
     pub cells: &'a [Cell],
     /// What texts are ranges of.
     pub texts: &'a str,
+    /// What the row's main name is called, where that is known already.
+    pub main_name: Option<Sym>,
 }
 
 impl<'a> Cells<'a> {
@@ -175,7 +178,7 @@ impl Draft {
     #[inline]
     pub fn view(&self) -> Cells<'_> {
         let Self { op, cells, text, seq_is_mapped } = self;
-        Cells { op: *op, seq_is_mapped: *seq_is_mapped, cells, texts: text }
+        Cells { op: *op, seq_is_mapped: *seq_is_mapped, cells, texts: text, main_name: None }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `fills`: what wallets bought and sold.
 
+use std::borrow::Cow;
+
 use super::content::Content;
 use super::input::{Identity, Input, InputColumn, InputKind};
 use super::reading::{Reading, notional_or_price, wallet_text};
@@ -244,6 +246,14 @@ impl Input for Fill {
     const HAS_CORRECTIONS: bool = true;
 
     #[inline]
+    fn main_name<'a>(cells: &Cells<'a>) -> Option<&'a str> {
+        match wallet_text(cells.text(WALLET)?) {
+            Cow::Borrowed(text) => Some(text),
+            Cow::Owned(_) => None,
+        }
+    }
+
+    #[inline]
     fn assemble(cells: &Cells<'_>, _schema: &Schema, names: &mut Interner) -> Result<Self, Reject> {
         let read = Reading::new(cells, COLUMNS);
         let venue = read.text(VENUE)?;
@@ -252,7 +262,8 @@ impl Input for Fill {
         let id = read.text(ID)?;
         if cells.op == Op::Bust {
             let asset = names.asset(venue, asset);
-            return Ok(Self::bust(names.sym(&wallet), asset, names.event_id(id)));
+            let wallet = cells.main_name.unwrap_or_else(|| names.sym(&wallet));
+            return Ok(Self::bust(wallet, asset, names.event_id(id)));
         }
         let kind = read.word(KIND, FillKind::from_place, FillKind::from_word)?;
         let kind = kind.unwrap_or(FillKind::Trade);
@@ -279,7 +290,7 @@ impl Input for Fill {
         }
         let fee_asset = read.maybe_text(FEE_ASSET);
         Ok(Self {
-            wallet: names.sym(&wallet),
+            wallet: cells.main_name.unwrap_or_else(|| names.sym(&wallet)),
             asset: names.asset(venue, asset),
             id: names.event_id(id),
             market: read.maybe_text(MARKET).map(|text| names.sym(text)),

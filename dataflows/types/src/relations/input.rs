@@ -78,6 +78,12 @@ pub trait Input: Relation {
     /// Whether its rows can be corrected and removed. Quotes can't.
     const HAS_CORRECTIONS: bool;
 
+    /// The name that most rows differ by, as it is kept: whoever reads many rows looks theirs up
+    /// together, and sets [`Cells::main_name`]. `None` where there is none.
+    fn main_name<'a>(_cells: &Cells<'a>) -> Option<&'a str> {
+        None
+    }
+
     /// Makes the row of cells that follow the columns of the relation's input. Of a bust only
     /// identity and key are read.
     ///
