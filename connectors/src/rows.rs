@@ -117,26 +117,38 @@ impl Rows {
 
     /// The time by which a row moves the merge: that of readable inserts and corrects, else
     /// [`VenueTime::MIN`].
+    #[inline]
     pub fn time(&self, index: usize) -> VenueTime {
         self.heads.get(index).map_or(VenueTime::MIN, |head| head.time)
+    }
+
+    /// The columns of a row; none of a reject, and where there is no such row.
+    #[inline]
+    pub fn cells(&self, index: usize) -> Cells<'_> {
+        let (mut op, mut seq_is_mapped, mut cells) = (Op::Insert, false, [].as_slice());
+        if let Some(head) = self.heads.get(index) {
+            (op, seq_is_mapped) = (head.op, head.seq_is_mapped);
+            cells = self.cells.get(head.cells.0..head.cells.1).unwrap_or_default();
+        }
+        Cells { op, seq_is_mapped, cells, texts: &self.texts, main_name: None }
+    }
+
+    /// Why a row can't be used, and the source's column, where one is to blame.
+    #[inline]
+    pub fn reject(&self, index: usize) -> Option<&Failure> {
+        let failure = self.heads.get(index)?.failure?;
+        self.failures.get(usize::try_from(failure).ok()?)
     }
 
     /// A row.
     pub fn get(&self, index: usize) -> Option<RowRef<'_>> {
         let head = self.heads.get(index)?;
         let bytes = if head.is_utf8 { self.texts.as_bytes() } else { &self.raw };
-        let failure = head.failure.and_then(|i| usize::try_from(i).ok());
         Some(RowRef {
             row: head.row,
             line: head.line,
-            cells: Cells {
-                op: head.op,
-                seq_is_mapped: head.seq_is_mapped,
-                cells: self.cells.get(head.cells.0..head.cells.1)?,
-                texts: &self.texts,
-                main_name: None,
-            },
-            reject: failure.and_then(|i| self.failures.get(i)),
+            cells: self.cells(index),
+            reject: self.reject(index),
             bytes: bytes.get(head.bytes.0..head.bytes.1)?,
         })
     }

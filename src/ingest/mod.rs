@@ -8,5 +8,5 @@ mod stage;
 
 pub use identities::{Identities, Standing};
 pub use merge::{Merge, MergedRows, MergedStream};
-pub use sequencer::{Batch, Counts, Outcome, Sequencer, SequencerOptions};
+pub use sequencer::{Batch, Counts, Outcome, ReadRows, Sequencer, SequencerOptions};
 pub(crate) use stage::Ingest;

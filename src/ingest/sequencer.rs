@@ -69,6 +69,33 @@ pub struct SequencerOptions {
     pub keeps_id_texts: bool,
 }
 
+/// Rows that were read, in their order.
+pub trait ReadRows {
+    /// How many.
+    fn len(&self) -> usize;
+
+    /// The columns of a row; none of a reject.
+    fn cells(&self, index: usize) -> Cells<'_>;
+
+    /// Why a row can't be used.
+    fn reject(&self, index: usize) -> Option<&Reject>;
+}
+
+/// A row alone.
+impl ReadRows for RowRef<'_> {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn cells(&self, _index: usize) -> Cells<'_> {
+        self.cells
+    }
+
+    fn reject(&self, _index: usize) -> Option<&Reject> {
+        self.reject.map(|(reject, _)| reject)
+    }
+}
+
 /// One relation's part of the sequencer.
 struct Relation {
     spec: RelationSpec,
@@ -163,7 +190,7 @@ impl Sequencer {
     /// If the plan has no such relation.
     pub fn admit(&mut self, relation: usize, row: &RowRef<'_>) -> Result<Outcome, Error> {
         let (mut refused, before) = (None, self.counts.applied);
-        self.admit_all(relation, std::iter::once(*row), |_, reject| {
+        self.admit_all(relation, row, |_, reject| {
             refused = Some(reject.clone());
             Ok(())
         })?;
@@ -175,18 +202,18 @@ impl Sequencer {
     }
 
     /// Judges rows of a relation, in their order. They count into the open epoch, which must have room
-    /// for them. `refuse` gets those that go to quarantine.
+    /// for them. `refuse` gets those that go to quarantine, by their places.
     ///
     /// # Errors
     /// As [`Sequencer::admit`], and where `refuse` fails.
     ///
     /// # Panics
     /// As [`Sequencer::admit`].
-    pub fn admit_all<'a>(
+    pub fn admit_all(
         &mut self,
         relation: usize,
-        rows: impl Iterator<Item = RowRef<'a>> + Clone,
-        refuse: impl FnMut(&RowRef<'a>, &Reject) -> Result<(), Error>,
+        rows: &impl ReadRows,
+        refuse: impl FnMut(usize, &Reject) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Self { options, interner, relations, counts, n_rows, greatest, .. } = self;
         let Relation { spec, revision, identities, recent, events, greatest: of_relation } =
@@ -267,36 +294,34 @@ const BLOCK: usize = 16;
 
 impl Judge<'_> {
     /// Makes events of rows, judges them and keeps those that enter.
-    fn admit<'a, R: Input>(
+    fn admit<R: Input>(
         &mut self,
-        mut rows: impl Iterator<Item = RowRef<'a>> + Clone,
+        rows: &impl ReadRows,
         events: &mut Vec<Event<R>>,
-        mut refuse: impl FnMut(&RowRef<'a>, &Reject) -> Result<(), Error>,
+        mut refuse: impl FnMut(usize, &Reject) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        loop {
+        let mut first = 0;
+        while first < rows.len() {
+            let end = rows.len().min(first + BLOCK);
             let mut names = [None; BLOCK];
-            let mut n = 0;
-            for (row, name) in rows.clone().zip(&mut names) {
-                *name = R::main_name(&row.cells);
-                n += 1;
-            }
-            if n == 0 {
-                return Ok(());
+            for (index, name) in (first..end).zip(&mut names) {
+                *name = R::main_name(&rows.cells(index));
             }
             let names = self.names.known(&names);
-            for (name, mut row) in names.into_iter().take(n).zip(rows.by_ref()) {
-                row.cells.main_name = name;
-                self.counts.received += 1;
-                let refused = match row.reject {
-                    Some((reject, _)) => Some(reject.clone()),
-                    None => self.judge(&row.cells, events)?,
+            for (index, main_name) in (first..end).zip(names) {
+                let refused = match rows.reject(index) {
+                    Some(reject) => Some(reject.clone()),
+                    None => self.judge(&Cells { main_name, ..rows.cells(index) }, events)?,
                 };
+                self.counts.received += 1;
                 if let Some(reject) = refused {
                     self.counts.quarantined += 1;
-                    refuse(&row, &reject)?;
+                    refuse(index, &reject)?;
                 }
             }
+            first = end;
         }
+        Ok(())
     }
 
     /// Makes the row's event, judges it and keeps it if it enters. Gives why it can't be used.
@@ -307,10 +332,10 @@ impl Judge<'_> {
         events: &mut Vec<Event<R>>,
     ) -> Result<Option<Reject>, Error> {
         let schema = self.schema;
-        let mut event: Event<R> = match Event::read(cells, self.revision, schema, self.names) {
-            Ok(event) => event,
-            Err(reject) => return Ok(Some(reject)),
-        };
+        if let Err(reject) = Event::read(cells, self.revision, schema, self.names, events) {
+            return Ok(Some(reject));
+        }
+        let Some(event) = events.last_mut() else { return Ok(None) };
         let is_bust = event.op == Op::Bust;
         let time = event.row.event_time(schema).filter(|_| !is_bust);
         let standing = if let Some(identity) = event.row.identity(schema) {
@@ -323,13 +348,13 @@ impl Judge<'_> {
             let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), content);
             if is_new { Standing::First } else { Standing::Duplicate }
         };
-        if standing == Standing::Conflict {
-            return Ok(Some(conflict()));
-        }
         event.is_first = standing == Standing::First;
         let enters = standing.enters();
-        if enters {
-            events.push(event);
+        if !enters {
+            events.pop();
+        }
+        if standing == Standing::Conflict {
+            return Ok(Some(conflict()));
         }
         self.counts.applied += u64::from(enters);
         self.counts.duplicate += u64::from(!enters);

@@ -54,8 +54,9 @@ impl<'a, L: Log> Ingest<'a, L> {
     ) -> Result<(), Error> {
         while let Some(merged) = merge.next_rows(sequencer.room())? {
             let Some(source) = self.sources.get(merged.source) else { continue };
-            sequencer.admit_all(source.relation, merged.rows(), |row, reject| {
-                self.set_aside.take(source, merged.path, row, reject)
+            sequencer.admit_all(source.relation, &merged, |index, reject| {
+                let Some(row) = merged.get(index) else { return Ok(()) };
+                self.set_aside.take(source, merged.path, &row, reject)
             })?;
             if let Some(batch) = sequencer.cut() {
                 let progress = Progress {

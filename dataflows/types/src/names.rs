@@ -63,8 +63,8 @@ impl Names {
 #[derive(Debug, Default)]
 pub struct Interner {
     names: Arc<Names>,
-    syms: Probes<Sym>,
-    assets: Probes<AssetId>,
+    syms: Probes,
+    assets: Probes,
     /// The venue of the last asset, since rows that follow one another mostly share theirs.
     venue: Option<(Probe, Sym)>,
     keeps_id_texts: bool,
@@ -94,9 +94,11 @@ impl Interner {
     /// the other.
     pub fn known<const N: usize>(&self, texts: &[Option<&str>; N]) -> [Option<Sym>; N] {
         let probes = texts.map(|text| text.map(|text| Probe::new(text, 0)));
-        self.syms.find_all(&probes, |index, named| {
-            texts.get(index).copied().flatten() == Some(self.names.text(named).as_str())
-        })
+        let found = self.syms.find_all(&probes, |index, named| {
+            let text = self.names.text(Sym::from_index(named)).as_str();
+            texts.get(index).copied().flatten() == Some(text)
+        });
+        found.map(|named| named.map(Sym::from_index))
     }
 
     /// Interns an asset of a venue.
@@ -108,13 +110,13 @@ impl Interner {
         let venue = self.venue(venue);
         let (names, syms) = (&self.names, &mut self.syms);
         let is_it = |named| {
-            let pair = names.pair(named);
+            let pair = names.pair(AssetId(named));
             pair.0 == venue && names.text(pair.1).as_str() == asset
         };
-        self.assets.find_or_insert(Probe::new(asset, venue.index()), is_it, || {
+        AssetId(self.assets.find_or_insert(Probe::new(asset, venue.index()), is_it, || {
             let index = names.assets.push((venue, sym(syms, names, asset)));
-            AssetId(u32::try_from(index).expect("fewer than 2^32 assets"))
-        })
+            u32::try_from(index).expect("fewer than 2^32 assets")
+        }))
     }
 
     #[inline]
@@ -142,12 +144,12 @@ impl Interner {
 }
 
 #[inline]
-fn sym(syms: &mut Probes<Sym>, names: &Names, text: &str) -> Sym {
-    let is_it = |named| names.text(named).as_str() == text;
-    syms.find_or_insert(Probe::new(text, 0), is_it, || {
+fn sym(syms: &mut Probes, names: &Names, text: &str) -> Sym {
+    let is_it = |named| names.text(Sym::from_index(named)).as_str() == text;
+    Sym::from_index(syms.find_or_insert(Probe::new(text, 0), is_it, || {
         let index = names.texts.push(Text::from(text));
-        Sym::from_index(u32::try_from(index).expect("fewer than 2^32 names"))
-    })
+        u32::try_from(index).expect("fewer than 2^32 names")
+    }))
 }
 
 #[cfg(test)]

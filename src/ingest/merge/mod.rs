@@ -6,9 +6,11 @@ use std::collections::BinaryHeap;
 
 use connectors::ConnectError;
 use connectors::source::{RowRef, RowStream, Rows};
-use types::VenueTime;
+use types::event::Cells;
+use types::{Reject, VenueTime};
 
 use super::readers::{self, Batches, Next};
+use super::sequencer::ReadRows;
 
 /// A stream and where it belongs.
 pub struct MergedStream {
@@ -33,10 +35,25 @@ pub struct MergedRows<'a> {
 }
 
 impl<'a> MergedRows<'a> {
-    /// The rows.
-    pub fn rows(&self) -> impl Iterator<Item = RowRef<'a>> + Clone + 'a {
-        let rows = self.rows;
-        (self.first..self.end).filter_map(move |index| rows.get(index))
+    /// A row by its place among them.
+    pub fn get(&self, index: usize) -> Option<RowRef<'a>> {
+        self.rows.get(self.first + index)
+    }
+}
+
+impl ReadRows for MergedRows<'_> {
+    fn len(&self) -> usize {
+        self.end - self.first
+    }
+
+    #[inline]
+    fn cells(&self, index: usize) -> Cells<'_> {
+        self.rows.cells(self.first + index)
+    }
+
+    #[inline]
+    fn reject(&self, index: usize) -> Option<&Reject> {
+        self.rows.reject(self.first + index).map(|(reject, _)| reject)
     }
 }
 

@@ -56,10 +56,11 @@ fn merged(sources: &[FileSource], n_max: usize) -> (Vec<(usize, String, u64)>, b
     loop {
         match merge.next_rows(n_max) {
             Ok(Some(merged)) => {
-                let place = |row: RowRef<'_>| (merged.source, merged.path.to_owned(), row.row);
-                let before = order.len();
-                order.extend(merged.rows().map(place));
-                assert!((1..=n_max).contains(&(order.len() - before)));
+                assert!((1..=n_max).contains(&merged.len()));
+                for index in 0..merged.len() {
+                    let row = merged.get(index).unwrap();
+                    order.push((merged.source, merged.path.to_owned(), row.row));
+                }
             }
             Ok(None) => {
                 let (done, all) = merge.progress();

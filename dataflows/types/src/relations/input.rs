@@ -133,25 +133,28 @@ pub fn revision_column(columns: &[InputColumn]) -> Option<usize> {
 }
 
 impl<R: Input> Event<R> {
-    /// Makes the event of cells; `revision` is the column that tells its states apart
-    /// ([`revision_column`]).
+    /// Makes the event of cells and adds it to others; `revision` is the column that tells its states
+    /// apart ([`revision_column`]).
     ///
     /// # Errors
-    /// The first rule of the relation that the cells break.
+    /// The first rule of the relation that the cells break; nothing is added then.
     #[inline]
     pub fn read(
         cells: &Cells<'_>,
         revision: Option<usize>,
         schema: &Schema,
         names: &mut Interner,
-    ) -> Result<Self, Reject> {
-        let row = R::assemble(cells, schema, names)?;
+        events: &mut Vec<Self>,
+    ) -> Result<(), Reject> {
         let revision = match revision.and_then(|column| cells.count(column)) {
             Some(revision) => revision.min(FOR_GOOD - 1),
             None if cells.op == Op::Bust => FOR_GOOD,
             None => 0,
         };
-        Ok(Self { op: cells.op, revision, is_first: false, row })
+        // The row is made where it stays: it is too large to be handed on.
+        let row = R::assemble(cells, schema, names)?;
+        events.push(Self { op: cells.op, revision, is_first: false, row });
+        Ok(())
     }
 }
 
