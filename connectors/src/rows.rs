@@ -27,8 +27,16 @@ pub struct Rows {
     /// Rows that aren't UTF-8, as they stand.
     raw: Vec<u8>,
     failures: Vec<Failure>,
-    /// Which part of a whole batch this one takes: one in so many.
-    part: usize,
+    /// Rows, cells and bytes from which it is handed over.
+    full: Full,
+}
+
+/// What makes a batch full.
+#[derive(Clone, Copy, Debug)]
+struct Full {
+    n_rows: usize,
+    n_cells: usize,
+    n_bytes: usize,
 }
 
 /// Where a row's parts are.
@@ -85,6 +93,7 @@ impl Default for Rows {
 impl Rows {
     /// An empty batch, where so many are held at once.
     pub fn part_of(n_batches: usize) -> Self {
+        let part = |whole: usize| whole / n_batches.max(1);
         Self {
             heads: Vec::new(),
             cells: Vec::new(),
@@ -92,7 +101,11 @@ impl Rows {
             texts: String::new(),
             raw: Vec::new(),
             failures: Vec::new(),
-            part: n_batches.max(1),
+            full: Full {
+                n_rows: part(ROWS_MAX),
+                n_cells: part(CELLS_MAX),
+                n_bytes: part(BYTES_MAX),
+            },
         }
     }
 
@@ -108,11 +121,11 @@ impl Rows {
 
     /// Whether it is time to hand the batch over.
     pub(crate) fn is_full(&self) -> bool {
-        let holds = |held: usize, whole: usize| held >= whole / self.part;
+        let Full { n_rows, n_cells, n_bytes } = self.full;
         !self.is_empty()
-            && (holds(self.written.len() + self.raw.len(), BYTES_MAX)
-                || holds(self.cells.len(), CELLS_MAX)
-                || holds(self.heads.len(), ROWS_MAX))
+            && (self.heads.len() >= n_rows
+                || self.cells.len() >= n_cells
+                || self.written.len() + self.raw.len() >= n_bytes)
     }
 
     /// The time by which a row moves the merge: that of readable inserts and corrects, else
@@ -270,7 +283,8 @@ impl RowCells<'_> {
     #[inline]
     pub(crate) fn set_nano(&mut self, column: usize, nano: i128) {
         let Self { texts, .. } = self;
-        let cell = Cell::nano(nano, texts.len(), |digits| texts.extend_from_slice(digits.as_bytes()));
+        let cell =
+            Cell::nano(nano, texts.len(), |digits| texts.extend_from_slice(digits.as_bytes()));
         self.set(column, cell);
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use connectors::source::RowRef;
 use dataflows::Clock;
+use dataflows::cold::Failure;
 use dataflows::inputs::Events;
 use dataflows::plan::RelationSpec;
 use types::event::{Cells, Reason};
@@ -72,7 +73,7 @@ pub struct SequencerOptions {
 /// Rows that were read, in their order.
 pub trait ReadRows {
     /// How many.
-    fn len(&self) -> usize;
+    fn n_rows(&self) -> usize;
 
     /// The columns of a row; none of a reject.
     fn cells(&self, index: usize) -> Cells<'_>;
@@ -83,7 +84,7 @@ pub trait ReadRows {
 
 /// A row alone.
 impl ReadRows for RowRef<'_> {
-    fn len(&self) -> usize {
+    fn n_rows(&self) -> usize {
         1
     }
 
@@ -233,7 +234,9 @@ impl Sequencer {
             Events::Fills(events) => judge.admit::<relations::Fill>(rows, events, refuse),
             Events::Trades(events) => judge.admit::<relations::Trade>(rows, events, refuse),
             Events::Quotes(events) => judge.admit::<relations::Quote>(rows, events, refuse),
-            Events::Settlements(events) => judge.admit::<relations::Settlement>(rows, events, refuse),
+            Events::Settlements(events) => {
+                judge.admit::<relations::Settlement>(rows, events, refuse)
+            }
             Events::Rows(events) => judge.admit::<Row>(rows, events, refuse),
         };
         *n_rows += usize::try_from(counts.received - before).unwrap_or(usize::MAX);
@@ -301,22 +304,28 @@ impl Judge<'_> {
         mut refuse: impl FnMut(usize, &Reject) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut first = 0;
-        while first < rows.len() {
-            let end = rows.len().min(first + BLOCK);
+        while first < rows.n_rows() {
+            let end = rows.n_rows().min(first + BLOCK);
             let mut names = [None; BLOCK];
             for (index, name) in (first..end).zip(&mut names) {
                 *name = R::main_name(&rows.cells(index));
             }
             let names = self.names.known(&names);
             for (index, main_name) in (first..end).zip(names) {
-                let refused = match rows.reject(index) {
-                    Some(reject) => Some(reject.clone()),
-                    None => self.judge(&Cells { main_name, ..rows.cells(index) }, events)?,
-                };
                 self.counts.received += 1;
-                if let Some(reject) = refused {
+                if let Some(reject) = rows.reject(index) {
                     self.counts.quarantined += 1;
-                    refuse(index, &reject)?;
+                    refuse(index, reject)?;
+                    continue;
+                }
+                let judged = self.judge(&Cells { main_name, ..rows.cells(index) }, events);
+                match judged.map_err(|refused| *refused) {
+                    Ok(()) => {}
+                    Err(Refused::Row(reject)) => {
+                        self.counts.quarantined += 1;
+                        refuse(index, &reject)?;
+                    }
+                    Err(Refused::All(failure)) => return Err(Error::Cold(failure)),
                 }
             }
             first = end;
@@ -324,24 +333,24 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Makes the row's event, judges it and keeps it if it enters. Gives why it can't be used.
+    /// Makes the row's event, judges it and keeps it if it enters.
     #[inline]
     fn judge<R: Input>(
         &mut self,
         cells: &Cells<'_>,
         events: &mut Vec<Event<R>>,
-    ) -> Result<Option<Reject>, Error> {
+    ) -> Result<(), Box<Refused>> {
         let schema = self.schema;
         if let Err(reject) = Event::read(cells, self.revision, schema, self.names, events) {
-            return Ok(Some(reject));
+            return Err(Box::new(Refused::Row(reject)));
         }
-        let Some(event) = events.last_mut() else { return Ok(None) };
+        let Some(event) = events.last_mut() else { return Ok(()) };
         let is_bust = event.op == Op::Bust;
         let time = event.row.event_time(schema).filter(|_| !is_bust);
         let standing = if let Some(identity) = event.row.identity(schema) {
             let content = if is_bust { 0 } else { content32(&event.row, cells, schema) };
             let judged = self.identities.judge(identity, event.op, event.revision, content);
-            judged.map_err(Error::Cold)?
+            judged.map_err(|failure| Box::new(Refused::All(failure)))?
         } else {
             // Rows without an identity are one where all of their content is equal.
             let content = content128(&event.row, cells, schema);
@@ -354,7 +363,7 @@ impl Judge<'_> {
             events.pop();
         }
         if standing == Standing::Conflict {
-            return Ok(Some(conflict()));
+            return Err(conflict());
         }
         self.counts.applied += u64::from(enters);
         self.counts.duplicate += u64::from(!enters);
@@ -364,12 +373,21 @@ impl Judge<'_> {
             *self.greatest.0 = (*self.greatest.0).max(time);
             *self.greatest.1 = (*self.greatest.1).max(time);
         }
-        Ok(None)
+        Ok(())
     }
 }
 
+/// Why a row isn't judged.
+enum Refused {
+    /// It can't be used.
+    Row(Reject),
+    /// No row can be judged.
+    All(Box<Failure>),
+}
+
 #[cold]
-fn conflict() -> Reject {
+fn conflict() -> Box<Refused> {
     let detail = "the same identity, revision and operation came before with other content";
-    Reject { reason: Reason::IdentityConflict, column: None, detail: detail.to_owned() }
+    let (reason, detail) = (Reason::IdentityConflict, detail.to_owned());
+    Box::new(Refused::Row(Reject { reason, column: None, detail }))
 }

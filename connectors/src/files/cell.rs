@@ -78,7 +78,11 @@ impl Words {
     fn new(texts: &'static [&'static str], reason: Reason) -> Self {
         let short = |text: &&str| {
             let bytes = text.as_bytes();
-            if bytes.len() > 8 { 0 } else { bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b)) }
+            if bytes.len() > 8 {
+                0
+            } else {
+                bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b))
+            }
         };
         Self { texts, reason, short: texts.iter().map(short).collect() }
     }

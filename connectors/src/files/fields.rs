@@ -43,7 +43,8 @@ impl Fields {
     fn plain_place(&self, index: usize) -> Option<(usize, usize)> {
         let end = usize::try_from(*self.ends.get(index)?).ok()?;
         let before = index.checked_sub(1).and_then(|before| self.ends.get(before));
-        let start = before.map_or(Some(0), |before| usize::try_from(*before).ok()?.checked_add(1))?;
+        let start =
+            before.map_or(Some(0), |before| usize::try_from(*before).ok()?.checked_add(1))?;
         Some((start, end))
     }
 

@@ -122,7 +122,8 @@ impl Interner {
     #[inline]
     fn venue(&mut self, text: &str) -> Sym {
         let probe = Probe::new(text, 0);
-        if let Some((_, venue)) = self.venue.filter(|(last, _)| probe.is_whole() && *last == probe) {
+        if let Some((_, venue)) = self.venue.filter(|(last, _)| probe.is_whole() && *last == probe)
+        {
             return venue;
         }
         let venue = self.sym(text);

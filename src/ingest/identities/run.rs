@@ -79,7 +79,11 @@ impl Cold {
     }
 
     /// Reads a block.
-    pub(super) fn get(&mut self, piece: Piece, entries: &mut Vec<Entry>) -> Result<(), Box<Failure>> {
+    pub(super) fn get(
+        &mut self,
+        piece: Piece,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Box<Failure>> {
         let Some(store) = &mut self.store else { unreachable!("what left memory went somewhere") };
         store.get(piece, &mut self.bytes)?;
         entries.clear();

@@ -42,7 +42,7 @@ impl<'a> MergedRows<'a> {
 }
 
 impl ReadRows for MergedRows<'_> {
-    fn len(&self) -> usize {
+    fn n_rows(&self) -> usize {
         self.end - self.first
     }
 

@@ -56,8 +56,8 @@ fn merged(sources: &[FileSource], n_max: usize) -> (Vec<(usize, String, u64)>, b
     loop {
         match merge.next_rows(n_max) {
             Ok(Some(merged)) => {
-                assert!((1..=n_max).contains(&merged.len()));
-                for index in 0..merged.len() {
+                assert!((1..=n_max).contains(&merged.n_rows()));
+                for index in 0..merged.n_rows() {
                     let row = merged.get(index).unwrap();
                     order.push((merged.source, merged.path.to_owned(), row.row));
                 }

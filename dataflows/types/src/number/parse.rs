@@ -67,14 +67,16 @@ fn by_eights(text: &[u8]) -> Option<(u64, usize)> {
     let low = eight_digits(digits)?;
     let high = match head {
         [] => return Some((low, n_decimals)),
-        [digit] => u64::from(Some(digit.wrapping_sub(b'0')).filter(|digit| *digit <= 9)?),
         head => match head.as_array::<8>() {
             Some(head) => eight_digits(u64::from_le_bytes(*head) ^ zeros)?,
-            None => by_ones(head).filter(|(_, n_decimals)| *n_decimals == 0)?.0,
+            None => digits_alone(head)?,
         },
     };
     // At most 18 digits: far below 64 bits.
-    Some((high.wrapping_mul(if n_digits == 8 { 100_000_000 } else { 10_000_000 }) + low, n_decimals))
+    Some((
+        high.wrapping_mul(if n_digits == 8 { 100_000_000 } else { 10_000_000 }) + low,
+        n_decimals,
+    ))
 }
 
 /// The number of eight digits, the first in the lowest byte; `None` where a byte isn't one.
@@ -98,6 +100,15 @@ const fn equal_bytes(word: u64, byte: u8) -> u64 {
     let difference = word ^ u64::from_le_bytes([byte; 8]);
     // The sum can't carry out of a byte: 0x7f + 0x7f is below 0x100.
     !((difference & LOW).wrapping_add(LOW) | difference | LOW)
+}
+
+/// Reads a few digits; `None` where a byte isn't one.
+#[inline]
+fn digits_alone(text: &[u8]) -> Option<u64> {
+    text.iter().try_fold(0u64, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then(|| value.wrapping_mul(10).wrapping_add(u64::from(digit)))
+    })
 }
 
 /// Reads digits with or without a point, and tells how many are decimals.

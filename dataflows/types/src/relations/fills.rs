@@ -253,7 +253,7 @@ impl Input for Fill {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn assemble(cells: &Cells<'_>, _schema: &Schema, names: &mut Interner) -> Result<Self, Reject> {
         let read = Reading::new(cells, COLUMNS);
         let venue = read.text(VENUE)?;
