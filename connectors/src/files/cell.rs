@@ -16,6 +16,7 @@ use super::fields::{RowView, Slot};
 use super::limits::TEXT_BYTES_MAX;
 use super::map::{Layout, Unknown};
 use super::time::{TimeReader, shown};
+use super::words::Words;
 use crate::rows::{Failure, RowCells, read_apart};
 use crate::source::{From, Mapping, TimeFormat};
 
@@ -63,45 +64,6 @@ enum Kind {
     Time(TimeReader),
     Bool,
     Word(Words),
-}
-
-/// The words that a column takes.
-struct Words {
-    texts: &'static [&'static str],
-    /// Why another is refused.
-    reason: Reason,
-    /// Those of at most 8 bytes as numbers; 0 for others.
-    short: Vec<u64>,
-}
-
-impl Words {
-    fn new(texts: &'static [&'static str], reason: Reason) -> Self {
-        let short = |text: &&str| {
-            let bytes = text.as_bytes();
-            if bytes.len() > 8 {
-                0
-            } else {
-                bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b))
-            }
-        };
-        Self { texts, reason, short: texts.iter().map(short).collect() }
-    }
-
-    /// The place of a word of at most 8 bytes, if there are 8 from its start. Which one it is is chance,
-    /// so that it isn't asked by branches.
-    #[inline]
-    fn short_place(&self, raw: &[u8], (start, end): (usize, usize)) -> Option<u8> {
-        let n_bits = u32::try_from(end.checked_sub(start)?).ok()?.checked_mul(8)?;
-        let word = u64::from_le_bytes(*raw.get(start..)?.first_chunk()?);
-        let word = word & !u64::MAX.checked_shl(n_bits).unwrap_or(0);
-        let (mut place, mut n_found) = (0, 0);
-        for (index, short) in (0u8..).zip(&self.short) {
-            let is_it = u8::from(*short == word);
-            place |= index * is_it;
-            n_found += is_it;
-        }
-        (n_found == 1 && n_bits - 1 < u64::BITS).then_some(place)
-    }
 }
 
 /// The file that a mapping is settled for.
@@ -416,8 +378,8 @@ impl Kind {
                     return Err((Reason::UnknownValue, detail));
                 }
             },
-            Self::Word(Words { texts, reason, .. }) => {
-                let place = texts.iter().position(|w| w.as_bytes() == text);
+            Self::Word(words) => {
+                let (place, reason) = (words.place(text), &words.reason);
                 let unknown = || (*reason, format!("`{}` isn't one of its words", shown(text)));
                 match u8::try_from(place.ok_or_else(unknown)?) {
                     Ok(place) => Cell::Word(place),
@@ -435,9 +397,8 @@ impl Kind {
     }
 
     fn check_values(&self, values: Option<&BTreeMap<String, String>>) -> Result<(), Unknown> {
-        let (Self::Word(Words { texts: words, .. }), Some(values)) = (self, values) else {
-            return Ok(());
-        };
+        let (Self::Word(words), Some(values)) = (self, values) else { return Ok(()) };
+        let words = words.texts;
         match values.values().find(|v| !v.is_empty() && !words.contains(&v.as_str())) {
             None => Ok(()),
             Some(value) => Err(Unknown {

@@ -33,33 +33,39 @@ pub(super) fn scan(bytes: &[u8], delimiter: u8, fields: &mut Fields) -> Scan {
     for word in words {
         let word = u64::from_le_bytes(*word);
         all |= word;
-        if let Some(end) = scan_word(word, base, delimiter, ends) {
-            return end.map_or(Scan::Other, |at| row(bytes, at, all, ends));
+        match scan_word(word, base, delimiter, ends) {
+            Found::Nothing => {}
+            Found::Feed(at) => return row(bytes, at, all, ends),
+            Found::Quote => return Scan::Other,
         }
         base = base.wrapping_add(8);
     }
     let mut last = [0; 8];
     last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
     let word = u64::from_le_bytes(last);
-    // The zeros behind the end are no delimiters, even if those are zeros.
-    let n_ends = ends.len();
-    let end = scan_word(word, base, delimiter, ends).flatten();
-    match end.filter(|at| usize::try_from(*at).is_ok_and(|at| at < bytes.len())) {
-        Some(at) => row(bytes, at, all | word, ends),
-        None => {
-            ends.truncate(n_ends);
-            Scan::Other
-        }
+    match scan_word(word, base, delimiter, ends) {
+        // The zeros behind the end are no line feeds; if they are delimiters, they stand behind it.
+        Found::Feed(at) => row(bytes, at, all | word, ends),
+        Found::Nothing | Found::Quote => Scan::Other,
     }
 }
 
 /// Bytes that are looked at for a row at most; longer ones are none.
 const BYTES_MAX: usize = 1 << 30;
 
-/// Looks at eight bytes: adds the ends of fields, and gives where the row ends, or that a quote is
-/// in it.
+/// What is found in eight bytes.
+enum Found {
+    /// Neither a line feed nor a quote.
+    Nothing,
+    /// A line feed.
+    Feed(u32),
+    /// A quote before it.
+    Quote,
+}
+
+/// Looks at eight bytes, and adds the ends of fields.
 #[inline]
-fn scan_word(word: u64, base: u32, delimiter: u8, ends: &mut Vec<u32>) -> Option<Option<u32>> {
+fn scan_word(word: u64, base: u32, delimiter: u8, ends: &mut Vec<u32>) -> Found {
     // Few texts have bytes up to the quote that aren't looked for: spaces and exclamation marks.
     let mut hits = equals(word, delimiter) | up_to_quote(word);
     while hits != 0 {
@@ -70,12 +76,12 @@ fn scan_word(word: u64, base: u32, delimiter: u8, ends: &mut Vec<u32>) -> Option
         if byte == delimiter {
             ends.push(at);
         } else if byte == b'\n' {
-            return Some(Some(at));
+            return Found::Feed(at);
         } else if byte == b'"' {
-            return Some(None);
+            return Found::Quote;
         }
     }
-    None
+    Found::Nothing
 }
 
 /// Ends a row at its line feed.

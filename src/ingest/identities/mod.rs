@@ -209,9 +209,10 @@ impl Identities {
             return Ok(Some(*known));
         }
         if inserted_with.is_none() {
-            inserted_with = match is_out(Safeguard::FilterIsAsked) {
-                true => Some(content),
-                false => shard.find(print, &mut self.cold)?,
+            inserted_with = if is_out(Safeguard::FilterIsAsked) {
+                Some(content)
+            } else {
+                shard.find(print, &mut self.cold)?
             };
         }
         let inserted = |content| Known { best: Some((0, Op::Insert, content)), busted: None };
