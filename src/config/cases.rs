@@ -8,7 +8,7 @@ use dataflows::plan::View;
 use types::event::{Cell, Draft};
 use types::number::parse_scaled;
 use types::options::{Need, OptionKind, OptionSpec, Place, Problem, did_you_mean, option};
-use types::relations::{Input, InputColumn, InputKind, RelationKind};
+use types::relations::{self, InputColumn, InputKind, RelationKind};
 use types::value::{Float, Text};
 use types::{Decimal, Interner, Kind, Op, Rounding, Value, VenueTime, for_inputs};
 
@@ -270,7 +270,8 @@ fn refused(draft: &Draft, known: &Known, place: &Place) -> Option<Problem> {
             match known.kind {
                 $(RelationKind::$variant => {
                     let mut names = Interner::new(false);
-                    <$row as Input>::assemble(&draft.view(), &known.schema, &mut names).err()
+                    <$row as relations::Input>::assemble(&draft.view(), &known.schema, &mut names)
+                        .err()
                 })*
                 _ => None,
             }
