@@ -19,13 +19,24 @@ const ROWS_MAX: usize = 1 << 10;
 pub struct Rows {
     heads: Vec<Head>,
     cells: Vec<Cell>,
-    /// The rows as they stand, what else their cells need, and the constants that all share.
+    /// The rows as they stand, what else their cells need, and the constants that all share: UTF-8,
+    /// piece by piece.
+    written: Vec<u8>,
+    /// The same, once the batch is full.
     texts: String,
     /// Rows that aren't UTF-8, as they stand.
     raw: Vec<u8>,
     failures: Vec<Failure>,
-    /// Which part of a whole batch this one takes: one in so many.
-    part: usize,
+    /// Rows, cells and bytes from which it is handed over.
+    full: Full,
+}
+
+/// What makes a batch full.
+#[derive(Clone, Copy, Debug)]
+struct Full {
+    n_rows: usize,
+    n_cells: usize,
+    n_bytes: usize,
 }
 
 /// Where a row's parts are.
@@ -82,13 +93,19 @@ impl Default for Rows {
 impl Rows {
     /// An empty batch, where so many are held at once.
     pub fn part_of(n_batches: usize) -> Self {
+        let part = |whole: usize| whole / n_batches.max(1);
         Self {
             heads: Vec::new(),
             cells: Vec::new(),
+            written: Vec::new(),
             texts: String::new(),
             raw: Vec::new(),
             failures: Vec::new(),
-            part: n_batches.max(1),
+            full: Full {
+                n_rows: part(ROWS_MAX),
+                n_cells: part(CELLS_MAX),
+                n_bytes: part(BYTES_MAX),
+            },
         }
     }
 
@@ -104,34 +121,47 @@ impl Rows {
 
     /// Whether it is time to hand the batch over.
     pub(crate) fn is_full(&self) -> bool {
-        let holds = |held: usize, whole: usize| held >= whole / self.part;
+        let Full { n_rows, n_cells, n_bytes } = self.full;
         !self.is_empty()
-            && (holds(self.texts.len() + self.raw.len(), BYTES_MAX)
-                || holds(self.cells.len(), CELLS_MAX)
-                || holds(self.heads.len(), ROWS_MAX))
+            && (self.heads.len() >= n_rows
+                || self.cells.len() >= n_cells
+                || self.written.len() + self.raw.len() >= n_bytes)
     }
 
     /// The time by which a row moves the merge: that of readable inserts and corrects, else
     /// [`VenueTime::MIN`].
+    #[inline]
     pub fn time(&self, index: usize) -> VenueTime {
         self.heads.get(index).map_or(VenueTime::MIN, |head| head.time)
+    }
+
+    /// The columns of a row; none of a reject, and where there is no such row.
+    #[inline]
+    pub fn cells(&self, index: usize) -> Cells<'_> {
+        let (mut op, mut seq_is_mapped, mut cells) = (Op::Insert, false, [].as_slice());
+        if let Some(head) = self.heads.get(index) {
+            (op, seq_is_mapped) = (head.op, head.seq_is_mapped);
+            cells = self.cells.get(head.cells.0..head.cells.1).unwrap_or_default();
+        }
+        Cells { op, seq_is_mapped, cells, texts: &self.texts, main_name: None }
+    }
+
+    /// Why a row can't be used, and the source's column, where one is to blame.
+    #[inline]
+    pub fn reject(&self, index: usize) -> Option<&Failure> {
+        let failure = self.heads.get(index)?.failure?;
+        self.failures.get(usize::try_from(failure).ok()?)
     }
 
     /// A row.
     pub fn get(&self, index: usize) -> Option<RowRef<'_>> {
         let head = self.heads.get(index)?;
         let bytes = if head.is_utf8 { self.texts.as_bytes() } else { &self.raw };
-        let failure = head.failure.and_then(|i| usize::try_from(i).ok());
         Some(RowRef {
             row: head.row,
             line: head.line,
-            cells: Cells {
-                op: head.op,
-                seq_is_mapped: head.seq_is_mapped,
-                cells: self.cells.get(head.cells.0..head.cells.1)?,
-                texts: &self.texts,
-            },
-            reject: failure.and_then(|i| self.failures.get(i)),
+            cells: self.cells(index),
+            reject: self.reject(index),
             bytes: bytes.get(head.bytes.0..head.bytes.1)?,
         })
     }
@@ -140,32 +170,40 @@ impl Rows {
     pub(crate) fn restart(&mut self, shared: &str) {
         self.heads.clear();
         self.cells.clear();
-        self.texts.clear();
-        self.texts.push_str(shared);
+        if self.written.is_empty() {
+            self.written = std::mem::take(&mut self.texts).into_bytes();
+        }
+        self.written.clear();
+        self.written.extend_from_slice(shared.as_bytes());
         self.raw.clear();
         self.failures.clear();
+    }
+
+    /// Ends the batch: from here on it is read.
+    pub(crate) fn finish(&mut self) {
+        // Checked as a whole, which costs far less than row by row.
+        let written = String::from_utf8(std::mem::take(&mut self.written));
+        self.texts = written.expect("only UTF-8 was added");
     }
 
     /// Adds a row: `fill` gives its cells or why it has none.
     pub(crate) fn push(
         &mut self,
-        place: (u64, u64),
+        place: Place,
         bytes: &[u8],
         time_column: Option<usize>,
         fill: impl FnOnce(&mut RowCells<'_>) -> Result<(), Failure>,
     ) {
-        let text = std::str::from_utf8(bytes).ok();
-        let start = if text.is_some() { self.texts.len() } else { self.raw.len() };
-        match text {
-            Some(text) => self.texts.push_str(text),
-            None => self.raw.extend_from_slice(bytes),
-        }
+        let is_utf8 = place.is_ascii || std::str::from_utf8(bytes).is_ok();
+        let texts = if is_utf8 { &mut self.written } else { &mut self.raw };
+        let start = texts.len();
+        texts.extend_from_slice(bytes);
         let first = self.cells.len();
         let mut cells = RowCells {
             cells: &mut self.cells,
-            texts: &mut self.texts,
+            texts: &mut self.written,
             first,
-            base: text.map(|_| start),
+            base: is_utf8.then_some(start),
             op: Op::Insert,
             seq_is_mapped: false,
         };
@@ -179,15 +217,15 @@ impl Rows {
         });
         let time = time_column.and_then(|column| self.cells.get(first + column));
         self.heads.push(Head {
-            row: place.0,
-            line: place.1,
+            row: place.row,
+            line: place.line,
             time: match time {
                 Some(Cell::Time(time)) if op != Op::Bust => *time,
                 _ => VenueTime::MIN,
             },
             op: if failure.is_some() { Op::Insert } else { op },
             seq_is_mapped: seq_is_mapped && failure.is_none(),
-            is_utf8: text.is_some(),
+            is_utf8,
             failure,
             bytes: (start, start + bytes.len()),
             cells: (first, self.cells.len()),
@@ -195,10 +233,22 @@ impl Rows {
     }
 }
 
+/// Where a row stands in its file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Its number, from 1.
+    pub(crate) row: u64,
+    /// The line where it starts, from 1.
+    pub(crate) line: u64,
+    /// Whether all its bytes are ASCII; false says nothing.
+    pub(crate) is_ascii: bool,
+}
+
 /// The cells of a row that is being read.
 pub(crate) struct RowCells<'a> {
     cells: &'a mut Vec<Cell>,
-    texts: &'a mut String,
+    /// UTF-8, piece by piece.
+    texts: &'a mut Vec<u8>,
     first: usize,
     /// Where the row's own bytes stand in the texts; `None` if they aren't UTF-8.
     base: Option<usize>,
@@ -210,16 +260,19 @@ pub(crate) struct RowCells<'a> {
 
 impl RowCells<'_> {
     /// Starts with these cells.
+    #[inline]
     pub(crate) fn start(&mut self, cells: &[Cell]) {
         self.cells.extend_from_slice(cells);
     }
 
     /// The cell of a column.
+    #[inline]
     pub(crate) fn get(&self, column: usize) -> Cell {
         self.cells.get(self.first + column).copied().unwrap_or_default()
     }
 
     /// Sets a cell of those that the row started with.
+    #[inline]
     pub(crate) fn set(&mut self, column: usize, cell: Cell) {
         if let Some(place) = self.cells.get_mut(self.first + column) {
             *place = cell;
@@ -227,28 +280,37 @@ impl RowCells<'_> {
     }
 
     /// Sets a cell to a number x 1e9.
+    #[inline]
     pub(crate) fn set_nano(&mut self, column: usize, nano: i128) {
-        let cell = Cell::nano(nano, self.texts);
+        let Self { texts, .. } = self;
+        let cell =
+            Cell::nano(nano, texts.len(), |digits| texts.extend_from_slice(digits.as_bytes()));
         self.set(column, cell);
     }
 
     /// Sets a cell to a text that isn't the row's.
     pub(crate) fn set_text(&mut self, column: usize, text: &str) {
         let start = self.texts.len();
-        self.texts.push_str(text);
+        self.push_text(text);
         self.set_text_from(column, start);
     }
 
     /// Sets a cell to a range of the row's own bytes; false where they aren't UTF-8.
-    pub(crate) fn set_own(&mut self, column: usize, start: usize, end: usize) -> bool {
+    #[inline]
+    pub(crate) fn set_own(&mut self, column: usize, (start, end): (usize, usize)) -> bool {
         let Some(base) = self.base else { return false };
         self.set(column, text_cell(base + start, base + end));
         true
     }
 
-    /// The texts, for what is written piece by piece.
-    pub(crate) fn texts(&mut self) -> &mut String {
-        self.texts
+    /// How long the texts are.
+    pub(crate) fn n_texts(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Adds to the texts, for a cell that is put together.
+    pub(crate) fn push_text(&mut self, text: &str) {
+        self.texts.extend_from_slice(text.as_bytes());
     }
 
     /// Sets a cell to what was added to the texts since `start`.
@@ -259,6 +321,7 @@ impl RowCells<'_> {
 }
 
 /// A batch is at most a row more than [`BYTES_MAX`], and a row 1 MiB, so texts are far below 4 GiB.
+#[inline]
 fn text_cell(start: usize, end: usize) -> Cell {
     let range = u32::try_from(start).ok().zip(u32::try_from(end).ok());
     range.map_or(Cell::Null, |(start, end)| Cell::Text(start, end))
@@ -266,7 +329,7 @@ fn text_cell(start: usize, end: usize) -> Cell {
 
 /// Reads the cells that a constant gives, into a column of their own.
 pub(crate) fn read_apart<E>(
-    texts: &mut String,
+    texts: &mut Vec<u8>,
     read: impl FnOnce(&mut RowCells<'_>) -> Result<(), E>,
 ) -> Result<Cell, E> {
     let mut cells = vec![Cell::Null];

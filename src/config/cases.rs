@@ -5,10 +5,10 @@
 
 use dataflows::PlanBuilder;
 use dataflows::plan::View;
-use types::event::{Cell, Draft, Event};
+use types::event::{Cell, Draft};
 use types::number::parse_scaled;
 use types::options::{Need, OptionKind, OptionSpec, Place, Problem, did_you_mean, option};
-use types::relations::{InputColumn, InputKind, RelationKind, revision_column};
+use types::relations::{self, InputColumn, InputKind, RelationKind};
 use types::value::{Float, Text};
 use types::{Decimal, Interner, Kind, Op, Rounding, Value, VenueTime, for_inputs};
 
@@ -270,8 +270,8 @@ fn refused(draft: &Draft, known: &Known, place: &Place) -> Option<Problem> {
             match known.kind {
                 $(RelationKind::$variant => {
                     let mut names = Interner::new(false);
-                    let revision = revision_column(&known.columns);
-                    Event::<$row>::read(&draft.view(), revision, &known.schema, &mut names).err()
+                    <$row as relations::Input>::assemble(&draft.view(), &known.schema, &mut names)
+                        .err()
                 })*
                 _ => None,
             }

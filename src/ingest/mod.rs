@@ -7,6 +7,6 @@ mod sequencer;
 mod stage;
 
 pub use identities::{Identities, Standing};
-pub use merge::{Merge, MergedRow, MergedStream};
-pub use sequencer::{Batch, Counts, Outcome, Sequencer, SequencerOptions};
+pub use merge::{Merge, MergedRows, MergedStream};
+pub use sequencer::{Batch, Counts, Outcome, ReadRows, Sequencer, SequencerOptions};
 pub(crate) use stage::Ingest;

@@ -70,6 +70,33 @@ pub struct SequencerOptions {
     pub keeps_id_texts: bool,
 }
 
+/// Rows that were read, in their order.
+pub trait ReadRows {
+    /// How many.
+    fn n_rows(&self) -> usize;
+
+    /// The columns of a row; none of a reject.
+    fn cells(&self, index: usize) -> Cells<'_>;
+
+    /// Why a row can't be used.
+    fn reject(&self, index: usize) -> Option<&Reject>;
+}
+
+/// A row alone.
+impl ReadRows for RowRef<'_> {
+    fn n_rows(&self) -> usize {
+        1
+    }
+
+    fn cells(&self, _index: usize) -> Cells<'_> {
+        self.cells
+    }
+
+    fn reject(&self, _index: usize) -> Option<&Reject> {
+        self.reject.map(|(reject, _)| reject)
+    }
+}
+
 /// One relation's part of the sequencer.
 struct Relation {
     spec: RelationSpec,
@@ -150,6 +177,11 @@ impl Sequencer {
         self.greatest.less(self.options.lateness_nanos)
     }
 
+    /// Rows that the open epoch still takes.
+    pub fn room(&self) -> usize {
+        self.options.max_events.saturating_sub(self.n_rows).max(1)
+    }
+
     /// Judges a row of a relation; it counts into the open epoch whatever becomes of it.
     ///
     /// # Errors
@@ -158,18 +190,57 @@ impl Sequencer {
     /// # Panics
     /// If the plan has no such relation.
     pub fn admit(&mut self, relation: usize, row: &RowRef<'_>) -> Result<Outcome, Error> {
-        self.n_rows += 1;
-        self.counts.received += 1;
-        let outcome = match row.reject {
-            Some((reject, _)) => Outcome::Quarantined(reject.clone()),
-            None => self.judge(relation, &row.cells)?,
+        let (mut refused, before) = (None, self.counts.applied);
+        self.admit_all(relation, row, |_, reject| {
+            refused = Some(reject.clone());
+            Ok(())
+        })?;
+        Ok(match refused {
+            Some(reject) => Outcome::Quarantined(reject),
+            None if self.counts.applied > before => Outcome::Applied,
+            None => Outcome::Duplicate,
+        })
+    }
+
+    /// Judges rows of a relation, in their order. They count into the open epoch, which must have room
+    /// for them. `refuse` gets those that go to quarantine, by their places.
+    ///
+    /// # Errors
+    /// As [`Sequencer::admit`], and where `refuse` fails.
+    ///
+    /// # Panics
+    /// As [`Sequencer::admit`].
+    pub fn admit_all(
+        &mut self,
+        relation: usize,
+        rows: &impl ReadRows,
+        refuse: impl FnMut(usize, &Reject) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Self { options, interner, relations, counts, n_rows, greatest, .. } = self;
+        let Relation { spec, revision, identities, recent, events, greatest: of_relation } =
+            &mut relations[relation];
+        let before = counts.received;
+        let mut judge = Judge {
+            schema: spec.schema.as_ref(),
+            revision: *revision,
+            lateness_nanos: options.lateness_nanos,
+            identities,
+            recent,
+            names: interner,
+            counts,
+            greatest: (of_relation, greatest),
         };
-        match outcome {
-            Outcome::Applied => self.counts.applied += 1,
-            Outcome::Duplicate => self.counts.duplicate += 1,
-            Outcome::Quarantined(_) => self.counts.quarantined += 1,
-        }
-        Ok(outcome)
+        let judged = match events {
+            Events::Fills(events) => judge.admit::<relations::Fill>(rows, events, refuse),
+            Events::Trades(events) => judge.admit::<relations::Trade>(rows, events, refuse),
+            Events::Quotes(events) => judge.admit::<relations::Quote>(rows, events, refuse),
+            Events::Settlements(events) => {
+                judge.admit::<relations::Settlement>(rows, events, refuse)
+            }
+            Events::Rows(events) => judge.admit::<Row>(rows, events, refuse),
+        };
+        *n_rows += usize::try_from(counts.received - before).unwrap_or(usize::MAX);
+        judged
     }
 
     /// The epoch, if it is full.
@@ -206,49 +277,103 @@ impl Sequencer {
         self.n_rows = 0;
         batch
     }
-
-    fn judge(&mut self, index: usize, cells: &Cells<'_>) -> Result<Outcome, Error> {
-        let watermark = self.watermark();
-        let relation = &mut self.relations[index];
-        let judged = relation.judge(cells, &mut self.interner);
-        let (standing, moves) = match judged {
-            Ok(judged) => judged,
-            Err(Refused::Row(reject)) => return Ok(Outcome::Quarantined(reject)),
-            Err(Refused::All(failure)) => return Err(Error::Cold(failure)),
-        };
-        if standing == Standing::Conflict {
-            let detail = "the same identity, revision and operation came before with other content";
-            let reason = Reason::IdentityConflict;
-            let detail = detail.to_owned();
-            return Ok(Outcome::Quarantined(Reject { reason, column: None, detail }));
-        }
-        if let Some(time) = moves {
-            relation.greatest = relation.greatest.max(time);
-            self.greatest = self.greatest.max(time);
-            self.counts.late += u64::from(standing.enters() && time < watermark);
-        }
-        Ok(if standing.enters() { Outcome::Applied } else { Outcome::Duplicate })
-    }
 }
 
-impl Relation {
-    /// Makes the row's event, judges it and keeps it if it enters. Gives the event time where it
-    /// moves the watermark.
-    fn judge(
+/// What judging rows needs.
+struct Judge<'a> {
+    schema: &'a Schema,
+    revision: Option<usize>,
+    lateness_nanos: i64,
+    identities: &'a mut Identities,
+    recent: &'a mut RecentRows,
+    names: &'a mut Interner,
+    counts: &'a mut Counts,
+    /// The greatest event time of the relation, and of all.
+    greatest: (&'a mut VenueTime, &'a mut VenueTime),
+}
+
+/// Rows whose names are looked for at once.
+const BLOCK: usize = 16;
+
+impl Judge<'_> {
+    /// Makes events of rows, judges them and keeps those that enter.
+    fn admit<R: Input>(
+        &mut self,
+        rows: &impl ReadRows,
+        events: &mut Vec<Event<R>>,
+        mut refuse: impl FnMut(usize, &Reject) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut first = 0;
+        while first < rows.n_rows() {
+            let end = rows.n_rows().min(first + BLOCK);
+            let mut names = [None; BLOCK];
+            for (index, name) in (first..end).zip(&mut names) {
+                *name = R::main_name(&rows.cells(index));
+            }
+            let names = self.names.known(&names);
+            for (index, main_name) in (first..end).zip(names) {
+                self.counts.received += 1;
+                if let Some(reject) = rows.reject(index) {
+                    self.counts.quarantined += 1;
+                    refuse(index, reject)?;
+                    continue;
+                }
+                let judged = self.judge(&Cells { main_name, ..rows.cells(index) }, events);
+                match judged.map_err(|refused| *refused) {
+                    Ok(()) => {}
+                    Err(Refused::Row(reject)) => {
+                        self.counts.quarantined += 1;
+                        refuse(index, &reject)?;
+                    }
+                    Err(Refused::All(failure)) => return Err(Error::Cold(failure)),
+                }
+            }
+            first = end;
+        }
+        Ok(())
+    }
+
+    /// Makes the row's event, judges it and keeps it if it enters.
+    #[inline]
+    fn judge<R: Input>(
         &mut self,
         cells: &Cells<'_>,
-        names: &mut Interner,
-    ) -> Result<(Standing, Option<VenueTime>), Refused> {
-        let Self { spec, revision, identities, recent, events, .. } = self;
-        let (schema, revision) = (spec.schema.as_ref(), *revision);
-        let mut judge = Judge { schema, revision, identities, recent, cells, names };
-        match events {
-            Events::Fills(events) => judge.admit::<relations::Fill>(events),
-            Events::Trades(events) => judge.admit::<relations::Trade>(events),
-            Events::Quotes(events) => judge.admit::<relations::Quote>(events),
-            Events::Settlements(events) => judge.admit::<relations::Settlement>(events),
-            Events::Rows(events) => judge.admit::<Row>(events),
+        events: &mut Vec<Event<R>>,
+    ) -> Result<(), Box<Refused>> {
+        let schema = self.schema;
+        if let Err(reject) = Event::read(cells, self.revision, schema, self.names, events) {
+            return Err(Box::new(Refused::Row(reject)));
         }
+        let Some(event) = events.last_mut() else { return Ok(()) };
+        let is_bust = event.op == Op::Bust;
+        let time = event.row.event_time(schema).filter(|_| !is_bust);
+        let standing = if let Some(identity) = event.row.identity(schema) {
+            let content = if is_bust { 0 } else { content32(&event.row, cells, schema) };
+            let judged = self.identities.judge(identity, event.op, event.revision, content);
+            judged.map_err(|failure| Box::new(Refused::All(failure)))?
+        } else {
+            // Rows without an identity are one where all of their content is equal.
+            let content = content128(&event.row, cells, schema);
+            let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), content);
+            if is_new { Standing::First } else { Standing::Duplicate }
+        };
+        event.is_first = standing == Standing::First;
+        let enters = standing.enters();
+        if !enters {
+            events.pop();
+        }
+        if standing == Standing::Conflict {
+            return Err(conflict());
+        }
+        self.counts.applied += u64::from(enters);
+        self.counts.duplicate += u64::from(!enters);
+        if let Some(time) = time {
+            let watermark = self.greatest.1.less(self.lateness_nanos);
+            self.counts.late += u64::from(enters && time < watermark);
+            *self.greatest.0 = (*self.greatest.0).max(time);
+            *self.greatest.1 = (*self.greatest.1).max(time);
+        }
+        Ok(())
     }
 }
 
@@ -260,50 +385,9 @@ enum Refused {
     All(Box<Failure>),
 }
 
-impl From<Reject> for Refused {
-    fn from(reject: Reject) -> Self {
-        Self::Row(reject)
-    }
-}
-
-impl From<Box<Failure>> for Refused {
-    fn from(failure: Box<Failure>) -> Self {
-        Self::All(failure)
-    }
-}
-
-/// What judging one row needs.
-struct Judge<'a> {
-    schema: &'a Schema,
-    revision: Option<usize>,
-    identities: &'a mut Identities,
-    recent: &'a mut RecentRows,
-    cells: &'a Cells<'a>,
-    names: &'a mut Interner,
-}
-
-impl Judge<'_> {
-    fn admit<R: Input>(
-        &mut self,
-        events: &mut Vec<Event<R>>,
-    ) -> Result<(Standing, Option<VenueTime>), Refused> {
-        let (cells, schema) = (self.cells, self.schema);
-        let mut event: Event<R> = Event::read(cells, self.revision, schema, self.names)?;
-        let time = event.row.event_time(schema).filter(|_| event.op != Op::Bust);
-        let standing = if let Some(identity) = event.row.identity(schema) {
-            let is_bust = event.op == Op::Bust;
-            let content = if is_bust { 0 } else { content32(&event.row, cells, schema) };
-            self.identities.judge(identity, event.op, event.revision, content)?
-        } else {
-            // Rows without an identity are one where all of their content is equal.
-            let content = content128(&event.row, cells, schema);
-            let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), content);
-            if is_new { Standing::First } else { Standing::Duplicate }
-        };
-        event.is_first = standing == Standing::First;
-        if standing.enters() {
-            events.push(event);
-        }
-        Ok((standing, time))
-    }
+#[cold]
+fn conflict() -> Box<Refused> {
+    let detail = "the same identity, revision and operation came before with other content";
+    let (reason, detail) = (Reason::IdentityConflict, detail.to_owned());
+    Box::new(Refused::Row(Reject { reason, column: None, detail }))
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use connectors::quarantine::{Entry, Quarantine};
+use connectors::source::RowRef;
 
 use crate::config::plan::SourcePlan;
 use crate::engine::{Progress, RunOptions};
 use crate::error::Error;
-use crate::ingest::{Batch, Merge, MergedRow, Outcome, Sequencer};
+use crate::ingest::{Batch, Merge, Sequencer};
 use crate::log::Log;
 use crate::runtime::Runtime;
 
@@ -51,12 +52,12 @@ impl<'a, L: Log> Ingest<'a, L> {
         sequencer: &mut Sequencer,
         options: &mut RunOptions<'_>,
     ) -> Result<(), Error> {
-        while let Some(merged) = merge.next_row()? {
+        while let Some(merged) = merge.next_rows(sequencer.room())? {
             let Some(source) = self.sources.get(merged.source) else { continue };
-            let outcome = sequencer.admit(source.relation, &merged.row)?;
-            if let Outcome::Quarantined(reject) = outcome {
-                self.set_aside.take(source, &merged, &reject)?;
-            }
+            sequencer.admit_all(source.relation, &merged, |index, reject| {
+                let Some(row) = merged.get(index) else { return Ok(()) };
+                self.set_aside.take(source, merged.path, &row, reject)
+            })?;
             if let Some(batch) = sequencer.cut() {
                 let progress = Progress {
                     n_rows: sequencer.counts().received,
@@ -85,10 +86,10 @@ impl SetAside {
     fn take(
         &mut self,
         source: &SourcePlan,
-        merged: &MergedRow<'_>,
+        path: &str,
+        row: &RowRef<'_>,
         reject: &types::Reject,
     ) -> Result<(), Error> {
-        let (path, row) = (merged.path, &merged.row);
         let reason = reject.reason.code();
         if source.stops_on_bad_row {
             return Err(Error::BadRow {

@@ -53,11 +53,13 @@ impl Bytes {
     }
 
     /// What was read and not yet taken.
+    #[inline]
     pub(super) fn rest(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
     /// Takes bytes of the rest; gives where they stand until more are read.
+    #[inline]
     pub(super) fn take(&mut self, n: usize) -> (usize, usize) {
         let start = self.start;
         self.start = self.end.min(start + n);
@@ -65,6 +67,7 @@ impl Bytes {
     }
 
     /// Bytes that were taken since more were read.
+    #[inline]
     pub(super) fn taken(&self, (start, end): (usize, usize)) -> &[u8] {
         self.buffer.get(start..end).unwrap_or_default()
     }

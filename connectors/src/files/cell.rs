@@ -16,6 +16,7 @@ use super::fields::{RowView, Slot};
 use super::limits::TEXT_BYTES_MAX;
 use super::map::{Layout, Unknown};
 use super::time::{TimeReader, shown};
+use super::words::Words;
 use crate::rows::{Failure, RowCells, read_apart};
 use crate::source::{From, Mapping, TimeFormat};
 
@@ -26,6 +27,8 @@ const NANO_SCALE: u8 = 9;
 pub(super) struct CellReader {
     /// The relation's column.
     pub(super) column: usize,
+    /// The field that holds the text as it is read, where nothing computes or replaces it.
+    plain_slot: Option<usize>,
     input: Input,
     kind: Kind,
 }
@@ -60,7 +63,7 @@ enum Kind {
     Count,
     Time(TimeReader),
     Bool,
-    Word(&'static [&'static str], Reason),
+    Word(Words),
 }
 
 /// The file that a mapping is settled for.
@@ -85,7 +88,7 @@ impl CellReader {
             takes_empty: true,
         };
         let kind = Kind::new(column.kind, 0, Rounding::Exact, time);
-        Self { column: index, input, kind }
+        Self { column: index, plain_slot: Some(slot), input, kind }
     }
 
     /// Reads what the config lists for a column.
@@ -129,7 +132,11 @@ impl CellReader {
             From::Constant(text) => ready(&input, &mut kind, text).map_err(wrong)?,
             From::FileStem => ready(&input, &mut kind, file_stem(context.path)).map_err(wrong)?,
         };
-        Ok(Self { column: index, input, kind })
+        let plain_slot = match (&input.origin, &input.values) {
+            (Origin::Slot(slot), None) => Some(*slot),
+            _ => None,
+        };
+        Ok(Self { column: index, plain_slot, input, kind })
     }
 
     /// The cell that is the same for each row, and the text that it may point into.
@@ -144,11 +151,24 @@ impl CellReader {
     ///
     /// # Errors
     /// Why the row can't be used.
+    #[inline]
     pub(super) fn read(
         &mut self,
         view: RowView<'_>,
         cells: &mut RowCells<'_>,
     ) -> Result<(), Failure> {
+        let column = self.column;
+        if let Some(slot) = self.plain_slot
+            && let Some(place) = view.plain_place(slot)
+            && self.kind.set_plain(view.raw, place, column, cells)
+        {
+            return Ok(());
+        }
+        self.read_any(view, cells)
+    }
+
+    /// Reads a cell that may be null, replaced, computed or wrong.
+    fn read_any(&mut self, view: RowView<'_>, cells: &mut RowCells<'_>) -> Result<(), Failure> {
         let column = self.column;
         let set = match (&self.input.origin, &self.input.values) {
             (Origin::Slot(slot), None) => {
@@ -158,7 +178,7 @@ impl CellReader {
                 }
                 match (&self.kind, view.slot(*slot)) {
                     (Kind::Text, Slot::Raw(start, end)) if text.len() <= TEXT_BYTES_MAX => {
-                        if cells.set_own(column, start, end) {
+                        if cells.set_own(column, (start, end)) {
                             return Ok(());
                         }
                         self.kind.set(text, column, cells)
@@ -279,7 +299,51 @@ impl Kind {
             InputKind::Count => Self::Count,
             InputKind::Time => Self::Time(time()),
             InputKind::Bool => Self::Bool,
-            InputKind::Word(words, reason) => Self::Word(words, reason),
+            InputKind::Word(words, reason) => Self::Word(Words::new(words, reason)),
+        }
+    }
+
+    /// Sets the cell of a text as nearly all are; false leaves it to [`Kind::set`], also where it may
+    /// be null. Each kind writes its cell into its place: one that is put together elsewhere waits on
+    /// its way for its parts.
+    #[inline]
+    fn set_plain(
+        &self,
+        raw: &[u8],
+        place: (usize, usize),
+        column: usize,
+        cells: &mut RowCells<'_>,
+    ) -> bool {
+        let Some(text) = raw.get(place.0..place.1) else { return false };
+        match self {
+            // What may mean null starts like `NA`, `NaN`, `null`.
+            Self::Text => match text.first() {
+                None | Some(b'N' | b'n') => false,
+                Some(_) => text.len() <= TEXT_BYTES_MAX && cells.set_own(column, place),
+            },
+            Self::Nano { scale, .. } => {
+                let Some(places) = NANO_SCALE.checked_sub(*scale) else { return false };
+                let Some(nano) = parse_small(text, places) else { return false };
+                cells.set(column, Cell::Nano(nano));
+                true
+            }
+            Self::Count => {
+                let count = parse_small(text, 0).and_then(|count| u64::try_from(count).ok());
+                let Some(count) = count else { return false };
+                cells.set(column, Cell::Count(count));
+                true
+            }
+            Self::Time(reader) => {
+                let Some(time) = reader.plain(text) else { return false };
+                cells.set(column, Cell::Time(time));
+                true
+            }
+            Self::Word(words) => {
+                let Some(word) = words.short_place(raw, place) else { return false };
+                cells.set(column, Cell::Word(word));
+                true
+            }
+            Self::Bool => false,
         }
     }
 
@@ -314,8 +378,8 @@ impl Kind {
                     return Err((Reason::UnknownValue, detail));
                 }
             },
-            Self::Word(words, reason) => {
-                let place = words.iter().position(|w| w.as_bytes() == text);
+            Self::Word(words) => {
+                let (place, reason) = (words.place(text), &words.reason);
                 let unknown = || (*reason, format!("`{}` isn't one of its words", shown(text)));
                 match u8::try_from(place.ok_or_else(unknown)?) {
                     Ok(place) => Cell::Word(place),
@@ -333,7 +397,8 @@ impl Kind {
     }
 
     fn check_values(&self, values: Option<&BTreeMap<String, String>>) -> Result<(), Unknown> {
-        let (Self::Word(words, _), Some(values)) = (self, values) else { return Ok(()) };
+        let (Self::Word(words), Some(values)) = (self, values) else { return Ok(()) };
+        let words = words.texts;
         match values.values().find(|v| !v.is_empty() && !words.contains(&v.as_str())) {
             None => Ok(()),
             Some(value) => Err(Unknown {
@@ -346,7 +411,7 @@ impl Kind {
     /// The reason for a text that `values` doesn't list.
     const fn unlisted(&self) -> Reason {
         match self {
-            Self::Word(_, reason) => *reason,
+            Self::Word(words) => words.reason,
             _ => Reason::UnknownValue,
         }
     }
@@ -359,12 +424,13 @@ fn ready(input: &Input, kind: &mut Kind, text: &str) -> Result<Origin, String> {
     };
     let replaced = input.replaced(Cow::Borrowed(text.as_bytes()));
     let replaced = replaced.map_err(|(reject, _)| wrong(reject.reason, &reject.detail))?;
-    let mut texts = String::new();
+    let mut texts = Vec::new();
     let cell = read_apart(&mut texts, |cells| match replaced {
         Some(text) => kind.set(&text, 0, cells),
         None => Ok(()),
     });
     let cell = cell.map_err(|(reason, detail)| wrong(reason, &detail))?;
+    let texts = String::from_utf8(texts).map_err(|_| wrong(Reason::UnreadableRow, "not UTF-8"))?;
     Ok(Origin::Ready(cell, texts))
 }
 

@@ -8,7 +8,7 @@ use memchr::{memchr, memchr_iter, memchr2};
 use super::bytes::Bytes;
 use super::fields::Fields;
 use super::limits::ROW_BYTES_MAX;
-use super::scan::{Scan, scan};
+use super::scan::{Row, Scan, scan};
 use crate::error::ConnectError;
 
 /// How rows are told apart.
@@ -31,6 +31,8 @@ pub(super) struct Frame {
     pub(super) fault: Option<Fault>,
     /// Whether its fields were found on the way.
     pub(super) is_split: bool,
+    /// Whether all its bytes are ASCII; false says nothing.
+    pub(super) is_ascii: bool,
 }
 
 /// Why bytes are no row.
@@ -115,6 +117,7 @@ impl Frames {
     ///
     /// # Errors
     /// Where the file can't be read any further; names path and place.
+    #[inline]
     pub(super) fn next(
         &mut self,
         frame: &mut Frame,
@@ -122,7 +125,8 @@ impl Frames {
     ) -> Result<bool, ConnectError> {
         loop {
             if let Framing::Quoted(delimiter) = self.framing
-                && let Scan::Row { length, n_break } = scan(self.bytes.rest(), delimiter, fields)
+                && let Scan::Row(row) = scan(self.bytes.rest(), delimiter, fields)
+                && let Row { length, n_break, is_ascii } = row
                 && length + n_break <= ROW_BYTES_MAX
             {
                 self.n_lines += 1;
@@ -132,7 +136,8 @@ impl Frames {
                 }
                 self.last = Last::Taken(start, start + length);
                 self.row += 1;
-                *frame = Frame { row: self.row, line: self.n_lines, fault: None, is_split: true };
+                let (row, line) = (self.row, self.n_lines);
+                *frame = Frame { row, line, fault: None, is_split: true, is_ascii };
                 return Ok(true);
             }
             if let Some(is_row) = self.next_slowly(frame)? {
@@ -142,6 +147,7 @@ impl Frames {
     }
 
     /// The bytes of the row that was read last, without its line break.
+    #[inline]
     pub(super) fn row(&self) -> &[u8] {
         match self.last {
             Last::Taken(start, end) => self.bytes.taken((start, end)),
@@ -183,7 +189,7 @@ impl Frames {
         }
         self.last = Last::Taken(start, start + length);
         self.row += 1;
-        *frame = Frame { row: self.row, line, fault: None, is_split: false };
+        *frame = Frame { row: self.row, line, fault: None, is_split: false, is_ascii: false };
         Ok(Some(true))
     }
 
@@ -236,7 +242,8 @@ impl Frames {
         // A short line whose row is too long runs on because of a quote.
         let is_short = self.long.len() < ROW_BYTES_MAX;
         let fault = if is_short { Fault::OpenQuote } else { Fault::TooLong(length) };
-        *frame = Frame { row: self.row, line, fault: Some(fault), is_split: false };
+        let fault = Some(fault);
+        *frame = Frame { row: self.row, line, fault, is_split: false, is_ascii: false };
         Ok(true)
     }
 

@@ -170,9 +170,9 @@ impl Mapper {
             Id::Identity(column, parts) => set_identity(*column, parts, view, cells),
             Id::Place(column, prefix) => {
                 if cells.get(*column) == Cell::Null {
-                    let start = cells.texts().len();
-                    cells.texts().push_str(prefix);
-                    write_number(cells.texts(), row);
+                    let start = cells.n_texts();
+                    cells.push_text(prefix);
+                    cells.push_text(&row.to_string());
                     cells.set_text_from(*column, start);
                 }
                 Ok(())
@@ -192,35 +192,29 @@ fn set_identity(
         (Reject::of(reason, "id", detail), Some(name.to_owned()))
     };
     let is_single = parts.len() == 1;
-    let (start, mut is_empty) = (cells.texts().len(), true);
+    let (start, mut is_empty) = (cells.n_texts(), true);
     for (i, (slot, name)) in parts.iter().enumerate() {
         let part = view.get(*slot);
         is_empty &= part.is_none_or(<[u8]>::is_empty);
         let text = std::str::from_utf8(part.unwrap_or_default())
             .map_err(|_| fail(Reason::UnreadableRow, "not UTF-8", name))?;
         if is_single {
-            cells.texts().push_str(text);
+            cells.push_text(text);
             continue;
         }
-        cells.texts().push(if i == 0 { '[' } else { ',' });
+        cells.push_text(if i == 0 { "[" } else { "," });
         let json = serde_json::to_string(&part.map(|_| text));
-        cells.texts().push_str(&json.unwrap_or_default());
+        cells.push_text(&json.unwrap_or_default());
     }
     if is_empty {
         let name = parts.first().map_or("", |(_, name)| name);
         return Err(fail(Reason::MissingValue, "no value", name));
     }
     if !is_single {
-        cells.texts().push(']');
+        cells.push_text("]");
     }
     cells.set_text_from(column, start);
     Ok(())
-}
-
-/// Writes a number without going through a string of its own.
-fn write_number(text: &mut String, number: u64) {
-    use std::fmt::Write as _;
-    write!(text, "{number}").expect("a string takes all that is written");
 }
 
 /// Refuses a header with an operation or revision that the config doesn't list.

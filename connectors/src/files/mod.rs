@@ -20,6 +20,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod time;
+mod words;
 
 pub use map::check_mapping;
 

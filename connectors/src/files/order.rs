@@ -101,7 +101,7 @@ impl Pass {
             Some(2) => Some(Fault::TooLong(number(2))),
             _ => None,
         };
-        frame.is_split = false;
+        (frame.is_split, frame.is_ascii) = (false, false);
         into.clear();
         into.extend_from_slice(bytes);
         Ok(true)

@@ -8,7 +8,7 @@ use super::map::Mapper;
 use super::order::{Pass, Sorting};
 use super::paths::SourceFile;
 use crate::error::ConnectError;
-use crate::rows::{Failure, RowCells, Rows};
+use crate::rows::{Failure, Place, RowCells, Rows};
 use crate::source::{FileSource, Format, Order, RowStream};
 use types::event::Reason;
 use types::{Reject, VenueTime};
@@ -89,7 +89,18 @@ impl FileStream {
         })
     }
 
+    /// Reads a batch; false at the end.
+    fn read_rows(&mut self, rows: &mut Rows) -> Result<bool, ConnectError> {
+        while !rows.is_full() {
+            if !self.read_row(rows)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Reads a row in order; false at the end.
+    #[inline]
     fn read_row(&mut self, rows: &mut Rows) -> Result<bool, ConnectError> {
         let mut frame = Frame::default();
         if self.order != Order::Arrival && self.sorted.is_none() {
@@ -140,12 +151,9 @@ impl RowStream for FileStream {
 
     fn read(&mut self, rows: &mut Rows) -> Result<bool, ConnectError> {
         self.decoder.start(rows);
-        while !rows.is_full() {
-            if !self.read_row(rows)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let read = self.read_rows(rows);
+        rows.finish();
+        read
     }
 
     fn progress(&self) -> (u64, u64) {
@@ -162,7 +170,8 @@ impl Decoder {
     /// Adds a row's cells to a batch, or why there are none.
     fn decode(&mut self, frame: &Frame, position: u64, raw: &[u8], rows: &mut Rows) {
         let time = self.event_time;
-        rows.push((frame.row, frame.line), raw, time, |cells| {
+        let Frame { row, line, is_ascii, .. } = *frame;
+        rows.push(Place { row, line, is_ascii }, raw, time, |cells| {
             self.try_decode(frame, position, raw, cells)
         });
     }

@@ -45,14 +45,22 @@ impl TimeReader {
         Ok(Self { format, last_text: Vec::new(), last_time: VenueTime::MIN })
     }
 
+    /// Reads a whole number of units, as nearly all are that count; `None` leaves it to
+    /// [`TimeReader::read`].
+    #[inline]
+    pub(super) fn plain(&self, text: &[u8]) -> Option<VenueTime> {
+        match self.format {
+            Format::Unit(nanos) => whole_units(text, nanos),
+            Format::Rfc3339 | Format::Strftime { .. } => None,
+        }
+    }
+
     /// Reads a time.
     ///
     /// # Errors
     /// Why it isn't one, and what was found.
     pub(super) fn read(&mut self, text: &[u8]) -> Result<VenueTime, (Reason, String)> {
-        if let Format::Unit(nanos) = self.format
-            && let Some(time) = whole_units(text, nanos)
-        {
+        if let Some(time) = self.plain(text) {
             return Ok(time);
         }
         if !text.is_empty() && text == self.last_text {

@@ -20,17 +20,20 @@ pub struct Fold(u64);
 
 impl Fold {
     /// Starts with a seed.
+    #[inline]
     pub const fn new(seed: u64) -> Self {
         Self(seed ^ 0x2d35_8dcc_aa6c_78a5)
     }
 
     /// Adds a word.
+    #[inline]
     pub fn add(&mut self, word: u64) {
         let (low, high) = (self.0 ^ word).carrying_mul(0x9e37_79b9_7f4a_7c15, 0);
         self.0 = low ^ high;
     }
 
     /// Adds a number of 128 bits.
+    #[inline]
     pub fn add_wide(&mut self, number: i128) {
         if let Ok(narrow) = i64::try_from(number) {
             self.add(narrow.cast_unsigned());
@@ -44,6 +47,7 @@ impl Fold {
     }
 
     /// Adds a text and its length.
+    #[inline]
     pub fn add_text(&mut self, text: &str) {
         let bytes = text.as_bytes();
         let (words, rest) = bytes.as_chunks::<8>();
@@ -57,6 +61,7 @@ impl Fold {
     }
 
     /// The 64 bits.
+    #[inline]
     pub const fn finish(self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
         mixed ^ (mixed >> 32)
@@ -65,6 +70,7 @@ impl Fold {
 
 /// The last bytes of a text as a word: with those before them where there are some, so that they
 /// are read at once.
+#[inline]
 fn tail(bytes: &[u8], rest: &[u8]) -> u64 {
     if let Some(last) = bytes.last_chunk::<8>() {
         return u64::from_le_bytes(*last);
@@ -76,6 +82,7 @@ fn tail(bytes: &[u8], rest: &[u8]) -> u64 {
 }
 
 /// The lower and the upper 64 bits.
+#[inline]
 pub fn halves(number: u128) -> [u64; 2] {
     let low = number & u128::from(u64::MAX);
     [low, number >> 64].map(|half| u64::try_from(half).unwrap_or_default())

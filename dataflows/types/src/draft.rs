@@ -1,6 +1,7 @@
 //! Rows that are read but not yet interned: cells, and the texts that they point into.
 
 use crate::event::Op;
+use crate::id::Sym;
 use crate::time::VenueTime;
 
 /// A cell of a row that is read but not yet interned. 16 bytes, so that a batch of rows stays in a
@@ -31,24 +32,24 @@ pub enum Cell {
 const WIDE_DIGITS: u32 = 32;
 
 impl Cell {
-    /// The cell of a number x 1e9; adds to the texts what 64 bits don't hold.
+    /// The cell of a number x 1e9. What 64 bits don't hold is given to `push`, which adds it to the
+    /// texts; they are `start` bytes long.
     ///
     /// # Panics
     /// If the texts pass 4 GiB.
-    pub fn nano(nano: i128, texts: &mut String) -> Self {
-        use std::fmt::Write as _;
+    #[inline]
+    pub fn nano(nano: i128, start: usize, push: impl FnOnce(&str)) -> Self {
         if let Ok(nano) = i64::try_from(nano) {
             return Self::Nano(nano);
         }
-        let start = place(texts);
-        write!(texts, "{nano:032x}").expect("a string takes all that is written");
-        Self::Wide(start)
+        push(&format!("{nano:032x}"));
+        Self::Wide(place(start))
     }
 }
 
 /// Where the next text starts.
-fn place(texts: &str) -> u32 {
-    u32::try_from(texts.len()).expect("the texts at hand are far below 4 GiB")
+fn place(n_bytes: usize) -> u32 {
+    u32::try_from(n_bytes).expect("the texts at hand are far below 4 GiB")
 }
 
 /// A row as a reader made it, looked at where it stands: one cell for each input column of its
@@ -63,15 +64,19 @@ pub struct Cells<'a> {
     pub cells: &'a [Cell],
     /// What texts are ranges of.
     pub texts: &'a str,
+    /// What the row's main name is called, where that is known already.
+    pub main_name: Option<Sym>,
 }
 
 impl<'a> Cells<'a> {
     /// The cell of a column; null where there is none.
+    #[inline]
     pub fn get(&self, column: usize) -> Cell {
         self.cells.get(column).copied().unwrap_or_default()
     }
 
     /// The text of a cell, `None` where it holds none.
+    #[inline]
     pub fn text(&self, column: usize) -> Option<&'a str> {
         match self.get(column) {
             Cell::Text(start, end) => {
@@ -82,6 +87,7 @@ impl<'a> Cells<'a> {
     }
 
     /// The number x 1e9 of a cell, `None` where it holds none.
+    #[inline]
     pub fn nano(&self, column: usize) -> Option<i128> {
         match self.get(column) {
             Cell::Nano(nano) => Some(i128::from(nano)),
@@ -97,6 +103,7 @@ impl<'a> Cells<'a> {
     }
 
     /// The count of a cell, `None` where it holds none.
+    #[inline]
     pub fn count(&self, column: usize) -> Option<u64> {
         match self.get(column) {
             Cell::Count(count) => Some(count),
@@ -147,7 +154,8 @@ impl Draft {
     /// # Panics
     /// If the column is beyond those of [`Draft::reset`], or the texts pass 4 GiB.
     pub fn set_nano(&mut self, column: usize, nano: i128) {
-        self.cells[column] = Cell::nano(nano, &mut self.text);
+        let Self { cells, text, .. } = self;
+        cells[column] = Cell::nano(nano, text.len(), |digits| text.push_str(digits));
     }
 
     /// Sets a cell to a text.
@@ -155,20 +163,22 @@ impl Draft {
     /// # Panics
     /// If the column is beyond those of [`Draft::reset`], or the texts pass 4 GiB.
     pub fn set_text(&mut self, column: usize, text: &str) {
-        let start = place(&self.text);
+        let start = place(self.text.len());
         self.text.push_str(text);
-        self.cells[column] = Cell::Text(start, place(&self.text));
+        self.cells[column] = Cell::Text(start, place(self.text.len()));
     }
 
     /// The text of a cell, `None` where it holds none.
+    #[inline]
     pub fn text(&self, column: usize) -> Option<&str> {
         self.view().text(column)
     }
 
     /// The row as a relation reads it.
+    #[inline]
     pub fn view(&self) -> Cells<'_> {
         let Self { op, cells, text, seq_is_mapped } = self;
-        Cells { op: *op, seq_is_mapped: *seq_is_mapped, cells, texts: text }
+        Cells { op: *op, seq_is_mapped: *seq_is_mapped, cells, texts: text, main_name: None }
     }
 }
 

@@ -17,6 +17,7 @@ impl Sym {
     ///
     /// # Panics
     /// If the index is `u32::MAX`.
+    #[inline]
     pub fn from_index(index: u32) -> Self {
         Self(NonZeroU32::MIN.checked_add(index).expect("fewer than 2^32 names"))
     }
@@ -60,6 +61,7 @@ impl EventId {
     pub const NONE: Self = Self(u128::MAX);
 
     /// Makes the id of a text.
+    #[inline]
     pub fn new(text: &str) -> Self {
         let bytes = text.as_bytes();
         if let Some(number) = short_number(bytes) {
@@ -82,17 +84,20 @@ impl EventId {
     }
 
     /// Whether the text itself can't be told from the id alone.
+    #[inline]
     pub const fn is_digest(self) -> bool {
         self.0 & TEXT != 0
     }
 
     /// The 128 bits.
+    #[inline]
     pub const fn raw(self) -> u128 {
         self.0
     }
 }
 
 /// A canonical number of at most 19 digits, as nearly all counted ids are.
+#[inline]
 fn short_number(bytes: &[u8]) -> Option<u64> {
     match bytes {
         [b'0'] => return Some(0),

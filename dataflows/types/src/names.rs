@@ -63,10 +63,10 @@ impl Names {
 #[derive(Debug, Default)]
 pub struct Interner {
     names: Arc<Names>,
-    syms: Probes<Sym>,
-    assets: Probes<AssetId>,
+    syms: Probes,
+    assets: Probes,
     /// The venue of the last asset, since rows that follow one another mostly share theirs.
-    venue: Option<Sym>,
+    venue: Option<(Probe, Sym)>,
     keeps_id_texts: bool,
 }
 
@@ -85,34 +85,54 @@ impl Interner {
     ///
     /// # Panics
     /// From the 2^32nd name on.
+    #[inline]
     pub fn sym(&mut self, text: &str) -> Sym {
         sym(&mut self.syms, &self.names, text)
+    }
+
+    /// What some texts are called, `None` where one isn't known yet. Costs less than asking for one after
+    /// the other.
+    pub fn known<const N: usize>(&self, texts: &[Option<&str>; N]) -> [Option<Sym>; N] {
+        let probes = texts.map(|text| text.map(|text| Probe::new(text, 0)));
+        let found = self.syms.find_all(&probes, |index, named| {
+            let text = self.names.text(Sym::from_index(named)).as_str();
+            texts.get(index).copied().flatten() == Some(text)
+        });
+        found.map(|named| named.map(Sym::from_index))
     }
 
     /// Interns an asset of a venue.
     ///
     /// # Panics
     /// From the 2^32nd asset on.
+    #[inline]
     pub fn asset(&mut self, venue: &str, asset: &str) -> AssetId {
         let venue = self.venue(venue);
         let (names, syms) = (&self.names, &mut self.syms);
-        let is_it = |named| names.text(names.pair(named).1).as_str() == asset;
-        self.assets.find_or_insert(Probe::new(asset, venue.index()), is_it, || {
+        let is_it = |named| {
+            let pair = names.pair(AssetId(named));
+            pair.0 == venue && names.text(pair.1).as_str() == asset
+        };
+        AssetId(self.assets.find_or_insert(Probe::new(asset, venue.index()), is_it, || {
             let index = names.assets.push((venue, sym(syms, names, asset)));
-            AssetId(u32::try_from(index).expect("fewer than 2^32 assets"))
-        })
+            u32::try_from(index).expect("fewer than 2^32 assets")
+        }))
     }
 
+    #[inline]
     fn venue(&mut self, text: &str) -> Sym {
-        if let Some(venue) = self.venue.filter(|venue| self.names.text(*venue).as_str() == text) {
+        let probe = Probe::new(text, 0);
+        if let Some((_, venue)) = self.venue.filter(|(last, _)| probe.is_whole() && *last == probe)
+        {
             return venue;
         }
         let venue = self.sym(text);
-        self.venue = Some(venue);
+        self.venue = Some((probe, venue));
         venue
     }
 
     /// Makes an event id; keeps its text where a view shows it.
+    #[inline]
     pub fn event_id(&mut self, text: &str) -> EventId {
         let id = EventId::new(text);
         if self.keeps_id_texts && id.is_digest() {
@@ -124,12 +144,13 @@ impl Interner {
     }
 }
 
-fn sym(syms: &mut Probes<Sym>, names: &Names, text: &str) -> Sym {
-    let is_it = |named| names.text(named).as_str() == text;
-    syms.find_or_insert(Probe::new(text, 0), is_it, || {
+#[inline]
+fn sym(syms: &mut Probes, names: &Names, text: &str) -> Sym {
+    let is_it = |named| names.text(Sym::from_index(named)).as_str() == text;
+    Sym::from_index(syms.find_or_insert(Probe::new(text, 0), is_it, || {
         let index = names.texts.push(Text::from(text));
-        Sym::from_index(u32::try_from(index).expect("fewer than 2^32 names"))
-    })
+        u32::try_from(index).expect("fewer than 2^32 names")
+    }))
 }
 
 #[cfg(test)]
@@ -157,6 +178,8 @@ mod tests {
             let long = if number % 3 == 0 { "0x00000000000000000000000" } else { "w" };
             let text = format!("{long}{number}");
             let next = u32::try_from(twin.len()).unwrap();
+            let known = [twin.get(&text).copied(), None, None];
+            assert_eq!(interner.known(&[Some(&text), None, Some("never")]), known);
             let sym = *twin.entry(text.clone()).or_insert(Sym::from_index(next));
             assert_eq!(interner.sym(&text), sym);
             assert_eq!(interner.names().text(sym).as_str(), text);

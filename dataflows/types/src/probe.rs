@@ -1,24 +1,25 @@
 //! What a dictionary's table holds of a text, so that one look tells whether it is known.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
 use crate::digest::Fold;
 
 /// Longest text that stands in the table as a whole.
 const SHORT_BYTES: usize = 16;
 
-/// A text in 24 bytes: a short one as it is, a longer one as a digest.
+/// A text in 20 bytes: a short one as it is, a longer one as a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Probe {
-    words: [u32; 4],
-    /// Its length, up to 4 GiB.
-    n_bytes: u32,
-    /// What else it must belong to: an asset's venue.
-    of: u32,
+    first: u64,
+    last: u64,
+    /// One more than its length in the lowest byte, and in the others what else it must belong to (an
+    /// asset's venue); the greatest of either stands for all that are greater.
+    tag: u32,
 }
 
+/// The greatest of a tag: in its lowest byte, and in the others.
+const TAG_MAX: (u32, u32) = (0xff, 0x00ff_ffff);
+
 impl Probe {
+    #[inline]
     pub(crate) fn new(text: &str, of: u32) -> Self {
         let bytes = text.as_bytes();
         let (first, last) = if bytes.len() > SHORT_BYTES {
@@ -40,59 +41,144 @@ impl Probe {
         } else {
             (bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0)
         };
-        let [[a, b], [c, d]] = [first, last].map(|word| {
-            let [low, high] = [word, word >> 32].map(|w| u32::try_from(w & 0xffff_ffff));
-            [low.unwrap_or_default(), high.unwrap_or_default()]
-        });
-        let n_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        Self { words: [a, b, c, d], n_bytes, of }
+        let n_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(TAG_MAX.0 - 1);
+        Self { first, last, tag: (n_bytes + 1) | of.min(TAG_MAX.1) << 8 }
     }
 
-    /// Whether an equal probe is the same text without a look at it.
-    fn is_whole(&self) -> bool {
-        usize::try_from(self.n_bytes).is_ok_and(|n| n <= SHORT_BYTES)
+    /// Whether an equal probe is the same text of the same owner without a look at them.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        let is_short = usize::try_from(self.tag & TAG_MAX.0).is_ok_and(|n| n <= SHORT_BYTES + 1);
+        is_short && self.tag >> 8 != TAG_MAX.1
     }
 
+    #[inline]
     fn hash(&self) -> u64 {
-        let Self { words: [a, b, c, d], n_bytes, of } = *self;
-        let word = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-        let mut fold = Fold::new(word(n_bytes, of));
-        fold.add(word(a, b));
-        fold.add(word(c, d));
+        let mut fold = Fold::new(self.tag.into());
+        fold.add(self.first);
+        fold.add(self.last);
         fold.finish()
     }
 }
 
-/// Texts and what they are called.
-#[derive(Debug)]
-pub(crate) struct Probes<T> {
-    table: HashTable<(Probe, T)>,
+/// Texts and the numbers that they are called by: a table whose places are tried one after the other,
+/// so that many texts can be looked for at once.
+#[derive(Debug, Default)]
+pub(crate) struct Probes {
+    /// None or a power of two, at most seven in eight taken.
+    slots: Vec<Slot>,
+    n_taken: usize,
 }
 
-impl<T> Default for Probes<T> {
-    fn default() -> Self {
-        Self { table: HashTable::new() }
+/// A place of the table: 24 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    first: u64,
+    last: u64,
+    /// Zero where the place is free.
+    tag: u32,
+    named: u32,
+}
+
+/// A place that is free.
+const FREE: Slot = Slot { first: 0, last: 0, tag: 0, named: 0 };
+
+/// Places of the first table.
+const SLOTS_MIN: usize = 16;
+
+impl Slot {
+    #[inline]
+    fn probe(&self) -> Probe {
+        Probe { first: self.first, last: self.last, tag: self.tag }
     }
 }
 
-impl<T: Copy> Probes<T> {
-    /// What a text is called, else calls it so. `is_it` says whether a long text is the one that is
-    /// called so.
+impl Probes {
+    /// What a text is called, else calls it so. `is_it` says whether a text that its probe doesn't tell
+    /// whole is the one that is called so.
+    #[inline]
     pub(crate) fn find_or_insert(
         &mut self,
         probe: Probe,
-        is_it: impl Fn(T) -> bool,
-        name: impl FnOnce() -> T,
-    ) -> T {
-        let is_it =
-            |(other, named): &(Probe, T)| *other == probe && (probe.is_whole() || is_it(*named));
-        match self.table.entry(probe.hash(), is_it, |(probe, _)| probe.hash()) {
-            Entry::Occupied(slot) => slot.get().1,
-            Entry::Vacant(slot) => {
-                let named = name();
-                slot.insert((probe, named));
-                named
+        is_it: impl Fn(u32) -> bool,
+        name: impl FnOnce() -> u32,
+    ) -> u32 {
+        let hash = probe.hash();
+        if let Some(named) = self.find(self.place(hash), probe, is_it) {
+            return named;
+        }
+        let named = name();
+        self.insert(hash, probe, named);
+        named
+    }
+
+    /// What each of some texts is called, `None` where it isn't known. The table is looked into for
+    /// all before any is compared, so that waiting for memory overlaps.
+    pub(crate) fn find_all<const N: usize>(
+        &self,
+        probes: &[Option<Probe>; N],
+        is_it: impl Fn(usize, u32) -> bool,
+    ) -> [Option<u32>; N] {
+        let mut places = [0; N];
+        for (place, probe) in places.iter_mut().zip(probes) {
+            *place = probe.map_or(0, |probe| self.place(probe.hash()));
+        }
+        let slots = places.map(|place| self.slots.get(place).copied().unwrap_or(FREE));
+        let mut found = [None; N];
+        for (index, found) in found.iter_mut().enumerate() {
+            let (Some(Some(probe)), Some(slot)) = (probes.get(index), slots.get(index)) else {
+                continue;
+            };
+            *found = if slot.probe() == *probe && probe.is_whole() {
+                Some(slot.named)
+            } else {
+                let place = places.get(index).copied().unwrap_or_default();
+                self.find(place, *probe, |named| is_it(index, named))
+            };
+        }
+        found
+    }
+
+    /// The place at which a probe of this hash is looked for first.
+    #[inline]
+    fn place(&self, hash: u64) -> usize {
+        usize::try_from(hash).unwrap_or_default() & self.slots.len().wrapping_sub(1)
+    }
+
+    #[inline]
+    fn find(&self, mut place: usize, probe: Probe, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        loop {
+            let slot = self.slots.get(place).filter(|slot| slot.tag != 0)?;
+            if slot.probe() == probe && (probe.is_whole() || is_it(slot.named)) {
+                return Some(slot.named);
             }
+            place = place.wrapping_add(1) & self.slots.len().wrapping_sub(1);
+        }
+    }
+
+    #[cold]
+    fn insert(&mut self, hash: u64, probe: Probe, named: u32) {
+        if self.n_taken >= self.slots.len() / 8 * 7 {
+            let wider = vec![FREE; (self.slots.len() * 2).max(SLOTS_MIN)];
+            let slots = std::mem::replace(&mut self.slots, wider);
+            for slot in slots.into_iter().filter(|slot| slot.tag != 0) {
+                self.set(slot.probe().hash(), slot);
+            }
+        }
+        let Probe { first, last, tag } = probe;
+        self.set(hash, Slot { first, last, tag, named });
+        self.n_taken += 1;
+    }
+
+    /// Takes the first free place. There is one.
+    fn set(&mut self, hash: u64, slot: Slot) {
+        let mut place = self.place(hash);
+        while let Some(taken) = self.slots.get_mut(place) {
+            if taken.tag == 0 {
+                *taken = slot;
+                return;
+            }
+            place = place.wrapping_add(1) & self.slots.len().wrapping_sub(1);
         }
     }
 }

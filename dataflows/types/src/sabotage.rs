@@ -25,6 +25,10 @@ macro_rules! safeguards {
 
 safeguards! {
     // Identities, where rows enter.
+    /// An id is new for sure only above all that came.
+    AscendingIsAbove,
+    /// One that isn't is looked for among those that ascended.
+    AscendingIsSearched,
     /// The filter of identities never denies one that came.
     FilterNeverDenies,
     /// What the filter thinks came is looked up.

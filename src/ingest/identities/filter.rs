@@ -25,24 +25,28 @@ impl Filter {
         self.blocks.len() * BITS_OF_BLOCK / BITS_OF_EACH
     }
 
-    /// Adds an identity; whether it may have been there.
-    pub(super) fn mark(&mut self, print: Print) -> bool {
+    /// Adds an identity.
+    pub(super) fn mark(&mut self, print: Print) {
         let index = share(print.high, self.blocks.len());
-        let Some(block) = self.blocks.get_mut(index) else { return false };
-        let (mut bits, mut missing) = (print.low, 0);
-        for word in block {
-            let bit = 1u64 << (bits & 63);
-            missing |= bit & !*word;
-            *word |= bit;
-            bits >>= 6;
-        }
-        missing == 0
+        let Some(block) = self.blocks.get_mut(index) else { return };
+        block.iter_mut().zip(bits(print)).for_each(|(word, bit)| *word |= bit);
+    }
+
+    /// Whether an identity may be there.
+    pub(super) fn may_hold(&self, print: Print) -> bool {
+        let block = self.blocks.get(share(print.high, self.blocks.len()));
+        block.is_some_and(|block| block.iter().zip(bits(print)).all(|(word, bit)| word & bit != 0))
     }
 
     /// Bytes that it holds.
     pub(super) fn n_bytes(&self) -> usize {
         self.blocks.capacity() * size_of::<[u64; 4]>()
     }
+}
+
+/// The bits of an identity: one in each word of its block.
+fn bits(print: Print) -> [u64; 4] {
+    [0, 6, 12, 18].map(|shift| 1 << (print.low >> shift & 63))
 }
 
 /// Where an identity stands among `n` equal shares of its shard, in the order of identities: who

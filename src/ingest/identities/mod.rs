@@ -1,15 +1,19 @@
 //! What the sequencer remembers of each event: enough to tell a repeat from a revision from a
 //! conflict, for ever.
 //!
-//! An identity is kept as 96 bits of its digest (XXH3-128 of wallet, asset and id). Two identities
-//! of n that share them would be taken for one: the odds are n^2 / 2^97, which is 3 in 10^15 for 20
-//! million and 6 in 10^10 for ten billion, so no run will see it. Nearly every identity is one
-//! insert without a revision: 16 bytes with 32 bits of its content, in [`shard`]. What is busted,
-//! corrected or comes with a revision stands in a map beside them, in memory.
+//! Nearly every identity is one insert without a revision, of which 32 bits of its content are kept.
+//! Where ids are numbers that ascend as they come, an identity is kept as it is, in 12 to 16 bytes
+//! ([`ascending`]). Any other is kept as 96 bits of its digest (XXH3-128 of wallet, asset and id), in
+//! 16 bytes and a filter ([`shard`]). Two of n of these that share their bits would be taken for one:
+//! the odds are n^2 / 2^97, which is 3 in 10^15 for 20 million and 6 in 10^10 for ten billion, so no
+//! run will see it. What is busted, corrected or comes with a revision stands in a map beside them, in
+//! memory.
 //!
-//! Runs may leave memory ([`run`]): then two bytes an identity stay, of the filter, and what the
-//! filter doesn't rule out (repeats, revisions, one in a hundred others) costs a read of 4 KiB a run.
+//! Both may leave memory. Of runs ([`run`]): two bytes an identity stay then, of the filter, and what the
+//! filter doesn't rule out (repeats, revisions, one in a hundred others) costs a read of 4 KiB a run;
+//! of those that ascended nothing stays, and one that isn't above all others costs one read.
 
+mod ascending;
 mod filter;
 mod recent;
 mod run;
@@ -27,6 +31,7 @@ use types::digest::{digest128, halves};
 use types::relations::Identity;
 use types::sabotage::{Safeguard, is_out};
 
+use self::ascending::{Ascending, Numbered};
 pub(crate) use self::recent::RecentRows;
 use self::run::Cold;
 use self::shard::{N_SHARDS, Shard};
@@ -120,6 +125,9 @@ impl Known {
 
 /// All identities of one relation.
 pub struct Identities {
+    /// Those whose numbers ascended as they came.
+    ascending: Ascending,
+    /// All others.
     shards: Vec<Shard>,
     cold: Cold,
     /// The shard that sends out its runs next.
@@ -140,7 +148,8 @@ impl Identities {
     pub fn new(spilling: Option<Spilling>) -> Self {
         let cold = Cold::new(spilling);
         let shards = (0..N_SHARDS).map(|index| Shard::new(index, &cold)).collect();
-        Self { shards, cold, next_spilled: 0, revised: FxHashMap::default(), n_pending: 0 }
+        let (ascending, revised) = (Ascending::default(), FxHashMap::default());
+        Self { ascending, shards, cold, next_spilled: 0, revised, n_pending: 0 }
     }
 
     /// Judges an event and remembers it.
@@ -154,49 +163,103 @@ impl Identities {
         revision: u64,
         content: u32,
     ) -> Result<Standing, Box<Failure>> {
-        let print = Print::of(&identity);
-        let Some(shard) = self.shards.get_mut(print.shard()) else {
-            unreachable!("as many shards")
-        };
-        let known = if shard.mark(print) && !is_out(Safeguard::FilterNeverDenies) {
-            let known = self.revised.get(&print).copied();
-            match known {
-                Some(known) => Some(known),
-                None if is_out(Safeguard::FilterIsAsked) => Some(inserted(content)),
-                None => shard.find(print, &mut self.cold)?.map(inserted),
-            }
-        } else {
-            None
-        };
-        let Some(mut known) = known else {
-            let is_plain = op == Op::Insert && revision == 0;
-            let is_run = shard.push(print, content, &mut self.cold)?;
-            if !is_plain {
-                let (best, busted) = match op {
-                    Op::Bust => (None, Some(revision)),
-                    Op::Insert | Op::Correct => (Some((revision, op, content)), None),
-                };
-                self.n_pending += u64::from(op == Op::Bust);
-                self.revised.insert(print, Known { best, busted });
-            }
-            if is_run && self.cold.is_full() {
-                self.spill()?;
-            }
+        let numbered = Numbered::of(&identity);
+        if let Some(numbered) = numbered
+            && (self.ascending.is_above(numbered) || is_out(Safeguard::AscendingIsAbove))
+        {
+            self.remember(identity, op, revision, content)?;
+            return Ok(Standing::First);
+        }
+        let Some(mut known) = self.find(&identity, numbered, content)? else {
+            self.remember(identity, op, revision, content)?;
             return Ok(Standing::First);
         };
         let was_pending = known.is_pending();
         let standing = known.judge(op, revision, content);
         if standing.enters() {
             self.n_pending -= u64::from(was_pending && !known.is_pending());
-            self.revised.insert(print, known);
+            self.revised.insert(Print::of(&identity), known);
         }
         Ok(standing)
+    }
+
+    /// What came of an identity; `None` if nothing did.
+    fn find(
+        &mut self,
+        identity: &Identity,
+        numbered: Option<Numbered>,
+        content: u32,
+    ) -> Result<Option<Known>, Box<Failure>> {
+        let print = Print::of(identity);
+        let mut inserted_with = None;
+        if let Some(numbered) = numbered
+            && !is_out(Safeguard::AscendingIsSearched)
+        {
+            inserted_with = self.ascending.find(numbered, &mut self.cold)?;
+        }
+        let Some(shard) = self.shards.get_mut(print.shard()) else {
+            unreachable!("as many shards")
+        };
+        if inserted_with.is_none()
+            && (!shard.may_hold(print) || is_out(Safeguard::FilterNeverDenies))
+        {
+            return Ok(None);
+        }
+        if let Some(known) = self.revised.get(&print) {
+            return Ok(Some(*known));
+        }
+        if inserted_with.is_none() {
+            inserted_with = if is_out(Safeguard::FilterIsAsked) {
+                Some(content)
+            } else {
+                shard.find(print, &mut self.cold)?
+            };
+        }
+        let inserted = |content| Known { best: Some((0, Op::Insert, content)), busted: None };
+        Ok(inserted_with.map(inserted))
+    }
+
+    /// Remembers the first event of an identity.
+    #[inline]
+    fn remember(
+        &mut self,
+        identity: Identity,
+        op: Op,
+        revision: u64,
+        content: u32,
+    ) -> Result<(), Box<Failure>> {
+        if op != Op::Insert || revision != 0 {
+            let (best, busted) = match op {
+                Op::Bust => (None, Some(revision)),
+                Op::Insert | Op::Correct => (Some((revision, op, content)), None),
+            };
+            self.n_pending += u64::from(op == Op::Bust);
+            self.revised.insert(Print::of(&identity), Known { best, busted });
+        }
+        let Self { ascending, shards, cold, .. } = self;
+        let mut in_shard = |identity: &Identity, content, cold: &mut Cold| {
+            let print = Print::of(identity);
+            let shard = shards.get_mut(print.shard());
+            let Some(shard) = shard else { unreachable!("as many shards") };
+            shard.push(print, content, cold)
+        };
+        let is_ascending = match Numbered::of(&identity) {
+            Some(numbered) => ascending.push(numbered, content, cold, &mut in_shard)?,
+            None => false,
+        };
+        if !is_ascending {
+            in_shard(&identity, content, cold)?;
+        }
+        if self.cold.is_full() { self.spill() } else { Ok(()) }
     }
 
     /// Sends runs out of memory, one shard's after the other's, until they fit.
     #[cold]
     fn spill(&mut self) -> Result<(), Box<Failure>> {
         while self.cold.is_full() {
+            if self.ascending.spill(&mut self.cold)? {
+                continue;
+            }
             if let Some(shard) = self.shards.get_mut(self.next_spilled) {
                 shard.spill(&mut self.cold)?;
             }
@@ -213,11 +276,6 @@ impl Identities {
     /// Bytes that are held for the identities.
     pub fn n_bytes(&self) -> usize {
         let revised = self.revised.capacity() * (size_of::<(Print, Known)>() + 1);
-        revised + self.shards.iter().map(Shard::n_bytes).sum::<usize>()
+        revised + self.ascending.n_bytes() + self.shards.iter().map(Shard::n_bytes).sum::<usize>()
     }
-}
-
-/// An identity of which one insert without a revision came.
-fn inserted(content: u32) -> Known {
-    Known { best: Some((0, Op::Insert, content)), busted: None }
 }

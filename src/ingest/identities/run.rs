@@ -69,7 +69,8 @@ impl Cold {
         self.memory == 0
     }
 
-    fn put(&mut self, entries: &[Entry]) -> Result<Option<Piece>, Box<Failure>> {
+    /// Writes a block; `None` where nothing leaves memory.
+    pub(super) fn put(&mut self, entries: &[Entry]) -> Result<Option<Piece>, Box<Failure>> {
         self.bytes.clear();
         for entry in entries {
             entry.write(&mut self.bytes);
@@ -78,7 +79,11 @@ impl Cold {
     }
 
     /// Reads a block.
-    fn get(&mut self, piece: Piece, entries: &mut Vec<Entry>) -> Result<(), Box<Failure>> {
+    pub(super) fn get(
+        &mut self,
+        piece: Piece,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Box<Failure>> {
         let Some(store) = &mut self.store else { unreachable!("what left memory went somewhere") };
         store.get(piece, &mut self.bytes)?;
         entries.clear();

@@ -37,28 +37,25 @@ impl Shard {
         Self { filter, recent: Vec::new(), recent_max, runs: Vec::new(), len: 0 }
     }
 
-    /// Marks an identity as one that came; whether it may have come before.
-    pub(super) fn mark(&mut self, print: Print) -> bool {
-        self.filter.mark(print)
+    /// Whether an identity may have come before.
+    pub(super) fn may_hold(&self, print: Print) -> bool {
+        self.filter.may_hold(print)
     }
 
-    /// Adds a marked identity that didn't come before; whether a run was made.
+    /// Adds an identity that didn't come before.
     pub(super) fn push(
         &mut self,
         print: Print,
         content: u32,
         cold: &mut Cold,
-    ) -> Result<bool, Box<Failure>> {
+    ) -> Result<(), Box<Failure>> {
+        self.filter.mark(print);
         self.recent.push(Entry { high: print.high, low: print.low, content });
         self.len += 1;
-        let is_full = self.recent.len() >= self.recent_max.0;
-        if is_full {
+        if self.recent.len() >= self.recent_max.0 {
             self.freeze(cold)?;
         }
-        if self.len > self.filter.room() {
-            self.widen(cold)?;
-        }
-        Ok(is_full)
+        if self.len > self.filter.room() { self.widen(cold) } else { Ok(()) }
     }
 
     /// The content of an identity.

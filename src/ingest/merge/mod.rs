@@ -6,9 +6,11 @@ use std::collections::BinaryHeap;
 
 use connectors::ConnectError;
 use connectors::source::{RowRef, RowStream, Rows};
-use types::VenueTime;
+use types::event::Cells;
+use types::{Reject, VenueTime};
 
 use super::readers::{self, Batches, Next};
+use super::sequencer::ReadRows;
 
 /// A stream and where it belongs.
 pub struct MergedStream {
@@ -20,15 +22,39 @@ pub struct MergedStream {
     pub name: String,
 }
 
-/// A row in its place.
+/// Rows in their place, which follow one another in their stream.
 #[derive(Clone, Copy)]
-pub struct MergedRow<'a> {
+pub struct MergedRows<'a> {
     /// The source's index in the plan.
     pub source: usize,
-    /// The path of its file as the config writes it.
+    /// The path of their file as the config writes it.
     pub path: &'a str,
-    /// The row.
-    pub row: RowRef<'a>,
+    rows: &'a Rows,
+    first: usize,
+    end: usize,
+}
+
+impl<'a> MergedRows<'a> {
+    /// A row by its place among them.
+    pub fn get(&self, index: usize) -> Option<RowRef<'a>> {
+        self.rows.get(self.first + index)
+    }
+}
+
+impl ReadRows for MergedRows<'_> {
+    fn n_rows(&self) -> usize {
+        self.end - self.first
+    }
+
+    #[inline]
+    fn cells(&self, index: usize) -> Cells<'_> {
+        self.rows.cells(self.first + index)
+    }
+
+    #[inline]
+    fn reject(&self, index: usize) -> Option<&Reject> {
+        self.rows.reject(self.first + index).map(|(reject, _)| reject)
+    }
 }
 
 /// A merge of finite streams.
@@ -37,8 +63,8 @@ pub struct Merge {
     /// Streams with a row, the one to take first on top. Streams are sorted by (source, path), so
     /// that their index breaks ties.
     queue: BinaryHeap<Reverse<(VenueTime, usize)>>,
-    /// The stream whose row was handed out last and must be advanced.
-    taken: Option<usize>,
+    /// The stream whose rows were handed out last, and the place behind them.
+    taken: Option<(usize, usize)>,
 }
 
 /// A stream, its batch at hand and the next row in it.
@@ -72,22 +98,29 @@ impl Merge {
             taken: None,
         };
         for stream in 0..merge.streams.len() {
-            merge.advance(stream)?;
+            merge.advance(stream, 0)?;
         }
         Ok(merge)
     }
 
-    /// The next row; `None` at the end of all.
+    /// The next rows of one stream, at most so many; `None` at the end of all.
     ///
     /// # Errors
     /// If a stream can't be read any further.
-    pub fn next_row(&mut self) -> Result<Option<MergedRow<'_>>, ConnectError> {
-        if let Some(stream) = self.taken.take() {
-            self.advance(stream)?;
+    pub fn next_rows(&mut self, n_max: usize) -> Result<Option<MergedRows<'_>>, ConnectError> {
+        if let Some((index, end)) = self.taken.take() {
+            self.advance(index, end)?;
         }
         let Some(Reverse((_, index))) = self.queue.pop() else { return Ok(None) };
-        self.taken = Some(index);
-        Ok(self.streams.get(index).and_then(Stream::row))
+        let other = self.queue.peek().map(|Reverse(other)| *other);
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(None) };
+        // Rows go on as long as no other stream's comes first.
+        let Some(end) = stream.run(n_max, |time| other.is_none_or(|other| (time, index) < other))
+        else {
+            return Ok(None);
+        };
+        self.taken = Some((index, end));
+        Ok(stream.rows(end))
     }
 
     /// Bytes read and bytes in all, over all streams.
@@ -96,9 +129,9 @@ impl Merge {
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    fn advance(&mut self, index: usize) -> Result<(), ConnectError> {
+    fn advance(&mut self, index: usize, next: usize) -> Result<(), ConnectError> {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
-        if stream.advance()? {
+        if stream.advance(next)? {
             self.queue.push(Reverse((stream.greatest, index)));
         }
         Ok(())
@@ -119,14 +152,31 @@ impl Stream {
         }
     }
 
-    fn row(&self) -> Option<MergedRow<'_>> {
-        let row = self.rows.as_ref()?.get(self.index)?;
-        Some(MergedRow { source: self.source, path: self.batches.path(), row })
+    /// Finds the end of a run from the next row on: at most so many rows, and behind the first one
+    /// only while `goes_on` says so of the greatest event time up to each.
+    fn run(&mut self, n_max: usize, goes_on: impl Fn(VenueTime) -> bool) -> Option<usize> {
+        let rows = self.rows.as_ref()?;
+        let last = rows.len().min(self.index.saturating_add(n_max));
+        let mut end = self.index + 1;
+        while end < last {
+            let greatest = self.greatest.max(rows.time(end));
+            if !goes_on(greatest) {
+                break;
+            }
+            self.greatest = greatest;
+            end += 1;
+        }
+        Some(end)
     }
 
-    /// Goes to the next row; false at the end.
-    fn advance(&mut self) -> Result<bool, ConnectError> {
-        self.index += 1;
+    fn rows(&self, end: usize) -> Option<MergedRows<'_>> {
+        let (rows, path) = (self.rows.as_ref()?, self.batches.path());
+        Some(MergedRows { source: self.source, path, rows, first: self.index, end })
+    }
+
+    /// Goes to the row at a place of the batch, or behind it to the next one's first; false at the end.
+    fn advance(&mut self, next: usize) -> Result<bool, ConnectError> {
+        self.index = next;
         while self.rows.as_ref().is_none_or(|rows| self.index >= rows.len()) {
             match std::mem::replace(&mut self.next, Next::End) {
                 Next::Rows => {}

@@ -44,7 +44,7 @@ fn text(rows: &[Row]) -> String {
 }
 
 /// Source, path and row of each row in order, and whether an error ended it.
-fn merged(sources: &[FileSource]) -> (Vec<(usize, String, u64)>, bool) {
+fn merged(sources: &[FileSource], n_max: usize) -> (Vec<(usize, String, u64)>, bool) {
     let mut streams = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         for rows in open(source).unwrap() {
@@ -54,9 +54,13 @@ fn merged(sources: &[FileSource]) -> (Vec<(usize, String, u64)>, bool) {
     let Ok(mut merge) = Merge::new(streams) else { return (Vec::new(), true) };
     let mut order = Vec::new();
     loop {
-        match merge.next_row() {
+        match merge.next_rows(n_max) {
             Ok(Some(merged)) => {
-                order.push((merged.source, merged.path.to_owned(), merged.row.row));
+                assert!((1..=n_max).contains(&merged.n_rows()));
+                for index in 0..merged.n_rows() {
+                    let row = merged.get(index).unwrap();
+                    order.push((merged.source, merged.path.to_owned(), row.row));
+                }
             }
             Ok(None) => {
                 let (done, all) = merge.progress();
@@ -97,7 +101,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 /// Writes files of some sources, each with its rows, and merges them.
-fn check(files: Vec<(usize, Vec<Row>)>) {
+fn check(files: Vec<(usize, Vec<Row>)>, n_max: usize) {
     let folder = tempfile::tempdir().unwrap();
     let mut expected = BTreeMap::new();
     for (i, (source, rows)) in files.into_iter().enumerate() {
@@ -112,7 +116,7 @@ fn check(files: Vec<(usize, Vec<Row>)>) {
         .iter()
         .map(|i| source(folder.path(), &format!("s{i}"), &format!("s{i}-*.csv")))
         .collect();
-    let (order, failed) = merged(&sources);
+    let (order, failed) = merged(&sources, n_max);
     let order: Vec<_> = order.into_iter().map(|(s, path, row)| (indices[s], path, row)).collect();
     assert!(!failed);
     assert!(order == twin(&expected), "another order");
@@ -123,8 +127,9 @@ proptest! {
     #[test]
     fn rows_come_by_time_then_source_path_and_row(
         files in prop::collection::vec((0usize..3, rows()), 1..24),
+        n_max in prop_oneof![Just(1), 1usize..9, Just(10_000)],
     ) {
-        check(files);
+        check(files, n_max);
     }
 }
 
@@ -140,7 +145,7 @@ fn a_damaged_file_fails_behind_its_last_row_and_no_row_later() {
     let other: Vec<Row> = [vec![Some(1); 2000], vec![Some(30); 10]].concat();
     std::fs::write(folder.path().join("b.csv"), text(&other)).unwrap();
     let sources = ["a.csv.gz", "b.csv"].map(|path| source(folder.path(), "s", path));
-    let (order, failed) = merged(&sources);
+    let (order, failed) = merged(&sources, 1_000);
     assert!(failed);
     assert_eq!(order.len(), 7000);
     assert_eq!(order.last(), Some(&(0, "a.csv.gz".to_owned(), 5000)));

@@ -18,6 +18,7 @@ const POWERS: [u64; 19] = {
 
 /// Reads a plain decimal of at most 18 characters at a fixed scale, as nearly all are; `None` leaves
 /// the text to [`parse_scaled`], which gives the same wherever this gives something.
+#[inline]
 pub fn parse_small(text: &[u8], scale: u8) -> Option<i64> {
     let (is_negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -26,35 +27,107 @@ pub fn parse_small(text: &[u8], scale: u8) -> Option<i64> {
     if digits.len() > SMALL_BYTES {
         return None;
     }
-    let (mut value, mut n_digits, mut n_decimals) = (0u64, 0usize, 0usize);
-    let mut rest = digits.iter();
-    for byte in rest.by_ref() {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            if *byte != b'.' {
-                return None;
-            }
-            n_decimals = rest.len();
-            break;
-        }
-        // 18 digits stay far below 64 bits, so that nothing wraps here and in the next loop.
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-        n_digits += 1;
-    }
-    for byte in rest {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-        n_digits += 1;
-    }
-    if n_digits == 0 {
-        return None;
-    }
+    let (value, n_decimals) = by_eights(digits).or_else(|| by_ones(digits))?;
     let power = POWERS.get(usize::from(scale).checked_sub(n_decimals)?)?;
     let scaled = i64::try_from(value.checked_mul(*power)?).ok()?;
     Some(if is_negative { -scaled } else { scaled })
+}
+
+/// A digit in each byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Reads digits with or without a point, eight at a time, and tells how many are decimals; `None`
+/// leaves them to [`by_ones`].
+#[inline]
+fn by_eights(text: &[u8]) -> Option<(u64, usize)> {
+    let zeros = ONES * u64::from(b'0');
+    let (head, tail) = if let Some((head, tail)) = text.split_last_chunk::<8>() {
+        (head, u64::from_le_bytes(*tail) ^ zeros)
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        // The two meet or overlap; what is missing in front reads as zeros.
+        let n_missing = u32::try_from(8 - text.len()).ok()? * 8;
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        let word = u64::from(first) << n_missing | u64::from(last) << 32;
+        let all = u64::MAX << n_missing;
+        ([].as_slice(), word ^ (zeros & all))
+    } else {
+        return None;
+    };
+    let points = equal_bytes(tail, b'.' ^ b'0');
+    let (digits, n_digits, n_decimals) = if points == 0 {
+        (tail, 8, 0)
+    } else {
+        // What stands before the point moves up into its place.
+        let n_before = points.trailing_zeros() / 8;
+        let before = (1u64 << (n_before * 8)) - 1;
+        let behind = u64::MAX << (n_before * 8) << 8;
+        let n_decimals = usize::try_from(7 - n_before).ok()?;
+        ((tail & before) << 8 | (tail & behind), 7, n_decimals)
+    };
+    let low = eight_digits(digits)?;
+    let high = match head {
+        [] => return Some((low, n_decimals)),
+        head => match head.as_array::<8>() {
+            Some(head) => eight_digits(u64::from_le_bytes(*head) ^ zeros)?,
+            None => digits_alone(head)?,
+        },
+    };
+    // At most 18 digits: far below 64 bits.
+    Some((
+        high.wrapping_mul(if n_digits == 8 { 100_000_000 } else { 10_000_000 }) + low,
+        n_decimals,
+    ))
+}
+
+/// The number of eight digits, the first in the lowest byte; `None` where a byte isn't one.
+#[inline]
+fn eight_digits(digits: u64) -> Option<u64> {
+    if (digits.wrapping_add(ONES * 0x76) | digits) & (ONES * 0x80) != 0 {
+        return None;
+    }
+    // Pairs, then all four pairs at once: nothing passes its own bits but what is cut off below.
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let every_other = 0x0000_00ff_0000_00ff;
+    let upper = (pairs & every_other).wrapping_mul(100 + (1_000_000 << 32));
+    let lower = (pairs >> 16 & every_other).wrapping_mul(1 + (10_000 << 32));
+    Some(upper.wrapping_add(lower) >> 32)
+}
+
+/// Sets the upper bit of each byte of the word that equals `byte`, and no other.
+#[inline]
+const fn equal_bytes(word: u64, byte: u8) -> u64 {
+    const LOW: u64 = ONES * 0x7f;
+    let difference = word ^ u64::from_le_bytes([byte; 8]);
+    // The sum can't carry out of a byte: 0x7f + 0x7f is below 0x100.
+    !((difference & LOW).wrapping_add(LOW) | difference | LOW)
+}
+
+/// Reads a few digits; `None` where a byte isn't one.
+#[inline]
+fn digits_alone(text: &[u8]) -> Option<u64> {
+    text.iter().try_fold(0u64, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then(|| value.wrapping_mul(10).wrapping_add(u64::from(digit)))
+    })
+}
+
+/// Reads digits with or without a point, and tells how many are decimals.
+fn by_ones(text: &[u8]) -> Option<(u64, usize)> {
+    let (mut value, mut point) = (0u64, None);
+    for (index, byte) in text.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            // 18 digits stay far below 64 bits.
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        } else if *byte == b'.' && point.is_none() {
+            point = Some(index);
+        } else {
+            return None;
+        }
+    }
+    let n_decimals = point.map_or(0, |point| text.len() - point - 1);
+    // A point alone is no number.
+    (text.len() > usize::from(point.is_some())).then_some((value, n_decimals))
 }
 
 /// Reads a decimal number at a fixed scale: the result is the value x 10^`scale`.

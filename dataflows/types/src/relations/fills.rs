@@ -1,5 +1,7 @@
 //! `fills`: what wallets bought and sold.
 
+use std::borrow::Cow;
+
 use super::content::Content;
 use super::input::{Identity, Input, InputColumn, InputKind};
 use super::reading::{Reading, notional_or_price, wallet_text};
@@ -243,6 +245,15 @@ pub(super) const COLUMNS: &[InputColumn] = &[
 impl Input for Fill {
     const HAS_CORRECTIONS: bool = true;
 
+    #[inline]
+    fn main_name<'a>(cells: &Cells<'a>) -> Option<&'a str> {
+        match wallet_text(cells.text(WALLET)?) {
+            Cow::Borrowed(text) => Some(text),
+            Cow::Owned(_) => None,
+        }
+    }
+
+    #[inline]
     fn assemble(cells: &Cells<'_>, _schema: &Schema, names: &mut Interner) -> Result<Self, Reject> {
         let read = Reading::new(cells, COLUMNS);
         let venue = read.text(VENUE)?;
@@ -251,7 +262,8 @@ impl Input for Fill {
         let id = read.text(ID)?;
         if cells.op == Op::Bust {
             let asset = names.asset(venue, asset);
-            return Ok(Self::bust(names.sym(&wallet), asset, names.event_id(id)));
+            let wallet = cells.main_name.unwrap_or_else(|| names.sym(&wallet));
+            return Ok(Self::bust(wallet, asset, names.event_id(id)));
         }
         let kind = read.word(KIND, FillKind::from_place, FillKind::from_word)?;
         let kind = kind.unwrap_or(FillKind::Trade);
@@ -278,7 +290,7 @@ impl Input for Fill {
         }
         let fee_asset = read.maybe_text(FEE_ASSET);
         Ok(Self {
-            wallet: names.sym(&wallet),
+            wallet: cells.main_name.unwrap_or_else(|| names.sym(&wallet)),
             asset: names.asset(venue, asset),
             id: names.event_id(id),
             market: read.maybe_text(MARKET).map(|text| names.sym(text)),
@@ -299,6 +311,7 @@ impl Input for Fill {
         })
     }
 
+    #[inline]
     fn digest(&self, cells: &Cells<'_>, _schema: &Schema, content: &mut Content) {
         // Wallet, asset and id are the identity.
         content.word(self.side.place() | self.kind.place() << 8 | u64::from(self.fee_counts) << 16);
@@ -316,10 +329,12 @@ impl Input for Fill {
         content.word(self.revision);
     }
 
+    #[inline]
     fn identity(&self, _schema: &Schema) -> Option<Identity> {
         Some(Identity { wallet: Some(self.wallet), asset: Some(self.asset), id: self.id.raw() })
     }
 
+    #[inline]
     fn event_time(&self, _schema: &Schema) -> Option<VenueTime> {
         Some(self.event_time)
     }
@@ -327,6 +342,7 @@ impl Input for Fill {
 
 impl Fill {
     /// A row that only names a fill, for its removal.
+    #[inline]
     fn bust(wallet: Sym, asset: AssetId, id: EventId) -> Self {
         Self {
             wallet,

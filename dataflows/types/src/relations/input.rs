@@ -78,6 +78,12 @@ pub trait Input: Relation {
     /// Whether its rows can be corrected and removed. Quotes can't.
     const HAS_CORRECTIONS: bool;
 
+    /// The name that most rows differ by, as it is kept: whoever reads many rows looks theirs up
+    /// together, and sets [`Cells::main_name`]. `None` where there is none.
+    fn main_name<'a>(_cells: &Cells<'a>) -> Option<&'a str> {
+        None
+    }
+
     /// Makes the row of cells that follow the columns of the relation's input. Of a bust only
     /// identity and key are read.
     ///
@@ -127,24 +133,28 @@ pub fn revision_column(columns: &[InputColumn]) -> Option<usize> {
 }
 
 impl<R: Input> Event<R> {
-    /// Makes the event of cells; `revision` is the column that tells its states apart
-    /// ([`revision_column`]).
+    /// Makes the event of cells and adds it to others; `revision` is the column that tells its states
+    /// apart ([`revision_column`]).
     ///
     /// # Errors
-    /// The first rule of the relation that the cells break.
+    /// The first rule of the relation that the cells break; nothing is added then.
+    #[inline]
     pub fn read(
         cells: &Cells<'_>,
         revision: Option<usize>,
         schema: &Schema,
         names: &mut Interner,
-    ) -> Result<Self, Reject> {
-        let row = R::assemble(cells, schema, names)?;
+        events: &mut Vec<Self>,
+    ) -> Result<(), Reject> {
         let revision = match revision.and_then(|column| cells.count(column)) {
             Some(revision) => revision.min(FOR_GOOD - 1),
             None if cells.op == Op::Bust => FOR_GOOD,
             None => 0,
         };
-        Ok(Self { op: cells.op, revision, is_first: false, row })
+        // The row is made where it stays: it is too large to be handed on.
+        let row = R::assemble(cells, schema, names)?;
+        events.push(Self { op: cells.op, revision, is_first: false, row });
+        Ok(())
     }
 }
 

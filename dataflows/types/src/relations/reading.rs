@@ -14,6 +14,7 @@ pub(super) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
+    #[inline]
     pub(super) fn new(cells: &'a Cells<'a>, columns: &'static [InputColumn]) -> Self {
         Self { cells, columns }
     }
@@ -27,14 +28,17 @@ impl<'a> Reading<'a> {
         Reject { reason, column: name, detail: detail.to_owned() }
     }
 
+    #[inline]
     pub(super) fn maybe_text(&self, column: usize) -> Option<&'a str> {
         self.cells.text(column)
     }
 
+    #[inline]
     pub(super) fn text(&self, column: usize) -> Result<&'a str, Reject> {
         self.maybe_text(column).ok_or_else(|| self.missing(column))
     }
 
+    #[inline]
     pub(super) fn word<T>(
         &self,
         column: usize,
@@ -59,6 +63,7 @@ impl<'a> Reading<'a> {
         self.reject(reason, column, &format!("`{text}`"))
     }
 
+    #[inline]
     fn fits<T>(
         &self,
         column: usize,
@@ -73,14 +78,17 @@ impl<'a> Reading<'a> {
         self.reject(Reason::OutOfRange, column, "too large")
     }
 
+    #[inline]
     pub(super) fn price(&self, column: usize) -> Result<Option<Price>, Reject> {
         self.fits(column, Price::from_nano)
     }
 
+    #[inline]
     pub(super) fn size(&self, column: usize) -> Result<Option<Size>, Reject> {
         self.fits(column, Size::from_nano)
     }
 
+    #[inline]
     pub(super) fn money(&self, column: usize) -> Result<Option<Money>, Reject> {
         if let Cell::Nano(nano) = self.cells.get(column) {
             // A product of two 64-bit numbers always fits, and costs one multiplication.
@@ -89,6 +97,7 @@ impl<'a> Reading<'a> {
         self.fits(column, Money::from_nano)
     }
 
+    #[inline]
     pub(super) fn time(&self, column: usize) -> Result<VenueTime, Reject> {
         match self.cells.get(column) {
             Cell::Time(time) if time.is_in_range() => Ok(time),
@@ -102,6 +111,7 @@ impl<'a> Reading<'a> {
 }
 
 /// A wallet's name as it is kept: hex addresses in lower case, others unchanged.
+#[inline]
 pub(super) fn wallet_text(text: &str) -> Cow<'_, str> {
     let is_hex = text.starts_with("0x") || text.starts_with("0X");
     if is_hex && text.bytes().any(|b| b.is_ascii_uppercase()) {
@@ -111,6 +121,7 @@ pub(super) fn wallet_text(text: &str) -> Cow<'_, str> {
 }
 
 /// Checks that a fill or trade says what it is worth, and that its price fits.
+#[inline]
 pub(super) fn notional_or_price(
     price: Option<Price>,
     notional: Option<Money>,

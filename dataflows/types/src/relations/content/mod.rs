@@ -16,16 +16,19 @@ pub struct Content {
 }
 
 /// 32 bits of a row's content, pinned: [`Fold`] over its fields and its names' texts.
+#[inline]
 pub fn content32<R: Input>(row: &R, cells: &Cells<'_>, schema: &Schema) -> u32 {
     u32::try_from(digest(row, cells, schema, 0) >> 32).unwrap_or_default()
 }
 
 /// 128 bits of a row's content, pinned, where nothing else tells rows apart.
+#[inline]
 pub fn content128<R: Input>(row: &R, cells: &Cells<'_>, schema: &Schema) -> u128 {
     let [low, high] = [1, 2].map(|seed| u128::from(digest(row, cells, schema, seed)));
     high << 64 | low
 }
 
+#[inline]
 fn digest<R: Input>(row: &R, cells: &Cells<'_>, schema: &Schema, seed: u64) -> u64 {
     let mut content = Content { fold: Fold::new(seed), present: 1 };
     row.digest(cells, schema, &mut content);
@@ -35,21 +38,25 @@ fn digest<R: Input>(row: &R, cells: &Cells<'_>, schema: &Schema, seed: u64) -> u
 
 impl Content {
     /// Adds a word that is never null.
+    #[inline]
     pub fn word(&mut self, word: u64) {
         self.fold.add(word);
     }
 
     /// Adds a time.
+    #[inline]
     pub fn time(&mut self, time: VenueTime) {
         self.fold.add(time.nanos().cast_unsigned());
     }
 
     /// Adds a number that is never null.
+    #[inline]
     pub fn number(&mut self, number: i128) {
         self.fold.add_wide(number);
     }
 
     /// Adds a word or null.
+    #[inline]
     pub fn maybe_word(&mut self, word: Option<u64>) {
         self.mark(word.is_some());
         if let Some(word) = word {
@@ -58,6 +65,7 @@ impl Content {
     }
 
     /// Adds a number or null.
+    #[inline]
     pub fn maybe_number(&mut self, number: Option<i128>) {
         self.mark(number.is_some());
         if let Some(number) = number {
@@ -66,6 +74,7 @@ impl Content {
     }
 
     /// Adds a text or null.
+    #[inline]
     pub fn text(&mut self, text: Option<&str>) {
         self.mark(text.is_some());
         if let Some(text) = text {
@@ -97,6 +106,7 @@ impl Content {
         }
     }
 
+    #[inline]
     fn mark(&mut self, is_present: bool) {
         self.present = self.present << 1 | u64::from(is_present);
     }
