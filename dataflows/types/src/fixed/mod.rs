@@ -88,6 +88,7 @@ impl Price {
     pub const MAX_RAW: i64 = 999_999_999_999_999_999;
 
     /// Makes a price from units of 1e-9; `None` from 1e9 on.
+    #[inline]
     pub fn from_nano(raw: i128) -> Option<Self> {
         let raw = i64::try_from(raw).ok()?;
         (-Self::MAX_RAW..=Self::MAX_RAW).contains(&raw).then_some(Self(raw))
@@ -99,6 +100,7 @@ impl Size {
     pub const MAX_RAW: i128 = 10i128.pow(38) - 1;
 
     /// Makes a size from units of 1e-9; `None` above 38 digits.
+    #[inline]
     pub fn from_nano(raw: i128) -> Option<Self> {
         (-Self::MAX_RAW..=Self::MAX_RAW).contains(&raw).then_some(Self(raw))
     }
