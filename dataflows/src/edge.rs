@@ -19,6 +19,8 @@ macro_rules! edges {
             Steps(Coll<'s, PositionStep>),
             /// Fills before it is settled which of them stand; read by operators alone.
             FillEvents(StreamVec<'s, u64, Event<relations::Fill>>),
+            /// Trades, likewise.
+            TradeEvents(StreamVec<'s, u64, Event<relations::Trade>>),
         }
 
         impl Edge<'_> {
@@ -26,7 +28,7 @@ macro_rules! edges {
             pub const fn kind(&self) -> Option<RelationKind> {
                 match self {
                     $(Self::$variant(_) => Some(RelationKind::$variant),)*
-                    Self::Steps(_) | Self::FillEvents(_) => None,
+                    Self::Steps(_) | Self::FillEvents(_) | Self::TradeEvents(_) => None,
                 }
             }
         }
@@ -64,7 +66,7 @@ macro_rules! with_edge {
             $crate::Edge::PnlNow($rows) => $body,
             $crate::Edge::Alerts($rows) => $body,
             $crate::Edge::Rows($rows) => $body,
-            $crate::Edge::Steps(_) | $crate::Edge::FillEvents(_) => {
+            $crate::Edge::Steps(_) | $crate::Edge::FillEvents(_) | $crate::Edge::TradeEvents(_) => {
                 unreachable!("the plan reads relations and views only")
             }
         }

@@ -129,8 +129,9 @@ impl<'s> RelationEvents<'s> {
     pub(crate) fn events(&self) -> Edge<'s> {
         match self {
             Self::Fills(events) => Edge::FillEvents(events.clone()),
-            Self::Trades(_) | Self::Quotes(_) | Self::Settlements(_) | Self::Rows(_) => {
-                panic!("only fills are read as events")
+            Self::Trades(events) => Edge::TradeEvents(events.clone()),
+            Self::Quotes(_) | Self::Settlements(_) | Self::Rows(_) => {
+                panic!("only fills and trades are read as events")
             }
         }
     }

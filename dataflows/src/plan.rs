@@ -273,6 +273,12 @@ impl PlanBuilder {
         }
     }
 
+    /// Whether events at a port can replace and remove one another; where not, each is a row.
+    pub fn has_corrections(&self, port: Port) -> bool {
+        let Port::Events(relation) = port else { return false };
+        self.relations.get(relation).is_some_and(|spec| spec.has_corrections)
+    }
+
     /// The rows of a view as of each step of a grid; `None` where its operator can't give them.
     pub fn steps_of(&mut self, view: &View, step: Span) -> Option<Port> {
         let Port::Node { node, output: 0 } = view.port else { return None };

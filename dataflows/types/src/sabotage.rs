@@ -103,6 +103,10 @@ safeguards! {
     NarrowValue,
     /// Bars' additions of an epoch come before its removals.
     BarsAdditionsFirst,
+    /// A tick that isn't the newest of a bar isn't appended to it.
+    NewestInOrder,
+    /// Ticks of one second are told apart by their ids.
+    TicksCompared,
 
     // Marks.
     /// A change at a published step revises the snapshots behind it.

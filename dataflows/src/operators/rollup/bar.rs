@@ -3,12 +3,14 @@
 use std::cmp::Ordering;
 
 use ethnum::I256;
-use types::{Names, Span, VenueTime};
+use types::sabotage::{Safeguard, is_out};
+use types::{Names, Price, Span, VenueTime};
 
 use super::log::{TickLog, TickRef};
-use super::tick::Tick;
+use super::tick::{Plain, Tick};
 
 /// One bar: sums, and the ticks that are first and last.
+#[repr(align(64))]
 pub(super) struct Bar {
     pub(super) start: VenueTime,
     /// Index of its series.
@@ -35,7 +37,7 @@ const _: () = assert!(size_of::<Bar>() == 128, "two cache lines");
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
     pub(super) time: VenueTime,
-    pub(super) price: i64,
+    pub(super) price: Price,
     pub(super) tick: TickRef,
 }
 
@@ -76,20 +78,49 @@ impl Ties<'_> {
 impl Bar {
     /// A bar without ticks.
     pub(super) const fn new(start: VenueTime, series: u32) -> Self {
-        let none = End { time: start, price: 0, tick: TickRef::NONE };
+        let none = End { time: start, price: Price::ZERO, tick: TickRef::NONE };
+        let prices = Prices { first: none, last: none, high: Price::ZERO, low: Price::ZERO };
         Self {
             start,
             series,
             hint: 0,
             newest: TickRef::NONE,
             n_trades: 0,
-            prices: Prices { first: none, last: none, high: 0, low: 0 },
+            prices,
             volume: 0,
             notional: 0,
             is_wide: false,
             is_touched: false,
             is_stale: false,
         }
+    }
+
+    /// Adds a plain tick, where it is the first or the newest and all fits. `false` says that nothing
+    /// was added.
+    #[inline]
+    pub(super) fn append(&mut self, tick: &Plain, price: Price, place: TickRef) -> bool {
+        let is_first = self.n_trades == 0;
+        let is_newest = tick.time > self.prices.last.time || is_out(Safeguard::NewestInOrder);
+        if self.is_wide || !(is_first || is_newest) {
+            return false;
+        }
+        let volume = self.volume.checked_add(tick.size.into());
+        let notional = self.notional.checked_add(tick.value());
+        let (Some(volume), Some(notional), Some(n_trades)) =
+            (volume, notional, self.n_trades.checked_add(1))
+        else {
+            return false;
+        };
+        (self.volume, self.notional, self.n_trades) = (volume, notional, n_trades);
+        let end = End { time: tick.time, price, tick: place };
+        if is_first {
+            self.prices = Prices { first: end, last: end, high: price, low: price };
+            return true;
+        }
+        self.prices.high = self.prices.high.max(price);
+        self.prices.low = self.prices.low.min(price);
+        self.prices.last = end;
+        true
     }
 
     /// Counts ticks in or out.
@@ -133,8 +164,8 @@ impl Bar {
 pub(super) struct Prices {
     pub(super) first: End,
     pub(super) last: End,
-    pub(super) high: i64,
-    pub(super) low: i64,
+    pub(super) high: Price,
+    pub(super) low: Price,
 }
 
 impl Prices {

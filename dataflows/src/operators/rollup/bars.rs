@@ -14,9 +14,10 @@ use types::{AssetId, Names, ShortText, Span, VenueTime};
 use super::bar::{Bar, Prices, Ties, WideSums};
 use super::level::{Level, levels};
 use super::log::{TickLog, TickRef};
+use super::revise::Identities;
 use super::series::{Entry, NO_SLOT, Series, Slot};
-use super::show::Shown;
-use super::tick::Tick;
+use super::show::{Figures, Told};
+use super::tick::{Plain, Tick};
 
 /// All bars of a worker.
 pub(super) struct Bars {
@@ -44,6 +45,8 @@ pub(super) struct Bars {
     /// Bars changed in this epoch.
     pub(super) touched: Vec<Touched>,
     pub(super) removals: Vec<Removal>,
+    /// Where events can replace and remove one another.
+    pub(super) identities: Option<Identities>,
 }
 
 const NO_PLACE: u32 = u32::MAX;
@@ -61,10 +64,10 @@ struct Current {
 
 /// A bar changed in this epoch.
 pub(super) struct Touched {
-    slot: Slot,
-    level: usize,
+    pub(super) slot: Slot,
+    pub(super) level: usize,
     /// What stood for it before.
-    old: Option<Shown>,
+    pub(super) old: Figures,
 }
 
 /// Ticks to be taken out.
@@ -78,7 +81,11 @@ pub(super) struct Removal {
 }
 
 impl Bars {
-    pub(super) fn new(sizes: &[(Span, ShortText)], names: Arc<Names>) -> Self {
+    pub(super) fn new(
+        sizes: &[(Span, ShortText)],
+        names: Arc<Names>,
+        has_corrections: bool,
+    ) -> Self {
         let levels = levels(sizes);
         Self {
             closing: levels.iter().map(|_| BTreeMap::new()).collect(),
@@ -97,6 +104,7 @@ impl Bars {
             log: TickLog::new(),
             touched: Vec::new(),
             removals: Vec::new(),
+            identities: has_corrections.then(Identities::new),
         }
     }
 
@@ -125,6 +133,7 @@ impl Bars {
     }
 
     /// The index of an asset.
+    #[inline]
     fn place(&mut self, asset: AssetId) -> u32 {
         let index = usize::try_from(asset.0).unwrap_or(usize::MAX);
         match self.places.get(index) {
@@ -133,6 +142,13 @@ impl Bars {
         }
     }
 
+    /// The index of an asset, if there was any event of it.
+    pub(super) fn place_of(&self, asset: AssetId) -> Option<u32> {
+        let place = self.places.get(usize::try_from(asset.0).unwrap_or(usize::MAX))?;
+        Some(*place).filter(|place| *place != NO_PLACE)
+    }
+
+    #[cold]
     fn add_asset(&mut self, asset: AssetId, index: usize) -> u32 {
         if self.places.len() <= index {
             self.places.resize(index + 1, NO_PLACE);
@@ -154,6 +170,9 @@ impl Bars {
     }
 
     fn insert(&mut self, place: u32, tick: &Tick) {
+        if let Some(plain) = tick.plain() {
+            return self.insert_plain(place, &plain);
+        }
         let first = self.series_of(place, 0);
         let slot = self.slot(first, 0, tick.time);
         self.touch(slot, 0);
@@ -166,6 +185,35 @@ impl Bars {
             self.touch(slot, level);
             self.add(slot, tick, &prices);
         }
+    }
+
+    /// Adds a tick as nearly all are. Most are the newest of their asset.
+    #[inline]
+    fn insert_plain(&mut self, place: u32, tick: &Plain) {
+        let (first, price) = (self.series_of(place, 0), tick.price());
+        let mut newest = TickRef::NONE;
+        for level in 0..self.levels.len() {
+            let slot = self.slot(first + level, level, tick.time);
+            if !self.slots[index(slot)].is_touched {
+                self.touch(slot, level);
+            }
+            let bar = &mut self.slots[index(slot)];
+            if level == 0 {
+                newest = self.log.push_plain(tick, bar.start, bar.newest);
+                bar.newest = newest;
+            }
+            if !bar.append(tick, price, newest) {
+                let tick = tick.tick();
+                self.add(slot, &tick, &Prices::of_tick(&tick, newest));
+            }
+        }
+    }
+
+    /// Adds a plain tick of an asset.
+    #[inline]
+    pub(super) fn take_plain(&mut self, asset: AssetId, tick: &Plain) {
+        let place = self.place(asset);
+        self.insert_plain(place, tick);
     }
 
     /// Adds a tick to a bar.
@@ -198,13 +246,14 @@ impl Bars {
     /// The slot of the bucket of a time, whose bar is brought into memory, or started.
     #[inline]
     fn slot(&mut self, series: usize, level: usize, time: VenueTime) -> Slot {
-        let current = self.current[series];
-        let is_in = current.slot != NO_SLOT
-            && current.start <= time
-            && time < self.levels[level].end(current.start);
-        if is_in { current.slot } else { self.find(series, level, time) }
+        let Current { start, slot } = self.current[series];
+        // Where the time is before the start this wraps to more than any length.
+        let offset = time.nanos().wrapping_sub(start.nanos()).cast_unsigned();
+        let is_in = slot != NO_SLOT && offset < self.levels[level].span.nanos().cast_unsigned();
+        if is_in { slot } else { self.find(series, level, time) }
     }
 
+    #[inline(never)]
     fn find(&mut self, series: usize, level: usize, time: VenueTime) -> Slot {
         let start = time.bucket(self.levels[level].span);
         let newest = self.current[series].start;
@@ -279,8 +328,9 @@ impl Bars {
     /// Remembers what a bar showed before this epoch.
     #[inline]
     pub(super) fn touch(&mut self, slot: Slot, level: usize) {
-        if !self.slots[index(slot)].is_touched {
-            let old = self.shown(slot, level, self.watermark);
+        let bar = &self.slots[index(slot)];
+        if !bar.is_touched {
+            let old = self.figures(slot, bar);
             self.touched.push(Touched { slot, level, old });
             self.slots[index(slot)].is_touched = true;
         }
@@ -288,29 +338,24 @@ impl Bars {
 
     /// Ends the epoch: takes removals out, then tells what changed, once for each bar, the old row
     /// before the new one.
-    pub(super) fn finish(&mut self, mut tell: impl FnMut(Shown, isize)) {
+    pub(super) fn finish(&mut self, told: &mut Told) {
+        self.settle();
         self.remove_all();
         self.close();
-        self.watermark = self.next_watermark;
+        let watermark = std::mem::replace(&mut self.watermark, self.next_watermark);
         let mut touched = std::mem::take(&mut self.touched);
-        for Touched { slot, level, old } in touched.drain(..) {
-            let new = self.shown(slot, level, self.watermark);
-            if old != new {
-                if let Some(old) = old {
-                    tell(old, -1);
-                }
-                if let Some(new) = new {
-                    tell(new, 1);
-                }
+        told.expect(&touched);
+        for touched in &touched {
+            self.tell(touched, watermark, told);
+            let Touched { slot, level, .. } = *touched;
+            let bar = &mut self.slots[index(slot)];
+            bar.is_touched = false;
+            if bar.n_trades == 0 || (level == 0 && bar.n_trades <= MOST_AT_REST) {
+                self.rest(slot, level);
             }
-            self.rest(slot, level);
         }
+        touched.clear();
         self.touched = touched;
-    }
-
-    /// About how many changes the epoch will tell: one for each bar, and one for what stood before.
-    pub(super) fn n_changes(&self) -> usize {
-        self.touched.len() + self.touched.iter().filter(|touched| touched.old.is_some()).count()
     }
 
     /// Touches the bars that become final.
@@ -337,17 +382,13 @@ impl Bars {
         index(self.slots[index(slot)].series) % self.levels.len()
     }
 
-    /// Lets go of an emptied bucket, and of the bar of a cell that is final and soon rebuilt.
+    /// Lets go of an emptied bucket, and of the bar of a cell, soon rebuilt, if that is final.
     fn rest(&mut self, slot: Slot, level: usize) {
-        let bar = &mut self.slots[index(slot)];
-        bar.is_touched = false;
+        let bar = &self.slots[index(slot)];
         let (start, newest, series, hint) = (bar.start, bar.newest, index(bar.series), bar.hint);
         if bar.n_trades == 0 {
             self.series[series].remove(start);
-        } else if level == 0
-            && bar.n_trades <= MOST_AT_REST
-            && self.levels[0].end(start) <= self.watermark
-        {
+        } else if self.levels[level].end(start) <= self.watermark {
             if let Some(entry) = self.series[series].hinted(hint, start) {
                 (entry.slot, entry.newest) = (NO_SLOT, newest);
             }

@@ -2,10 +2,9 @@
 //! don't move. The ticks of a cell (an asset's bucket of the smallest size) are linked backwards, so
 //! that taking one in writes one record and touches no other.
 
-use types::sabotage::{Safeguard, is_out};
 use types::{Sym, VenueTime};
 
-use super::tick::{Tick, product};
+use super::tick::{PRICE_BITS, Plain, Tick};
 
 /// A place in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +15,11 @@ impl TickRef {
     pub(super) const NONE: Self = Self(u32::MAX);
     /// Set in places among the wide records.
     const WIDE: u32 = 1 << 31;
+
+    fn of(index: usize) -> Self {
+        let index = u32::try_from(index).ok().filter(|index| index + 1 < Self::WIDE);
+        Self(index.expect("fewer than 2^31 ticks on a worker"))
+    }
 }
 
 /// A tick as nearly all are: in 40 bytes.
@@ -38,46 +42,34 @@ struct Wide {
     previous: TickRef,
 }
 
-/// Bits of a narrow price.
-const PRICE_BITS: u32 = 54;
 /// Bits of a narrow offset, in nanoseconds: 73 minutes.
 const OFFSET_BITS: u32 = 42;
 
 impl Narrow {
-    /// Packs a tick; `None` where a number is too large, or the value isn't price x size.
-    fn new(tick: &Tick, cell: VenueTime, previous: TickRef) -> Option<Self> {
-        let size = u64::try_from(tick.size).ok()?;
-        let id = u64::try_from(tick.id).ok()?;
-        let seq = u32::try_from(tick.seq).ok()?;
-        let price = u64::try_from(tick.price).ok()?;
-        let offset = u64::try_from(tick.time.nanos().checked_sub(cell.nanos())?).ok()?;
-        let fits = price >> PRICE_BITS == 0
-            && offset >> OFFSET_BITS == 0
-            && (tick.value == product(tick.price, tick.size) || is_out(Safeguard::NarrowValue));
-        fits.then_some(Self {
-            size,
-            id,
-            offset_seq: (offset & u64::from(u32::MAX)) | (u64::from(seq) << 32),
-            price_offset: price | ((offset >> 32) << PRICE_BITS),
+    /// Packs a tick; `None` where it is too far behind its cell's start.
+    #[inline]
+    fn new(tick: &Plain, cell: VenueTime, previous: TickRef) -> Option<Self> {
+        let offset = tick.time.nanos().wrapping_sub(cell.nanos()).cast_unsigned();
+        (offset >> OFFSET_BITS == 0).then_some(Self {
+            size: tick.size,
+            id: tick.id,
+            offset_seq: (offset & u64::from(u32::MAX)) | (u64::from(tick.seq) << 32),
+            price_offset: tick.price | ((offset >> 32) << PRICE_BITS),
             previous,
             wallet: tick.wallet,
         })
     }
 
-    fn tick(&self, cell: VenueTime) -> Tick {
-        let signed = |bits: u64| i64::try_from(bits).unwrap_or_default();
+    fn plain(&self, cell: VenueTime) -> Plain {
         let low = self.offset_seq & u64::from(u32::MAX);
-        let offset = signed(low | (self.price_offset >> PRICE_BITS << 32));
-        let price = signed(self.price_offset & ((1 << PRICE_BITS) - 1));
-        let size = i128::from(self.size);
-        Tick {
-            time: VenueTime::from_nanos(cell.nanos() + offset),
-            seq: self.offset_seq >> 32,
-            id: self.id.into(),
+        let offset = low | (self.price_offset >> PRICE_BITS << 32);
+        Plain {
+            time: VenueTime::from_nanos(cell.nanos().wrapping_add(offset.cast_signed())),
+            price: self.price_offset & ((1 << PRICE_BITS) - 1),
+            size: self.size,
+            id: self.id,
+            seq: u32::try_from(self.offset_seq >> 32).unwrap_or_default(),
             wallet: self.wallet,
-            price,
-            size,
-            value: product(price, size),
         }
     }
 }
@@ -139,19 +131,36 @@ impl TickLog {
     /// # Panics
     /// From the 2^31st tick on.
     pub(super) fn push(&mut self, tick: &Tick, cell: VenueTime, previous: TickRef) -> TickRef {
-        let (index, kind) = match Narrow::new(tick, cell, previous) {
-            Some(narrow) => (self.narrow.push(narrow), 0),
-            None => (self.wide.push(Wide { tick: *tick, previous }), TickRef::WIDE),
-        };
-        let index = u32::try_from(index).ok().filter(|index| index + 1 < TickRef::WIDE);
-        TickRef(index.expect("fewer than 2^31 ticks on a worker") | kind)
+        if let Some(plain) = tick.plain() {
+            return self.push_plain(&plain, cell, previous);
+        }
+        self.push_wide(*tick, previous)
+    }
+
+    /// As [`TickLog::push`].
+    #[inline]
+    pub(super) fn push_plain(
+        &mut self,
+        tick: &Plain,
+        cell: VenueTime,
+        previous: TickRef,
+    ) -> TickRef {
+        match Narrow::new(tick, cell, previous) {
+            Some(narrow) => TickRef::of(self.narrow.push(narrow)),
+            None => self.push_wide(tick.tick(), previous),
+        }
+    }
+
+    #[cold]
+    fn push_wide(&mut self, tick: Tick, previous: TickRef) -> TickRef {
+        TickRef(TickRef::of(self.wide.push(Wide { tick, previous })).0 | TickRef::WIDE)
     }
 
     /// The tick at a place and the one before it in its chain.
     pub(super) fn get(&self, place: TickRef, cell: VenueTime) -> (Tick, TickRef) {
         if place.0 & TickRef::WIDE == 0 {
             let narrow = self.narrow.get(index(place));
-            (narrow.tick(cell), narrow.previous)
+            (narrow.plain(cell).tick(), narrow.previous)
         } else {
             let wide = self.wide.get(index(place));
             (wide.tick, wide.previous)

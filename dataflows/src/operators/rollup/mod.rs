@@ -15,6 +15,7 @@ mod level;
 mod log;
 mod operator;
 mod remove;
+mod revise;
 mod series;
 mod show;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod slow;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod times;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -78,7 +80,9 @@ impl Operator for Rollup {
         let sizes = sizes(settings, &mut problems);
         let Some(input) = input.filter(|_| problems.is_empty()) else { return Err(problems) };
         let outputs = self.outputs(settings, plan).unwrap_or_default();
-        Ok(Prepared { inputs: vec![input.port], outputs, build: Box::new(Rolled { sizes }) })
+        let port = PlanBuilder::events_of(&input);
+        let build = Box::new(Rolled { sizes, has_corrections: plan.has_corrections(port) });
+        Ok(Prepared { inputs: vec![port], outputs, build })
     }
 }
 
@@ -135,18 +139,28 @@ fn sizes(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, ShortTe
 /// The operator with its options settled.
 struct Rolled {
     sizes: Vec<(Span, ShortText)>,
+    /// Whether events, where it reads them, can replace and remove one another.
+    has_corrections: bool,
 }
 
 impl Build for Rolled {
     fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
         let [input] = inputs else { unreachable!("a rollup reads one view") };
         let name = format!("view {}: rollup", context.view);
-        let bars = Bars::new(&self.sizes, Arc::clone(&context.names));
+        let bars = Bars::new(&self.sizes, Arc::clone(&context.names), self.has_corrections);
         let clock = context.clock.stream();
         let reads_errors = context.is_read.get(1).copied().unwrap_or(true);
         match input {
-            Edge::Fills(rows) => operator::build(rows.clone(), clock, name, bars, reads_errors),
-            trades => operator::build(trades.trades(), clock, name, bars, reads_errors),
+            Edge::FillEvents(events) => {
+                operator::build(events.clone(), clock, name, bars, reads_errors)
+            }
+            Edge::TradeEvents(events) => {
+                operator::build(events.clone(), clock, name, bars, reads_errors)
+            }
+            Edge::Fills(rows) => {
+                operator::build(rows.inner.clone(), clock, name, bars, reads_errors)
+            }
+            trades => operator::build(trades.trades().inner, clock, name, bars, reads_errors),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use differential_dataflow::AsCollection;
+use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -11,30 +12,73 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::operator::empty;
 use types::relations::Bar;
-use types::{Row, VenueTime};
+use types::{AssetId, Event, Row, VenueTime};
 
 use super::bars::Bars;
+use super::show::Told;
 use super::tick::Printed;
 use crate::clock::Clock;
-use crate::edge::{Coll, Edge};
+use crate::edge::Edge;
+use crate::revisions::Revision;
 use crate::route::route_asset;
 
 /// Changes as they flow.
 type Changes<R> = Vec<(R, u64, isize)>;
 
 /// What came of an epoch that isn't complete.
-struct Epoch<R> {
+struct Epoch<I> {
     /// For bars and, where they are read, for errors.
     capabilities: (Capability<u64>, Option<Capability<u64>>),
-    rows: Vec<Changes<R>>,
+    rows: Vec<Vec<I>>,
     watermark: Option<VenueTime>,
+}
+
+/// What the operator may read its ticks from.
+pub(super) trait Incoming: ExchangeData {
+    /// What is traded.
+    fn asset(&self) -> AssetId;
+
+    /// Takes it in.
+    fn enter(&self, bars: &mut Bars);
+}
+
+/// Events as they come: which of them stand is settled here.
+impl<R: Printed> Incoming for Event<R> {
+    fn asset(&self) -> AssetId {
+        self.row.asset()
+    }
+
+    #[inline]
+    fn enter(&self, bars: &mut Bars) {
+        let revision = Revision::of(self);
+        if let Some(plain) = self.row.plain().filter(|_| revision.is_first && revision.is_plain()) {
+            return bars.enter_plain(self.row.identity(), &plain);
+        }
+        bars.revise(self.row.identity(), revision, self.row.tick());
+    }
+}
+
+/// Rows of a view.
+impl<R: Printed> Incoming for (R, u64, isize) {
+    fn asset(&self) -> AssetId {
+        self.0.asset()
+    }
+
+    #[inline]
+    fn enter(&self, bars: &mut Bars) {
+        if let Some(plain) = self.0.plain().filter(|_| self.2 == 1) {
+            bars.take_plain(self.0.asset(), &plain);
+        } else if let Some(tick) = self.0.tick() {
+            bars.take(self.0.asset(), &tick, self.2);
+        }
+    }
 }
 
 /// Adds the operator to a dataflow: each asset's bars stand on one worker. Containers stay as they
 /// come, and what an epoch changes leaves in one. Without `reads_errors` there is no output for them:
 /// each costs every epoch its share of timely's accounts.
-pub(super) fn build<'s, R: Printed>(
-    rows: Coll<'s, R>,
+pub(super) fn build<'s, I: Incoming>(
+    rows: StreamVec<'s, u64, I>,
     clock: StreamVec<'s, u64, Clock>,
     name: String,
     mut bars: Bars,
@@ -42,8 +86,8 @@ pub(super) fn build<'s, R: Printed>(
 ) -> Vec<Edge<'s>> {
     let scope = clock.scope();
     let mut builder = OperatorBuilder::new(name, scope);
-    let by_asset = Exchange::new(|row: &(R, u64, isize)| route_asset(row.0.asset()));
-    let mut rows = builder.new_input(rows.inner, by_asset);
+    let by_asset = Exchange::new(|row: &I| route_asset(row.asset()));
+    let mut rows = builder.new_input(rows, by_asset);
     let mut clocks = builder.new_input(clock, Pipeline);
     let (output, bars_out) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Changes<Bar>>>::from(output);
@@ -51,7 +95,7 @@ pub(super) fn build<'s, R: Printed>(
     let mut errors = errors.map(OutputBuilder::<_, CapacityContainerBuilder<Changes<Row>>>::from);
     let errors_out = errors_out.unwrap_or_else(|| empty(scope));
     builder.build(move |_| {
-        let mut epochs: BTreeMap<u64, Epoch<R>> = BTreeMap::new();
+        let mut epochs: BTreeMap<u64, Epoch<I>> = BTreeMap::new();
         move |frontiers| {
             rows.for_each_time(|time, containers| {
                 let capabilities = || (time.retain(0), reads_errors.then(|| time.retain(1)));
@@ -72,7 +116,8 @@ pub(super) fn build<'s, R: Printed>(
                 }
                 let Epoch { capabilities: (for_bars, for_errors), rows, watermark } =
                     entry.remove();
-                let (mut changed, mut failed) = run(&mut bars, epoch, rows, watermark);
+                let Told { bars: mut changed, errors: mut failed, .. } =
+                    run(&mut bars, epoch, rows, watermark);
                 if !changed.is_empty() {
                     output.session(&for_bars).give_container(&mut changed);
                 }
@@ -87,31 +132,24 @@ pub(super) fn build<'s, R: Printed>(
     vec![Edge::Bars(bars_out.as_collection()), Edge::Rows(errors_out.as_collection())]
 }
 
-impl<R> Epoch<R> {
+impl<I> Epoch<I> {
     fn new(capabilities: impl FnOnce() -> (Capability<u64>, Option<Capability<u64>>)) -> Self {
         Self { capabilities: capabilities(), rows: Vec::new(), watermark: None }
     }
 }
 
 /// Takes a whole epoch in; gives what it changes.
-fn run<R: Printed>(
+fn run<I: Incoming>(
     bars: &mut Bars,
     epoch: u64,
-    rows: Vec<Changes<R>>,
+    rows: Vec<Vec<I>>,
     watermark: Option<VenueTime>,
-) -> (Changes<Bar>, Changes<Row>) {
+) -> Told {
     bars.start(watermark);
     for container in rows {
-        for (row, _, diff) in &container {
-            if let Some(tick) = row.tick() {
-                bars.take(row.asset(), &tick, *diff);
-            }
-        }
+        container.iter().for_each(|row| row.enter(bars));
     }
-    let (mut changed, mut failed) = (Vec::with_capacity(bars.n_changes()), Vec::new());
-    bars.finish(|shown, diff| match shown {
-        Ok(bar) => changed.push((bar, epoch, diff)),
-        Err(row) => failed.push((row, epoch, diff)),
-    });
-    (changed, failed)
+    let mut told = Told::new(epoch);
+    bars.finish(&mut told);
+    told
 }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use types::relations::{Fill, FillKind, Side};
-use types::{Interner, Money, Names, Price, ShortText, Size, Span, VenueTime};
+use types::event::FOR_GOOD;
+use types::relations::{Fill, FillKind, Identity, Side};
+use types::{Event, Interner, Money, Names, Op, Price, ShortText, Size, Span, VenueTime};
 
 use super::bars::Bars;
-use super::show::Shown;
+use super::operator::Incoming;
+use super::show::Told;
 use super::slow;
+use super::slow::Shown;
 use super::slow::ticks::Print;
 use super::tick::{Printed, Tick};
 
@@ -149,7 +152,7 @@ fn check(history: &History) {
         .iter()
         .map(|text| (Span::parse(text).unwrap(), ShortText::new(text).unwrap()))
         .collect();
-    let mut fast = Bars::new(&sizes, Arc::clone(&names));
+    let mut fast = Bars::new(&sizes, Arc::clone(&names), false);
     let mut slow = slow::Bars::new(sizes, Arc::clone(&names));
     let (mut held, mut watermark) = (BTreeMap::new(), VenueTime::from_nanos(START - 60 * SECOND));
     for (index, (steps, seconds)) in history.epochs.iter().enumerate() {
@@ -162,13 +165,91 @@ fn check(history: &History) {
         slow.tell(|shown, diff| expected.push((shown, diff)));
         fast.start(Some(watermark));
         for (fill, diff) in &changes {
-            if let Some(tick) = fill.tick() {
-                fast.take(fill.asset, &tick, *diff);
-            }
+            (fill.clone(), 0, *diff).enter(&mut fast);
         }
-        let mut given = Vec::new();
-        fast.finish(|shown, diff| given.push((shown, diff)));
-        assert_adjacent(&given);
+        let mut given = told(&mut fast);
+        sort(&mut given);
+        sort(&mut expected);
+        assert_eq!(given, expected, "epoch {index}");
+    }
+}
+
+/// Events of identities: which fill of the pool, what it does, at which revision.
+#[derive(Clone, Debug)]
+struct Events {
+    pool: Vec<Fill>,
+    /// Each epoch's events, and by how many seconds the watermark goes on.
+    epochs: Vec<(Vec<(usize, Op, u64)>, i64)>,
+    knows_first: bool,
+}
+
+fn events() -> impl Strategy<Value = Events> {
+    let op = prop::sample::select(vec![Op::Insert, Op::Insert, Op::Correct, Op::Bust]);
+    let event = (0..40_usize, op, prop_oneof![3 => Just(0), 2 => 0..3_u64, 1 => Just(FOR_GOOD)]);
+    let seconds = prop_oneof![3 => Just(0), 3 => 0..200_i64, 1 => 0..100_000_i64];
+    let epochs = prop::collection::vec((prop::collection::vec(event, 0..25), seconds), 1..12);
+    (prop::collection::vec(fill(), 40), epochs, any::<bool>())
+        .prop_map(|(pool, epochs, knows_first)| Events { pool, epochs, knows_first })
+}
+
+/// The slow twin of what stands of an identity.
+#[derive(Clone, Default)]
+struct Stands {
+    best: Option<(u64, Op, Fill)>,
+    busted: Option<u64>,
+}
+
+impl Stands {
+    fn take(&mut self, op: Op, revision: u64, fill: &Fill) {
+        if op == Op::Bust {
+            self.busted = self.busted.max(Some(revision));
+        } else if self.best.as_ref().is_none_or(|best| (revision, op) > (best.0, best.1)) {
+            self.best = Some((revision, op, fill.clone()));
+        }
+    }
+
+    fn fill(&self) -> Option<&Fill> {
+        let (revision, _, fill) = self.best.as_ref()?;
+        self.busted.is_none_or(|busted| *revision > busted).then_some(fill)
+    }
+}
+
+/// A row that holds the identity alone.
+fn bust(fill: &Fill) -> Fill {
+    let (price, notional, size) = (None, None, Size::ZERO);
+    Fill { price, notional, size, event_time: VenueTime::MIN, seq: 0, ..fill.clone() }
+}
+
+/// Runs events of identities; what each epoch tells is what the slow twin tells of the rows that
+/// stand.
+fn check_events(events: &Events) {
+    let (names, size) =
+        (names(), |text| (Span::parse(text).unwrap(), ShortText::new(text).unwrap()));
+    let sizes = ["1m", "1h"].map(size);
+    let mut fast = Bars::new(&sizes, Arc::clone(&names), true);
+    let mut slow = slow::Bars::new(sizes.to_vec(), Arc::clone(&names));
+    let mut identities: BTreeMap<Identity, Stands> = BTreeMap::new();
+    let mut watermark = VenueTime::from_nanos(START - 60 * SECOND);
+    for (index, (epoch, seconds)) in events.epochs.iter().enumerate() {
+        watermark = VenueTime::from_nanos(watermark.nanos() + seconds * SECOND);
+        let before = identities.clone();
+        fast.start(Some(watermark));
+        for (fill, op, number) in epoch {
+            let fill = &events.pool[*fill];
+            let is_first = events.knows_first && !identities.contains_key(&fill.identity());
+            identities.entry(fill.identity()).or_default().take(*op, *number, fill);
+            let row = if *op == Op::Bust { bust(fill) } else { fill.clone() };
+            Event { op: *op, revision: *number, is_first, row }.enter(&mut fast);
+        }
+        slow.watermark = watermark;
+        let rows = identities.iter().flat_map(|(identity, now)| {
+            let old = before.get(identity).and_then(Stands::fill);
+            old.map(|fill| (fill, -1)).into_iter().chain(now.fill().map(|fill| (fill, 1)))
+        });
+        slow.take(rows.filter_map(|(fill, diff)| Some((Print::of_fill(fill)?, diff))).collect());
+        let mut expected = Vec::new();
+        slow.tell(|shown, diff| expected.push((shown, diff)));
+        let mut given = told(&mut fast);
         sort(&mut given);
         sort(&mut expected);
         assert_eq!(given, expected, "epoch {index}");
@@ -197,6 +278,17 @@ fn place(shown: &Shown) -> String {
     }
 }
 
+/// What an epoch tells; each bar's changes are adjacent.
+fn told(bars: &mut Bars) -> Vec<(Shown, isize)> {
+    let mut told = Told::new(0);
+    bars.finish(&mut told);
+    let bars: Vec<_> = told.bars.into_iter().map(|(row, _, diff)| (Ok(row), diff)).collect();
+    let errors: Vec<_> = told.errors.into_iter().map(|(row, _, diff)| (Err(row), diff)).collect();
+    assert_adjacent(&bars);
+    assert_adjacent(&errors);
+    [bars, errors].concat()
+}
+
 /// A bar's old row stands right before its new one, and there is no third.
 fn assert_adjacent(changes: &[(Shown, isize)]) {
     let places: Vec<String> = changes.iter().map(|change| place(&change.0)).collect();
@@ -216,6 +308,11 @@ proptest! {
     fn each_epoch_tells_what_the_slow_twin_tells(history in history()) {
         check(&history);
     }
+
+    #[test]
+    fn what_stands_of_identities_is_what_is_told(events in events()) {
+        check_events(&events);
+    }
 }
 
 #[cfg(feature = "sabotage")]
@@ -227,6 +324,10 @@ mod sabotage {
         check(&sample(&history(), seed));
     }
 
+    fn identities(seed: u64) {
+        check_events(&sample(&events(), seed));
+    }
+
     noticed! {
         bars_that_were_put_away: BarsWake by 100 of bars;
         extremes_that_go: ExtremesSought by 100 of bars;
@@ -234,6 +335,9 @@ mod sabotage {
         cells_that_were_put_away: RestingParts by 200 of bars;
         values_as_stated: NarrowValue by 100 of bars;
         additions_before_removals: BarsAdditionsFirst by 50 of bars;
+        ticks_that_are_not_the_newest: NewestInOrder by 50 of bars;
+        ticks_of_one_second: TicksCompared by 100 of identities;
+        what_is_remembered_of_revisions: RevisionsKept by 50 of identities;
     }
 }
 
@@ -259,11 +363,11 @@ fn a_tick_reads_back_from_either_record() {
 #[should_panic(expected = "removals are of rows that are held")]
 fn what_is_not_held_cannot_be_removed() {
     let mut bars =
-        Bars::new(&[(Span::parse("1m").unwrap(), ShortText::new("1m").unwrap())], names());
+        Bars::new(&[(Span::parse("1m").unwrap(), ShortText::new("1m").unwrap())], names(), false);
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let fill = Fill { kind: FillKind::Trade, ..fill().new_tree(&mut runner).unwrap().current() };
-    let tick = Tick { price: 1, ..fill.tick().unwrap() };
+    let tick = Tick { price: Price::from_nano(1).unwrap(), ..fill.tick().unwrap() };
     bars.take(fill.asset, &tick, 1);
-    bars.take(fill.asset, &Tick { price: 2, ..tick }, -1);
-    bars.finish(|_, _| {});
+    bars.take(fill.asset, &Tick { price: Price::from_nano(2).unwrap(), ..tick }, -1);
+    bars.finish(&mut Told::new(0));
 }

@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
-use types::relations::{Fill, Relation, Trade};
-use types::{AssetId, Names, Sym, Value, VenueTime, json};
+use types::relations::{Fill, FillKind, Identity, Relation, Trade};
+use types::sabotage::{Safeguard, is_out};
+use types::{AssetId, EventId, Names, Price, Size, Sym, Value, VenueTime, json};
 
 /// A trade of one asset at a price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,15 +15,72 @@ pub(super) struct Tick {
     pub(super) id: u128,
     /// Whose fill; `None` in trades.
     pub(super) wallet: Option<Sym>,
-    /// In units of 1e-9.
-    pub(super) price: i64,
+    pub(super) price: Price,
     /// In units of 1e-9.
     pub(super) size: i128,
     /// What it is worth in units of 1e-18; `None` where that doesn't fit.
     pub(super) value: Option<i128>,
 }
 
+/// A tick whose numbers are as small as those of nearly all, and whose value is price x size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plain {
+    pub(super) time: VenueTime,
+    /// Below 2^[`PRICE_BITS`].
+    pub(super) price: u64,
+    /// In units of 1e-9.
+    pub(super) size: u64,
+    pub(super) id: u64,
+    pub(super) seq: u32,
+    pub(super) wallet: Option<Sym>,
+}
+
+/// Bits of a plain price.
+pub(super) const PRICE_BITS: u32 = 54;
+
+impl Plain {
+    /// The tick.
+    pub(super) fn tick(&self) -> Tick {
+        Tick {
+            time: self.time,
+            seq: self.seq.into(),
+            id: self.id.into(),
+            wallet: self.wallet,
+            price: self.price(),
+            size: self.size.into(),
+            value: Some(self.value()),
+        }
+    }
+
+    pub(super) fn price(&self) -> Price {
+        Price::from_nano(self.price.into()).unwrap_or_default()
+    }
+
+    /// What it is worth in units of 1e-18.
+    #[inline]
+    pub(super) fn value(&self) -> i128 {
+        // Of 54 and 64 bits.
+        i128::try_from(u128::from(self.price) * u128::from(self.size)).unwrap_or_default()
+    }
+}
+
 impl Tick {
+    /// The tick as nearly all are; `None` where this isn't such a one.
+    #[inline]
+    pub(super) fn plain(&self) -> Option<Plain> {
+        let plain = Plain {
+            time: self.time,
+            price: u64::try_from(self.price.raw()).ok()?,
+            size: u64::try_from(self.size).ok()?,
+            id: u64::try_from(self.id).ok()?,
+            seq: u32::try_from(self.seq).ok()?,
+            wallet: self.wallet,
+        };
+        let fits = plain.price >> PRICE_BITS == 0
+            && (self.value == Some(plain.value()) || is_out(Safeguard::NarrowValue));
+        fits.then_some(plain)
+    }
+
     /// The order of two ticks of one asset and time. No two trades of an asset have one id, and
     /// fills that have are told apart by their wallets, the first that differs in their text.
     pub(super) fn tie(&self, other: &Self, names: &Names) -> Ordering {
@@ -44,7 +102,8 @@ fn text(wallet: Sym, names: &Names) -> Vec<u8> {
 }
 
 /// Price x size in units of 1e-18; `None` where it doesn't fit.
-pub(super) fn product(price: i64, size: i128) -> Option<i128> {
+fn product(price: Price, size: i128) -> Option<i128> {
+    let price = price.raw();
     // Most sizes fit 64 bits, and then one multiplication can't overflow.
     match i64::try_from(size) {
         Ok(size) => Some(i128::from(price) * i128::from(size)),
@@ -57,8 +116,15 @@ pub(super) trait Printed: Relation {
     /// What is traded.
     fn asset(&self) -> AssetId;
 
+    /// What is the same for all revisions of the row.
+    fn identity(&self) -> Identity;
+
     /// The trade, unless the row trades nothing at a price.
     fn tick(&self) -> Option<Tick>;
+
+    /// [`Printed::tick`] where that is a [`Plain`] one, as it is for nearly all rows: what it takes is
+    /// read once, and no wide number is made of it. `None` says nothing.
+    fn plain(&self) -> Option<Plain>;
 }
 
 impl Printed for Fill {
@@ -66,8 +132,14 @@ impl Printed for Fill {
         self.asset
     }
 
+    #[inline]
+    fn identity(&self) -> Identity {
+        Identity { wallet: Some(self.wallet), asset: Some(self.asset), id: self.id.raw() }
+    }
+
+    #[inline]
     fn tick(&self) -> Option<Tick> {
-        let (price, size) = (self.traded_price()?.raw(), self.size.raw());
+        let (price, size) = (self.traded_price()?, self.size.raw());
         Some(Tick {
             time: self.event_time,
             seq: self.seq,
@@ -78,6 +150,13 @@ impl Printed for Fill {
             value: self.notional.map_or_else(|| product(price, size), |value| Some(value.raw())),
         })
     }
+
+    #[inline]
+    fn plain(&self) -> Option<Plain> {
+        let is_trade = !matches!(self.kind, FillKind::Transfer | FillKind::Funding);
+        let price = self.price.filter(|_| is_trade && self.notional.is_none())?;
+        plain(self.event_time, (self.seq, self.id, Some(self.wallet)), price, self.size)
+    }
 }
 
 impl Printed for Trade {
@@ -85,8 +164,12 @@ impl Printed for Trade {
         self.asset
     }
 
+    fn identity(&self) -> Identity {
+        Identity { wallet: None, asset: Some(self.asset), id: self.id.raw() }
+    }
+
     fn tick(&self) -> Option<Tick> {
-        let (price, size) = (self.price.raw(), self.size.raw());
+        let (price, size) = (self.price, self.size.raw());
         Some(Tick {
             time: self.event_time,
             seq: self.seq,
@@ -97,4 +180,22 @@ impl Printed for Trade {
             value: product(price, size),
         })
     }
+
+    #[inline]
+    fn plain(&self) -> Option<Plain> {
+        plain(self.event_time, (self.seq, self.id, None), self.price, self.size)
+    }
+}
+
+/// A plain tick, if the numbers are small enough.
+#[inline]
+fn plain(
+    time: VenueTime,
+    (seq, id, wallet): (u64, EventId, Option<Sym>),
+    price: Price,
+    size: Size,
+) -> Option<Plain> {
+    let price = u64::try_from(price.raw()).ok().filter(|price| price >> PRICE_BITS == 0)?;
+    let (size, id) = (u64::try_from(size.raw()).ok()?, u64::try_from(id.raw()).ok()?);
+    Some(Plain { time, price, size, id, seq: u32::try_from(seq).ok()?, wallet })
 }

@@ -22,7 +22,6 @@ words! {
 
 relation! {
     /// What a wallet holds of an asset, at average cost.
-    #[derive(Copy)]
     Position {
         key {
             /// Whose.
