@@ -139,7 +139,7 @@ impl Model {
         }
         let step = |key: &(Sym, AssetId, VenueTime), position: &Position| PositionStep {
             step: key.2,
-            position: *position,
+            position: position.clone(),
         };
         let positions = changes(&old_positions, &self.positions);
         let positions = positions.map(|(key, row, diff)| (step(key, row), diff)).collect();
