@@ -128,22 +128,24 @@ impl Ids {
 /// corrects and busts among new ones and old.
 #[test]
 fn many_identities_are_judged_as_by_a_plain_map() {
+    judge_many(within(None).0, Ids::Texts, 400_000);
     for ids in ALL_IDS {
-        judge_many(within(None).0, ids);
+        judge_many(within(None).0, ids, 60_000);
     }
 }
 
 /// The same with most or all of them outside memory.
 #[test]
 fn many_identities_outside_memory_are_judged_as_by_a_plain_map() {
-    for (memory, ids) in [100_000, 2_000_000].into_iter().flat_map(|m| ALL_IDS.map(|ids| (m, ids)))
-    {
+    let small = ALL_IDS.map(|ids| (100_000, ids, 60_000));
+    let large = [(100_000, Ids::Texts, 400_000), (2_000_000, Ids::Texts, 400_000)];
+    for (memory, ids, n_events) in small.into_iter().chain(large) {
         let (identities, spill) = within(Some(memory));
-        let n_bytes = judge_many(identities, ids);
+        let n_bytes = judge_many(identities, ids, n_events);
         let memory = usize::try_from(memory).unwrap();
         // Of 16 bytes an identity; recent ones, filters and revised ones come on top.
         assert!(n_bytes < memory + 3_000_000, "{ids:?}: {n_bytes} bytes");
-        assert!(spill.unwrap().n_written() > 3_000_000, "{ids:?}");
+        assert!(spill.unwrap().n_written() > n_events, "{ids:?}");
     }
 }
 
@@ -157,7 +159,7 @@ fn within(memory: Option<u64>) -> (Identities, Option<Spill>) {
 }
 
 /// Gives how many bytes are in memory at the end.
-fn judge_many(mut identities: Identities, ids: Ids) -> usize {
+fn judge_many(mut identities: Identities, ids: Ids, n_events: u64) -> usize {
     let mut twin = Twin::default();
     let mut state = 7u64;
     let mut draw = |n: u64| {
@@ -165,7 +167,7 @@ fn judge_many(mut identities: Identities, ids: Ids) -> usize {
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % n
     };
-    for i in 0..400_000u64 {
+    for i in 0..n_events {
         let n = if draw(5) == 0 { draw(i + 1) } else { i };
         let op = match draw(40) {
             0 => Op::Bust,
@@ -191,12 +193,14 @@ fn judge_many(mut identities: Identities, ids: Ids) -> usize {
 fn an_identity_costs_at_most_18_bytes_and_a_counted_one_13() {
     for (ids, most) in ALL_IDS.into_iter().zip([13, 17, 18, 18, 18, 18]) {
         let mut identities = Identities::default();
-        let n = 1_000_000u32;
+        let n = 200_000u32;
         for i in 0..n {
             identities.judge(ids.identity(i.into()), Op::Insert, 0, i).unwrap();
         }
         let of_all = identities.n_bytes();
-        assert!(of_all <= most * usize::try_from(n).unwrap(), "{ids:?}: {of_all} bytes");
+        // Beside what waits in each shard to be sorted.
+        let most = most * usize::try_from(n).unwrap() + 600_000;
+        assert!(of_all <= most, "{ids:?}: {of_all} bytes");
     }
 }
 
@@ -241,7 +245,9 @@ mod sabotage {
             Safeguard::ConflictByContent,
         ] {
             assert_noticed(safeguard, 1, |_| {
-                many_identities_are_judged_as_by_a_plain_map();
+                for ids in [Ids::Counted, Ids::Texts] {
+                    judge_many(within(None).0, ids, 20_000);
+                }
             });
         }
     }

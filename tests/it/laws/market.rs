@@ -9,9 +9,9 @@ use dataflows::oracle::marks::{self, Market};
 use num_traits::ToPrimitive;
 use types::relations::{
     Alert, Bar, Basis, Fill, FillKind, Input, Pnl, PnlNow, Position, PositionPnl, Quote, RareSums,
-    Relation, Settlement, Severity, Trade, revision_column,
+    Relation, Settlement, Severity, Trade,
 };
-use types::{AssetId, Event, Interner, Money, Price, Schema, Size, Span, Sym, VenueTime};
+use types::{AssetId, Interner, Money, Price, Schema, Size, Span, Sym, VenueTime};
 
 use super::history::{self, Arrival, Change, Placed, standing};
 use super::ledger::{Folded, Oversell};
@@ -71,8 +71,7 @@ fn typed<R: Input>(
     let mut row = |arrival: Arrival| {
         let (relation, record) = record(loaded, &arrival);
         let spec = &loaded.plan.relations[relation];
-        let revision = revision_column(&spec.kind.input_columns(&spec.schema));
-        Event::<R>::read(&record.draft.view(), revision, &spec.schema, names).unwrap().row
+        R::assemble(&record.draft.view(), &spec.schema, names).unwrap()
     };
     arrivals.map(&mut row).collect()
 }
