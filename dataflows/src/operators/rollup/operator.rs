@@ -147,7 +147,9 @@ fn run<I: Incoming>(
 ) -> Told {
     bars.start(watermark);
     for container in rows {
-        container.iter().for_each(|row| row.enter(bars));
+        for row in &container {
+            row.enter(bars);
+        }
     }
     let mut told = Told::new(epoch);
     bars.finish(&mut told);

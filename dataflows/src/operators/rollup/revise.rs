@@ -25,8 +25,12 @@ pub(super) struct Identities {
     /// Those whose row stands and is no tick.
     without: HashSet<Identity, FxBuildHasher>,
     /// The epoch's events that may count against others.
-    later: Vec<(Identity, Revision, Option<Tick>)>,
+    later: Vec<(Identity, Revision, Traded)>,
 }
+
+/// What bars read of a row: its tick, if it is one.
+#[derive(Clone, Copy, PartialEq)]
+struct Traded(Option<Tick>);
 
 impl Identities {
     pub(super) fn new() -> Self {
@@ -52,7 +56,7 @@ impl Bars {
             return;
         };
         if !revision.is_first {
-            identities.later.push((identity, revision, tick));
+            identities.later.push((identity, revision, Traded(tick)));
             return;
         }
         if !revision.is_plain() {
@@ -122,10 +126,10 @@ impl Bars {
             if let Some(identities) = &mut self.identities {
                 identities.revisions.set(identity, known);
             }
-            if let Some(tick) = leaves {
+            if let Some(Traded(tick)) = leaves {
                 self.leave(identity, tick);
             }
-            if let Some(tick) = enters {
+            if let Some(Traded(tick)) = enters {
                 self.enter(identity, tick);
             }
         }
@@ -136,14 +140,14 @@ impl Bars {
     }
 
     /// What stands of an identity: nothing, a row that is no tick, or a tick.
-    fn standing(&self, identity: Identity) -> Option<Option<Tick>> {
+    fn standing(&self, identity: Identity) -> Option<Traded> {
         let identities = self.identities.as_ref()?;
         if identities.without.contains(&identity) {
-            return Some(None);
+            return Some(Traded(None));
         }
         let place = self.place_of(identity.asset?)?;
         let look = |(from, to)| self.tick_between(place, from, to, identity);
-        identities.times.find(identity, look).map(Some)
+        identities.times.find(identity, look).map(|tick| Traded(Some(tick)))
     }
 
     /// The tick of an identity in the cells of some times.

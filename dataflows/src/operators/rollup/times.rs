@@ -140,7 +140,7 @@ fn hash(identity: Identity) -> u32 {
     let asset = asset.map_or(0, |asset| u64::from(asset.0) + 1);
     let key = ((wallet << 32) | asset).rotate_left(29);
     let [low, high] = halves(id);
-    let [low, high] = halves(u128::from(low ^ key) * MIX ^ u128::from(high));
+    let [low, high] = halves((u128::from(low ^ key) * MIX) ^ u128::from(high));
     let [low, high] = halves(u128::from(low ^ high) * MIX);
     hash_of(low ^ high)
 }
@@ -199,12 +199,11 @@ mod tests {
             let (mut times, mut map) = (Times::new(), BTreeMap::new());
             for (id, second, nanos) in steps {
                 let time = VenueTime::from_nanos(second * SECOND + nanos.min(800_000_000));
-                match map.remove(&id) {
-                    Some(held) => times.remove(identity(id), held),
-                    None => {
-                        times.add(identity(id), time);
-                        map.insert(id, time);
-                    }
+                if let Some(held) = map.remove(&id) {
+                    times.remove(identity(id), held);
+                } else {
+                    times.add(identity(id), time);
+                    map.insert(id, time);
                 }
             }
             prop_assert_eq!(times.n_piled + times.newest.len(), map.len());
