@@ -104,8 +104,7 @@ impl Snapshots {
                 sums -= book.part((unit.0, *asset), step.less(1));
                 sums += book.part((unit.0, *asset), step);
             }
-            let now =
-                if assets.is_empty() { before } else { outcome(book, unit, &sums, step) };
+            let now = if assets.is_empty() { before } else { outcome(book, unit, &sums, step) };
             if self.is_row(&before, &now, &sums) {
                 rows.insert(step, now);
             }
