@@ -1,6 +1,5 @@
 //! The last change of each key of a view, in memory: typed rows, nothing is encoded before it leaves.
 
-use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 use hashbrown::HashTable;
@@ -11,6 +10,7 @@ use types::sabotage::{Safeguard, is_out};
 use types::{Changes, Epoch, Names, Schema};
 
 use super::order::by_key_text;
+use super::touch::Touch;
 use super::turns::in_turns;
 use crate::error::ConnectError;
 
@@ -66,45 +66,6 @@ const N_TOUCHED: usize = 3;
 /// Keys that are looked up together, and rows that are fetched.
 const BLOCK: usize = 16;
 
-/// Reads all of a row by way of its hash, so that it comes from memory together with other rows, before
-/// each is used. Of a text the first byte does.
-#[derive(Default)]
-struct Touch(u64);
-
-impl Touch {
-    /// What was read counts as used, or it wouldn't be read.
-    fn end(&self) {
-        std::hint::black_box(self.0);
-    }
-}
-
-macro_rules! touch {
-    ($($write:ident($int:ty)),*) => {
-        $(#[inline]
-        fn $write(&mut self, number: $int) {
-            // Its lowest byte says enough.
-            self.write(&number.to_ne_bytes());
-        })*
-    };
-}
-
-impl Hasher for Touch {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 ^= bytes.first().map_or(0, |byte| u64::from(*byte));
-    }
-
-    touch! {
-        write_u8(u8), write_u16(u16), write_u32(u32), write_u64(u64), write_u128(u128),
-        write_usize(usize), write_i8(i8), write_i16(i16), write_i32(i32), write_i64(i64),
-        write_i128(i128), write_isize(isize)
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 /// A change whose key is being looked up.
 struct Looked<'a, R> {
     row: &'a R,
@@ -157,7 +118,7 @@ impl<R: Relation> Rows<R> {
             let mut touch = Touch::default();
             for looked in &mut block {
                 let is_it = |held: &R| {
-                    held.hash(&mut touch);
+                    touch.look(held);
                     held.has_key_of(looked.row, schema)
                 };
                 let held = looked.place.and_then(|place| self.slab.get(place));
@@ -273,12 +234,12 @@ impl<R: Relation> Rows<R> {
             block.extend(places.iter().filter_map(held));
             let mut touch = Touch::default();
             for (row, _) in &block {
-                row.hash(&mut touch);
+                touch.look(*row);
             }
             for (row, _) in &block {
                 // The first columns are the key's.
                 for index in 0..N_TOUCHED {
-                    row.cell(index, names).as_str().hash(&mut touch);
+                    touch.look(&row.cell(index, names).as_str());
                 }
             }
             touch.end();

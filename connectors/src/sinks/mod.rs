@@ -16,6 +16,7 @@ pub(crate) mod parquet;
 
 #[cfg(test)]
 mod tests;
+mod touch;
 mod turns;
 
 use std::path::PathBuf;

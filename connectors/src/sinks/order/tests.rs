@@ -15,9 +15,11 @@ fn both<R: Relation>(rows: &[R], schema: &Schema, names: &Names) -> (Option<Vec<
     (by_ranks(rows.clone(), schema, names), by_texts(rows, schema, names))
 }
 
-/// Names that meet at what is escaped, at quotes and at what sorts before a quote.
+/// Names that meet at what is escaped, at quotes and at what sorts before a quote, behind starts of all
+/// lengths up to beyond two words.
 fn name() -> impl Strategy<Value = String> {
-    "[a!\"\\\\ \u{1}\u{e9}]{0,4}"
+    let start = prop_oneof![Just(0), 0usize..18];
+    (start, "[a!\"\\\\ \u{1}\u{e9}]{0,4}").prop_map(|(n, end)| "a".repeat(n) + &end)
 }
 
 fn column(name: &'static str, kind: Kind) -> types::Column {
