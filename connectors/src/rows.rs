@@ -34,9 +34,9 @@ pub struct Rows {
 /// What makes a batch full.
 #[derive(Clone, Copy, Debug)]
 struct Full {
-    n_rows: usize,
-    n_cells: usize,
-    n_bytes: usize,
+    rows: usize,
+    cells: usize,
+    bytes: usize,
 }
 
 /// Where a row's parts are.
@@ -101,11 +101,7 @@ impl Rows {
             texts: String::new(),
             raw: Vec::new(),
             failures: Vec::new(),
-            full: Full {
-                n_rows: part(ROWS_MAX),
-                n_cells: part(CELLS_MAX),
-                n_bytes: part(BYTES_MAX),
-            },
+            full: Full { rows: part(ROWS_MAX), cells: part(CELLS_MAX), bytes: part(BYTES_MAX) },
         }
     }
 
@@ -121,11 +117,11 @@ impl Rows {
 
     /// Whether it is time to hand the batch over.
     pub(crate) fn is_full(&self) -> bool {
-        let Full { n_rows, n_cells, n_bytes } = self.full;
+        let Full { rows, cells, bytes } = self.full;
         !self.is_empty()
-            && (self.heads.len() >= n_rows
-                || self.cells.len() >= n_cells
-                || self.written.len() + self.raw.len() >= n_bytes)
+            && (self.heads.len() >= rows
+                || self.cells.len() >= cells
+                || self.written.len() + self.raw.len() >= bytes)
     }
 
     /// The time by which a row moves the merge: that of readable inserts and corrects, else

@@ -363,7 +363,7 @@ impl Judge<'_> {
             events.pop();
         }
         if standing == Standing::Conflict {
-            return Err(conflict());
+            return Err(Box::new(conflict()));
         }
         self.counts.applied += u64::from(enters);
         self.counts.duplicate += u64::from(!enters);
@@ -386,8 +386,8 @@ enum Refused {
 }
 
 #[cold]
-fn conflict() -> Box<Refused> {
+fn conflict() -> Refused {
     let detail = "the same identity, revision and operation came before with other content";
     let (reason, detail) = (Reason::IdentityConflict, detail.to_owned());
-    Box::new(Refused::Row(Reject { reason, column: None, detail }))
+    Refused::Row(Reject { reason, column: None, detail })
 }

@@ -72,7 +72,7 @@ fn scan_word(word: u64, base: u32, delimiter: u8, ends: &mut Vec<u32>) -> Found 
         let bit = hits.trailing_zeros();
         hits &= hits.wrapping_sub(1);
         let at = base.wrapping_add(bit / 8);
-        let [byte, ..] = (word >> (bit & 56)).to_le_bytes();
+        let [byte, ..] = (word >> (bit & 0x38)).to_le_bytes();
         if byte == delimiter {
             ends.push(at);
         } else if byte == b'\n' {
