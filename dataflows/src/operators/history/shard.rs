@@ -241,10 +241,11 @@ where
             let first = if refolds_last { edits.last() } else { edits.first() };
             let Some(first) = first else { return walks.unchanged() };
             let mut start = deep.start_before(first.order, kept.aside);
+            // What the epoch appended may have had something to say, which is told anew.
+            if (walks.observes || held.has_notes) && !is_out(Safeguard::WalksAppended) {
+                start = start.min(deep.start_of_newest(walks.n_appended));
+            }
             if walks.observes {
-                if !is_out(Safeguard::WalksAppended) {
-                    start = start.min(deep.start_of_newest(walks.n_appended));
-                }
                 walks.old.restart(deep.time_before(start));
                 deep.walk(start, walks.n_appended, &kept, walks.old);
             }

@@ -31,7 +31,8 @@ pub(super) struct Extra<F: Fold> {
     pub(super) changes: Vec<Change<F::Event>>,
     /// Whether what stood before the epoch had something to say beside its state.
     observes: bool,
-    /// If so, how many events were appended in the epoch.
+    /// If so, how many events were appended in the epoch; else, how many from the first on of which
+    /// there was something to say.
     n_appended: usize,
     /// The time of the newest event before the epoch.
     newest: Option<VenueTime>,
@@ -46,7 +47,10 @@ where
     #[cold]
     pub(super) fn note(&mut self, place: Place, note: F::Note) {
         let extra = self.extra(place);
-        self.extras[extra].walk.notes.push(note);
+        let extra = &mut self.extras[extra];
+        extra.walk.notes.push(note);
+        // From here on all that is appended is counted; this event may not have been.
+        extra.n_appended = extra.n_appended.max(1);
         self.shards[index(place.shard)].held.get_mut(place.number).has_notes = true;
     }
 
