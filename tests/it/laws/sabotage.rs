@@ -70,7 +70,7 @@ noticed! {
     the_steps_behind_a_change: RevisedToNext by 10 of long_market;
     holders_of_a_past_mark: HoldersRevised by 10 of long_market;
     rows_behind_the_last_step: TakesBack by 20 of long_market;
-    changes_in_several_containers: RunsJoined by 30 of long_market;
+    changes_in_several_containers: RunsJoined by 60 of long_market;
     the_newest_rows: NowCorrected by 10 of long_market;
     sums_that_are_kept: SumsKept by 20 of long_market;
     rules_that_go_on: RuleConverged by 20 of long_market;
