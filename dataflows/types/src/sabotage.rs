@@ -63,6 +63,8 @@ safeguards! {
     NotesRetold,
     /// A walk starts before what the epoch appended.
     WalksAppended,
+    /// Where an epoch's events are of several steps, each step is told.
+    StepsClosed,
     /// In a history, what an epoch adds comes before what it removes.
     HistoryAdditionsFirst,
     /// Keys of one fragment are told apart.

@@ -22,6 +22,7 @@ mod shard;
 mod store;
 #[cfg(test)]
 mod tests;
+mod touched;
 #[cfg(test)]
 mod twin;
 mod walk;

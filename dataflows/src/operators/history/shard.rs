@@ -45,11 +45,6 @@ impl<F: Fold> Held<F> {
     fn is_empty(&self) -> bool {
         !self.is_deep && self.n_shallow == 0
     }
-
-    /// The time of its newest event.
-    pub(super) fn last(&self) -> Option<VenueTime> {
-        (self.newest > VenueTime::MIN).then_some(self.newest)
-    }
 }
 
 /// See the module.

@@ -7,9 +7,10 @@ use types::sabotage::{Safeguard, is_out};
 use types::{Op, Span, VenueTime};
 
 use super::late::Change;
-use super::shard::{Shard, Walks, fragment};
+use super::shard::{Shard, fragment};
+use super::touched::{Extra, Touched, number};
 use super::walk::Walk;
-use super::{Fold, Incoming, Sink};
+use super::{Fold, Incoming};
 use crate::cold::Cold;
 use crate::operators::slab::{NONE, index};
 use crate::revisions::Revision;
@@ -23,48 +24,26 @@ pub(crate) const BLOCK: usize = 32;
 /// Where a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    shard: u32,
-    number: u32,
+    pub(super) shard: u32,
+    pub(super) number: u32,
 }
 
 /// See the module.
 pub(crate) struct Store<F: Fold> {
-    fold: F,
-    grids: Vec<Span>,
-    shards: Vec<Shard<F>>,
-    touched: Vec<Touched<F>>,
+    pub(super) fold: F,
+    pub(super) grids: Vec<Span>,
+    pub(super) shards: Vec<Shard<F>>,
+    pub(super) touched: Vec<Touched<F>>,
     /// What needs more than a place on the list; those behind `n_extras` wait for their next use.
-    extras: Vec<Extra<F>>,
-    n_extras: usize,
+    pub(super) extras: Vec<Extra<F>>,
+    pub(super) n_extras: usize,
     /// For walks along what stood before an epoch.
-    old: Walk<F>,
-    cold: Rc<Cold>,
+    pub(super) old: Walk<F>,
+    pub(super) cold: Rc<Cold>,
     /// The shard that sends out next what rests.
     next_spilled: usize,
     /// Bytes in memory from which it is worth to ask shards again: all of them were asked in vain.
     in_vain: usize,
-}
-
-/// A key that an epoch touched.
-struct Touched<F: Fold> {
-    place: Place,
-    /// Its number among the extras, from 1 on; 0 where it has none.
-    extra: u32,
-    /// The state before the epoch.
-    old: F::State,
-}
-
-/// What an epoch knows of a key whose events aren't just appended, or are walked.
-struct Extra<F: Fold> {
-    changes: Vec<Change<F::Event>>,
-    /// Whether what stood before the epoch had something to say beside its state.
-    observes: bool,
-    /// If so, how many events were appended in the epoch; else, how many from the first on of which
-    /// there was something to say.
-    n_appended: usize,
-    /// The time of the newest event before the epoch.
-    newest: Option<VenueTime>,
-    walk: Walk<F>,
 }
 
 /// A search that has asked for its first line of memory.
@@ -173,13 +152,15 @@ where
     /// Adds a key that isn't there with its first event, which is no bust.
     #[inline]
     pub(crate) fn begin(&mut self, key: F::Key, revision: Revision, event: &impl Incoming<F>) {
-        if !revision.is_first || !self.grids.is_empty() {
+        if !revision.is_first {
             let place = self.add(key);
             return self.revise(place, revision, event);
         }
         self.touched.push(Touched {
             place: Place { shard: shard_of(F::route(key)), number: NONE },
             extra: 0,
+            n_appended: 1,
+            newest: VenueTime::MIN,
             old: self.fold.start(),
         });
         let n_touched = self.touched.len();
@@ -255,32 +236,21 @@ where
     fn append(&mut self, place: Place, event: &impl Incoming<F>) -> bool {
         let time = event.time();
         let held = self.shards[index(place.shard)].held.get(place.number);
-        let (is_walked, is_touched) = (held.has_notes, held.touched != 0);
+        let (has_notes, is_touched) = (held.has_notes, held.touched != 0);
         if held.is_late || (time <= held.newest && !self.is_in_order(place, event)) {
             return false;
         }
         if !is_touched {
             self.touch(place);
         }
-        if is_walked || !self.grids.is_empty() {
-            self.pass(place, time);
+        if has_notes || !self.grids.is_empty() {
+            self.walk(place, time);
         }
         let shard = &mut self.shards[index(place.shard)];
         if let Some(note) = shard.append(&self.fold, place.number, event) {
             self.note(place, note);
         }
         true
-    }
-
-    /// The fold has something to say of an event that was appended.
-    #[cold]
-    fn note(&mut self, place: Place, note: F::Note) {
-        let extra = self.extra(place);
-        let extra = &mut self.extras[extra];
-        extra.walk.notes.push(note);
-        // From here on all that is appended is counted; this event may not have been.
-        extra.n_appended = extra.n_appended.max(1);
-        self.shards[index(place.shard)].held.get_mut(place.number).has_notes = true;
     }
 
     /// Whether an event comes behind a key's newest, which isn't older than it.
@@ -293,81 +263,10 @@ where
         is_out(Safeguard::TiesInOrder) || shard.wins_tie(place.number, &F::order(&event.event()))
     }
 
-    /// An event comes in order to a key that is walked.
-    #[inline(never)]
-    fn pass(&mut self, place: Place, time: VenueTime) {
-        let extra = self.extra(place);
-        let state = &self.shards[index(place.shard)].held.get(place.number).state;
-        self.extras[extra].walk.pass(time, state);
-        self.extras[extra].n_appended += 1;
-    }
-
-    /// Puts a key on the epoch's list; gives its index there.
-    fn touch(&mut self, place: Place) -> usize {
-        let shard = &mut self.shards[index(place.shard)];
-        let held = shard.held.get_mut(place.number);
-        if held.touched == 0 {
-            let old = held.state.clone();
-            self.touched.push(Touched { place, extra: 0, old });
-            held.touched = number(self.touched.len());
-        }
-        index(held.touched - 1)
-    }
-
-    /// The index of a key's extra.
-    fn extra(&mut self, place: Place) -> usize {
-        let touched = self.touch(place);
-        let touched = &mut self.touched[touched];
-        if touched.extra > 0 {
-            return index(touched.extra - 1);
-        }
-        if self.n_extras == self.extras.len() {
-            let walk = Walk::new(&self.grids);
-            let (changes, newest) = (Vec::new(), None);
-            self.extras.push(Extra { changes, observes: false, n_appended: 0, newest, walk });
-        }
-        let held = self.shards[index(place.shard)].held.get(place.number);
-        let extra = &mut self.extras[self.n_extras];
-        extra.newest = held.last();
-        let has_notes = held.has_notes && !is_out(Safeguard::NotesRetold);
-        extra.observes = has_notes || !self.grids.is_empty();
-        extra.n_appended = 0;
-        extra.walk.restart(extra.newest);
-        self.n_extras += 1;
-        touched.extra = number(self.n_extras);
-        self.n_extras - 1
-    }
-
-    /// Ends the epoch: what isn't folded yet is, and what changed is told.
-    pub(crate) fn finish(&mut self, sink: &mut impl Sink<F>) {
-        let mut list = std::mem::take(&mut self.touched);
-        sink.expect(list.len());
-        let mut start = 0;
-        while start < list.len() {
-            let block = start..list.len().min(start + BLOCK);
-            start = block.end;
-            let mut warm = 0;
-            for Touched { place, .. } in &list[block.clone()] {
-                let held = self.shards[index(place.shard)].held.get(place.number);
-                warm ^= i64::from(held.touched) ^ held.newest.nanos();
-            }
-            std::hint::black_box(warm);
-            for touched in &list[block] {
-                self.finish_key(touched, sink);
-            }
-        }
-        list.clear();
-        self.touched = list;
-        self.n_extras = 0;
-        if self.cold.is_full() {
-            self.spill();
-        }
-    }
-
     /// Sends out of memory what rests, until no more is held than may be, or all shards had two turns:
     /// the first may only find what came since the one before.
     #[cold]
-    fn spill(&mut self) {
+    pub(super) fn spill(&mut self) {
         if self.cold.held() <= self.in_vain {
             return;
         }
@@ -395,49 +294,6 @@ where
     pub(super) fn n_pieces(&self) -> usize {
         self.shards.iter().map(Shard::n_pieces).sum()
     }
-
-    fn finish_key(&mut self, touched: &Touched<F>, sink: &mut impl Sink<F>) {
-        let Touched { place, extra, ref old } = *touched;
-        if extra > 0 {
-            self.finish_extra(place, index(extra - 1), old);
-        }
-        let held = self.shards[index(place.shard)].held.get_mut(place.number);
-        held.touched = 0;
-        held.is_late = false;
-        sink.state(held.key, old, &held.state);
-        if extra > 0 {
-            self.extras[index(extra - 1)].walk.tell(&mut self.old, held.key, sink);
-        }
-    }
-
-    /// Leaves an extra's walk with what a key has to say, and the old one with what it had.
-    fn finish_extra(&mut self, place: Place, extra: usize, old: &F::State) {
-        let Extra { changes, observes, n_appended, newest, walk } = &mut self.extras[extra];
-        let shard = &mut self.shards[index(place.shard)];
-        if !changes.is_empty() {
-            let mut walks = Walks {
-                old: &mut self.old,
-                new: walk,
-                observes: *observes,
-                n_appended: *n_appended,
-                is_unchanged: false,
-            };
-            walks.old.restart(None);
-            shard.change(&self.fold, place.number, changes, &mut walks);
-            if !walks.is_unchanged {
-                return;
-            }
-        }
-        // All that happened is that events were appended.
-        self.old.restart(*newest);
-        self.old.end(old);
-        walk.end(&shard.held.get(place.number).state);
-    }
-}
-
-/// A count as a number.
-fn number(count: usize) -> u32 {
-    u32::try_from(count).expect("a worker holds fewer than 2^32 events of a key, and keys")
 }
 
 /// The shard of a route.

@@ -462,5 +462,6 @@ mod sabotage {
         the_state_before_a_chunk: StartsRenewed by 20 of long;
         events_without_a_time: LooksEverywhere by 20 of long;
         what_the_epoch_appended: WalksAppended by 40 of long;
+        steps_within_an_epoch: StepsClosed by 100 of short;
     }
 }

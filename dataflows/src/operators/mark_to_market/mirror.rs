@@ -168,6 +168,20 @@ impl Mirror {
         std::hint::black_box(read);
     }
 
+    /// Asks for the newest records of a block of positions, and for those before.
+    pub(super) fn warm_records(&self, pairs: &[Pair]) {
+        let mut records = [NONE; BLOCK];
+        for (record, pair) in records.iter_mut().zip(pairs) {
+            *record = self.at(*pair).newest;
+        }
+        for record in records.iter_mut().filter(|record| **record != NONE) {
+            *record = self.past.before(*record);
+        }
+        let before = records.iter().filter(|record| **record != NONE);
+        let read = before.fold(0, |read, record| read ^ self.past.before(*record));
+        std::hint::black_box(read);
+    }
+
     /// Asks for the memory that changes of a block of positions need. One stage after the other, as
     /// each says where the next one looks.
     pub(super) fn warm_positions(&self, pairs: impl Iterator<Item = (Sym, AssetId)>) {

@@ -85,6 +85,8 @@ pub(super) struct Step {
     /// Positions that changed; where rows are changes of positions, also those whose mark did.
     pairs: Vec<Pair>,
     n_visited: usize,
+    /// Those whose memory was asked for.
+    n_warm: usize,
     wallets: Wallets,
 }
 
@@ -311,7 +313,7 @@ impl Sweep {
                 Wallets::Some { list, next: 0 }
             }
         };
-        Step { at, last, pairs, n_visited: 0, wallets }
+        Step { at, last, pairs, n_visited: 0, n_warm: 0, wallets }
     }
 
     /// As [`Sweep::begin`], where rows are those of positions.
@@ -344,6 +346,12 @@ impl Sweep {
     fn sweep(&mut self, mut step: Step, n_rows: &mut usize, tell: &mut impl Tell) -> Option<Step> {
         while *n_rows > 0 {
             let (wallet, is_swept) = self.next_wallet(&mut step.wallets)?;
+            if step.n_visited >= step.n_warm {
+                let pairs = &step.pairs[step.n_visited..];
+                let block = &pairs[..pairs.len().min(BLOCK)];
+                self.mirror.warm_records(block);
+                step.n_warm = step.n_visited + block.len().max(1);
+            }
             let pairs = &step.pairs[step.n_visited..];
             let n_pairs = pairs.iter().take_while(|pair| pair.0 == wallet).count();
             let pairs = &pairs[..n_pairs];
