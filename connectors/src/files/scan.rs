@@ -1,5 +1,7 @@
 //! The plain rows of a CSV: end and fields in one pass over their bytes, eight at a time.
 
+use types::number::equal_bytes;
+
 use super::fields::Fields;
 
 /// What a pass over a row's bytes finds.
@@ -67,7 +69,7 @@ enum Found {
 #[inline]
 fn scan_word(word: u64, base: u32, delimiter: u8, ends: &mut Vec<u32>) -> Found {
     // Few texts have bytes up to the quote that aren't looked for: spaces and exclamation marks.
-    let mut hits = equals(word, delimiter) | up_to_quote(word);
+    let mut hits = equal_bytes(word, delimiter) | up_to_quote(word);
     while hits != 0 {
         let bit = hits.trailing_zeros();
         hits &= hits.wrapping_sub(1);
@@ -95,14 +97,6 @@ fn row(bytes: &[u8], at: u32, all: u64, ends: &mut Vec<u32>) -> Scan {
     let length = if n_return == 1 { feed.saturating_sub(1) } else { feed };
     let is_ascii = all & 0x8080_8080_8080_8080 == 0;
     Scan::Row(Row { length, n_break: feed + 1 - length, is_ascii })
-}
-
-/// Sets the upper bit of each byte of the word that equals `byte`, and no other.
-const fn equals(word: u64, byte: u8) -> u64 {
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let difference = word ^ u64::from_le_bytes([byte; 8]);
-    // The sum can't carry out of a byte: 0x7f + 0x7f is below 0x100.
-    !((difference & LOW).wrapping_add(LOW) | difference | LOW)
 }
 
 /// Sets the upper bit of each byte of the word that is at most a quote, and no other.

@@ -93,9 +93,9 @@ pub(super) struct Ascending {
 }
 
 impl Ascending {
-    /// Whether an id is above all that came; from then on it has come.
+    /// Counts an id in; whether it is above all that came.
     #[inline]
-    pub(super) fn is_above(&mut self, numbered: Numbered) -> bool {
+    pub(super) fn raise(&mut self, numbered: Numbered) -> bool {
         let is_above = self.greatest.is_none_or(|greatest| numbered.id > greatest);
         if is_above {
             self.greatest = Some(numbered.id);

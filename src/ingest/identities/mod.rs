@@ -165,7 +165,7 @@ impl Identities {
     ) -> Result<Standing, Box<Failure>> {
         let numbered = Numbered::of(&identity);
         if let Some(numbered) = numbered
-            && (self.ascending.is_above(numbered) || is_out(Safeguard::AscendingIsAbove))
+            && (self.ascending.raise(numbered) || is_out(Safeguard::AscendingIsAbove))
         {
             self.remember(identity, op, revision, content)?;
             return Ok(Standing::First);

@@ -5,8 +5,8 @@ use rustc_hash::FxBuildHasher;
 use types::VenueTime;
 use types::sabotage::{Safeguard, is_out};
 
-use super::Fold;
 use super::walk::Walk;
+use super::{Fold, Packable};
 use crate::cold::Cold;
 use crate::revisions::{Known, Resolving, Revision, Revisions};
 
@@ -214,7 +214,7 @@ pub(super) fn merge<F: Fold>(
         }
         for edit in all {
             for _ in 0..edit.diff {
-                ties.push(F::pack(&edit.event, kept.common, kept.aside));
+                ties.push(edit.event.pack(kept.common, kept.aside));
             }
             for _ in edit.diff..0 {
                 let place = ties.iter().position(|tie| kept.unpack(tie) == edit.event);

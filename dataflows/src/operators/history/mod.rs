@@ -34,11 +34,11 @@ use types::VenueTime;
 pub(crate) use store::{BLOCK, Place, Store};
 
 /// Something that depends on the order of a key's events.
-pub(crate) trait Fold {
+pub(crate) trait Fold: Sized {
     /// Whose events.
     type Key: Copy + Eq;
     /// What is folded.
-    type Event: Clone + PartialEq + Debug;
+    type Event: Clone + PartialEq + Debug + Packable<Self>;
     /// An event as it is kept: small, and all of one size.
     type Packed: Copy;
     /// What most events of a key share, kept once.
@@ -64,13 +64,6 @@ pub(crate) trait Fold {
     /// What is the same for all revisions of the event, among those of its key; `None` for what is
     /// never revised by identity.
     fn identity(event: &Self::Event) -> Option<u128>;
-
-    /// The event as it is kept.
-    fn pack(
-        event: &Self::Event,
-        common: &mut Self::Common,
-        aside: &mut Self::Aside,
-    ) -> Self::Packed;
 
     /// The event that was packed.
     fn unpack(packed: &Self::Packed, common: Self::Common, aside: &Self::Aside) -> Self::Event;
@@ -119,7 +112,7 @@ pub(crate) trait Fold {
 }
 
 /// An event on its way in, in the form in which it comes. Most are packed right out of it.
-pub(crate) trait Incoming<F: Fold> {
+pub(crate) trait Packable<F: Fold> {
     /// When it happened.
     fn time(&self) -> VenueTime;
 

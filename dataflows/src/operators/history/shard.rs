@@ -10,7 +10,7 @@ use super::deep::Deep;
 use super::late::{Change, Kept, Lookup, Search, edits, merge};
 use super::log::Log;
 use super::walk::Walk;
-use super::{Fold, Incoming};
+use super::{Fold, Packable};
 use crate::cold::Cold;
 use crate::operators::index::Index;
 use crate::operators::slab::{NONE, Slab};
@@ -145,7 +145,7 @@ where
         &mut self,
         fold: &F,
         key: F::Key,
-        event: &impl Incoming<F>,
+        event: &impl Packable<F>,
         touched: u32,
     ) -> (u32, Option<F::Note>) {
         let (mut state, mut common) = (fold.start(), F::Common::default());
@@ -192,7 +192,7 @@ where
         &mut self,
         fold: &F,
         number: u32,
-        event: &impl Incoming<F>,
+        event: &impl Packable<F>,
     ) -> Option<F::Note> {
         let Self { held, log, deep, aside, cold, .. } = self;
         let held = held.get_mut(number);

@@ -10,7 +10,7 @@ use super::late::Change;
 use super::shard::{Shard, fragment};
 use super::touched::{Extra, Touched, number};
 use super::walk::Walk;
-use super::{Fold, Incoming};
+use super::{Fold, Packable};
 use crate::cold::Cold;
 use crate::operators::slab::{NONE, index};
 use crate::revisions::Revision;
@@ -151,7 +151,7 @@ where
 
     /// Adds a key that isn't there with its first event, which is no bust.
     #[inline]
-    pub(crate) fn begin(&mut self, key: F::Key, revision: Revision, event: &impl Incoming<F>) {
+    pub(crate) fn begin(&mut self, key: F::Key, revision: Revision, event: &impl Packable<F>) {
         if !revision.is_first {
             let place = self.add(key);
             return self.revise(place, revision, event);
@@ -187,7 +187,7 @@ where
 
     /// Takes an event that counts against others of its identity.
     #[inline]
-    pub(crate) fn revise(&mut self, place: Place, revision: Revision, event: &impl Incoming<F>) {
+    pub(crate) fn revise(&mut self, place: Place, revision: Revision, event: &impl Packable<F>) {
         let is_row = revision.op != Op::Bust || is_out(Safeguard::FirstIsNoBust);
         let is_new = revision.is_first && is_row;
         if !is_new || !self.append(place, event) {
@@ -218,7 +218,7 @@ where
     }
 
     /// Adds an event, or takes it out, as often as `diff` says.
-    pub(crate) fn change(&mut self, place: Place, event: &impl Incoming<F>, diff: isize) {
+    pub(crate) fn change(&mut self, place: Place, event: &impl Packable<F>, diff: isize) {
         if diff != 1 || !self.append(place, event) {
             self.change_late(place, Change::Edit(event.event(), diff));
         }
@@ -233,7 +233,7 @@ where
     /// Folds an event that comes in order; false where it doesn't, or the key is folded anew at the
     /// epoch's end.
     #[inline]
-    fn append(&mut self, place: Place, event: &impl Incoming<F>) -> bool {
+    fn append(&mut self, place: Place, event: &impl Packable<F>) -> bool {
         let time = event.time();
         let held = self.shards[index(place.shard)].held.get(place.number);
         let (has_notes, is_touched) = (held.has_notes, held.touched != 0);
@@ -255,7 +255,7 @@ where
 
     /// Whether an event comes behind a key's newest, which isn't older than it.
     #[cold]
-    fn is_in_order(&self, place: Place, event: &impl Incoming<F>) -> bool {
+    fn is_in_order(&self, place: Place, event: &impl Packable<F>) -> bool {
         let shard = &self.shards[index(place.shard)];
         if event.time() < shard.held.get(place.number).newest {
             return is_out(Safeguard::AppendsInOrder);

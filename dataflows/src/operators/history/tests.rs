@@ -59,15 +59,6 @@ impl Fold for Chain {
         event.1.map(u128::from)
     }
 
-    fn pack(event: &Event, common: &mut Option<i64>, aside: &mut Self::Aside) -> Small {
-        common.get_or_insert(event.2);
-        if event.2 % 3 == 0 {
-            aside.push(Some(*event));
-            return Small::Aside(event.0, aside.len() - 1);
-        }
-        Small::Here(*event)
-    }
-
     fn unpack(packed: &Small, _common: Option<i64>, aside: &Self::Aside) -> Event {
         packed.event(aside)
     }
@@ -137,7 +128,7 @@ impl Fold for Chain {
     }
 }
 
-impl Incoming<Chain> for Event {
+impl Packable<Chain> for Event {
     fn time(&self) -> VenueTime {
         VenueTime::from_nanos(self.0)
     }
@@ -147,7 +138,12 @@ impl Incoming<Chain> for Event {
     }
 
     fn pack(&self, common: &mut Option<i64>, aside: &mut Vec<Option<Event>>) -> Small {
-        Chain::pack(self, common, aside)
+        common.get_or_insert(self.2);
+        if self.2 % 3 == 0 {
+            aside.push(Some(*self));
+            return Small::Aside(self.0, aside.len() - 1);
+        }
+        Small::Here(*self)
     }
 }
 

@@ -13,6 +13,7 @@ use super::series::{Series, Tell, Unit};
 use super::sweep::Sweep;
 use super::trace::summed;
 use super::value::{Held, Marked, Sums};
+use crate::operators::slab::NONE;
 
 /// What an epoch changes at published steps.
 #[derive(Default)]
@@ -238,7 +239,7 @@ impl Mirror {
     /// Whether a position is open anywhere in a range of steps.
     fn is_open_in(&self, pair: Pair, (first, last): (VenueTime, VenueTime)) -> bool {
         let mut record = self.past.as_of(self.at(pair).newest, last);
-        while record != crate::operators::slab::NONE {
+        while record != NONE {
             if !self.past.held(record).qty.is_zero() {
                 return true;
             }

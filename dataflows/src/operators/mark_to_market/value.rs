@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use ethnum::I256;
+use types::number::div_rem_nano;
 use types::relations::{Pnl, Position};
 use types::sabotage::{Safeguard, is_out};
 use types::{Money, Price, Size, Sym, VenueTime};
@@ -89,7 +90,7 @@ impl Number for i128 {
     }
 
     fn rounded(self) -> Option<Money> {
-        let (quotient, rest) = divide(self.unsigned_abs());
+        let (quotient, rest) = div_rem_nano::<10>(self.unsigned_abs());
         let up = match rest.cmp(&(UNIT / 2)) {
             Ordering::Less => false,
             Ordering::Greater => true,
@@ -100,29 +101,8 @@ impl Number for i128 {
     }
 }
 
-/// Units of an exact amount in 1e-9: 2^10 x 5^9.
+/// Units of an exact amount in 1e-9.
 const UNIT: u64 = 2_000_000_000;
-
-/// Quotient and rest by [`UNIT`], without a division of 128 bits up to 2^117: the factor 2^10 is
-/// shifted out, and what is left divides in two steps of 64 bits.
-fn divide(amount: u128) -> (u128, u64) {
-    const ODD: u64 = UNIT >> 10;
-    const LOW: u32 = 43;
-    if let Ok(amount) = u64::try_from(amount) {
-        return ((amount / UNIT).into(), amount % UNIT);
-    }
-    let shifted = amount >> 10;
-    let low_bits =
-        |number: u128, n: u32| u64::try_from(number & ((1 << n) - 1)).unwrap_or_default();
-    if let Ok(high) = u64::try_from(shifted >> LOW) {
-        // The rest is below 2^21, so that it fits 64 bits beside the lower 43.
-        let low = ((high % ODD) << LOW) | low_bits(shifted, LOW);
-        let quotient = (u128::from(high / ODD) << LOW) | u128::from(low / ODD);
-        return (quotient, ((low % ODD) << 10) | low_bits(amount, 10));
-    }
-    let (quotient, rest) = (amount / u128::from(UNIT), amount % u128::from(UNIT));
-    (quotient, u64::try_from(rest).unwrap_or_default())
-}
 
 /// No sum over positions reaches 256 bits: a product has less than 2^188, and there are less than
 /// 2^32 of them.

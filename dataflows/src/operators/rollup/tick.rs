@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use types::relations::{Fill, FillKind, Identity, Relation, Trade};
+use types::relations::{Fill, Identity, Relation, Trade};
 use types::sabotage::{Safeguard, is_out};
-use types::{AssetId, EventId, Names, Price, Size, Sym, Value, VenueTime, json};
+use types::{AssetId, Names, Price, Sym, Value, VenueTime, json};
 
 /// A trade of one asset at a price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,17 +68,10 @@ impl Tick {
     /// The tick as nearly all are; `None` where this isn't such a one.
     #[inline]
     pub(super) fn plain(&self) -> Option<Plain> {
-        let plain = Plain {
-            time: self.time,
-            price: u64::try_from(self.price.raw()).ok()?,
-            size: u64::try_from(self.size).ok()?,
-            id: u64::try_from(self.id).ok()?,
-            seq: u32::try_from(self.seq).ok()?,
-            wallet: self.wallet,
-        };
-        let fits = plain.price >> PRICE_BITS == 0
-            && (self.value == Some(plain.value()) || is_out(Safeguard::NarrowValue));
-        fits.then_some(plain)
+        let Self { time, seq, id, wallet, price, size, .. } = *self;
+        let is_product =
+            |plain: &Plain| self.value == Some(plain.value()) || is_out(Safeguard::NarrowValue);
+        plain(time, (seq, id, wallet), price, size).filter(is_product)
     }
 
     /// The order of two ticks of one asset and time. No two trades of an asset have one id, and
@@ -153,9 +146,11 @@ impl Printed for Fill {
 
     #[inline]
     fn plain(&self) -> Option<Plain> {
-        let is_trade = !matches!(self.kind, FillKind::Transfer | FillKind::Funding);
-        let price = self.price.filter(|_| is_trade && self.notional.is_none())?;
-        plain(self.event_time, (self.seq, self.id, Some(self.wallet)), price, self.size)
+        if self.notional.is_some() {
+            return None;
+        }
+        let name = (self.seq, self.id.raw(), Some(self.wallet));
+        plain(self.event_time, name, self.traded_price()?, self.size.raw())
     }
 }
 
@@ -183,7 +178,8 @@ impl Printed for Trade {
 
     #[inline]
     fn plain(&self) -> Option<Plain> {
-        plain(self.event_time, (self.seq, self.id, None), self.price, self.size)
+        let name = (self.seq, self.id.raw(), None);
+        plain(self.event_time, name, self.price, self.size.raw())
     }
 }
 
@@ -191,11 +187,11 @@ impl Printed for Trade {
 #[inline]
 fn plain(
     time: VenueTime,
-    (seq, id, wallet): (u64, EventId, Option<Sym>),
+    (seq, id, wallet): (u64, u128, Option<Sym>),
     price: Price,
-    size: Size,
+    size: i128,
 ) -> Option<Plain> {
     let price = u64::try_from(price.raw()).ok().filter(|price| price >> PRICE_BITS == 0)?;
-    let (size, id) = (u64::try_from(size.raw()).ok()?, u64::try_from(id.raw()).ok()?);
+    let (size, id) = (u64::try_from(size).ok()?, u64::try_from(id).ok()?);
     Some(Plain { time, price, size, id, seq: u32::try_from(seq).ok()?, wallet })
 }

@@ -72,6 +72,28 @@ fn wide(a: i128, b: i128, d: i128) -> Option<i128> {
     i128::try_from(if up { quotient + away } else { quotient }).ok()
 }
 
+/// Quotient and rest by `5^9 x 2^TWOS`: by 1e9 (9), by 2e9 (10). Without a division of 128 bits below
+/// `2^(107 + TWOS)`: the twos are shifted out, and what is left divides in two steps of 64 bits.
+#[inline]
+pub fn div_rem_nano<const TWOS: u32>(amount: u128) -> (u128, u64) {
+    const ODD: u64 = 5u64.pow(9);
+    // The rest is below 2^21, so that it fits 64 bits beside as many lower ones.
+    const LIMB: u32 = 43;
+    let unit = ODD << TWOS;
+    if let Ok(amount) = u64::try_from(amount) {
+        return ((amount / unit).into(), amount % unit);
+    }
+    let lowest = |bits: u128, n: u32| low(bits) & ((1 << n) - 1);
+    let shifted = amount >> TWOS;
+    if let Ok(high) = u64::try_from(shifted >> LIMB) {
+        let lower = ((high % ODD) << LIMB) | lowest(shifted, LIMB);
+        let quotient = (u128::from(high / ODD) << LIMB) | u128::from(lower / ODD);
+        return (quotient, ((lower % ODD) << TWOS) | lowest(amount, TWOS));
+    }
+    let quotient = amount / u128::from(unit);
+    (quotient, low(amount - quotient * u128::from(unit)))
+}
+
 /// Whether a quotient with this rest rounds up, ties to even.
 const fn rounds_up(rest: u128, divisor: u128, quotient: u128) -> bool {
     // The rest is below the divisor, so doubling it might not fit.
@@ -122,6 +144,13 @@ mod tests {
         fn numbers_are_divided_as_with_256_bits(n in number(), d in number()) {
             prop_assume!(d != 0 && (n, d) != (i128::MIN, -1));
             prop_assert_eq!(Some(div_half_even(n, d)), wide(n, 1, d));
+        }
+
+        #[test]
+        fn units_of_nine_decimals_divide_as_others(n in number()) {
+            let (n, nano) = (n.unsigned_abs(), 1_000_000_000);
+            prop_assert_eq!(div_rem_nano::<9>(n), (n / nano, low(n % nano)));
+            prop_assert_eq!(div_rem_nano::<10>(n), (n / (2 * nano), low(n % (2 * nano))));
         }
 
         #[test]

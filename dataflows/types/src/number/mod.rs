@@ -9,9 +9,9 @@ use ethnum::I256;
 use serde::{Deserialize, Serialize};
 
 use crate::spell::with_scaled;
-pub use divide::{div_half_even, mul_div_half_even};
+pub use divide::{div_half_even, div_rem_nano, mul_div_half_even};
 use parse::{digits, rescale};
-pub use parse::{parse_scaled, parse_small};
+pub use parse::{equal_bytes, parse_scaled, parse_small};
 
 mod divide;
 mod parse;

@@ -95,7 +95,7 @@ fn eight_digits(digits: u64) -> Option<u64> {
 
 /// Sets the upper bit of each byte of the word that equals `byte`, and no other.
 #[inline]
-const fn equal_bytes(word: u64, byte: u8) -> u64 {
+pub const fn equal_bytes(word: u64, byte: u8) -> u64 {
     const LOW: u64 = ONES * 0x7f;
     let difference = word ^ u64::from_le_bytes([byte; 8]);
     // The sum can't carry out of a byte: 0x7f + 0x7f is below 0x100.

@@ -1,6 +1,7 @@
 //! Numbers, times and texts as bytes, without the machinery of `fmt`: what every row passes through
 //! on its way out.
 
+use crate::number::div_rem_nano;
 use crate::time::VenueTime;
 
 /// Two digits for each number below 100.
@@ -241,44 +242,12 @@ fn scaled(raw: i128, scale: u8) -> Digits {
 /// Units of 1e-9 of units of 1e-18, rounded half-even, without a division of 128 bits.
 pub(crate) fn nano_of_atto(raw: i128) -> i128 {
     let size = raw.unsigned_abs();
-    let (quotient, rest) = match (u64::try_from(size), size >> (64 + LIMB_BITS + NANO_TWOS)) {
-        (Ok(size), _) => (u128::from(size / NANO), size % NANO),
-        (Err(_), 0) => by_two_limbs(size),
-        (Err(_), _) => by_four_limbs(size),
-    };
+    let (quotient, rest) = div_rem_nano::<9>(size);
     let is_up = rest * 2 > NANO || (rest * 2 == NANO && quotient % 2 == 1);
     let nano = quotient + u128::from(is_up);
     // A billionth of 128 bits fits them.
     let nano = i128::try_from(nano).unwrap_or(i128::MAX);
     if raw < 0 { -nano } else { nano }
-}
-
-/// One whole at nine decimals is 2 to the power of this times an odd number below 2^21.
-const NANO_TWOS: u32 = 9;
-const NANO_ODD: u64 = NANO >> NANO_TWOS;
-/// Bits that fit behind a rest of that division.
-const LIMB_BITS: u32 = 43;
-
-/// Quotient and rest of a number below 2^116.
-fn by_two_limbs(size: u128) -> (u128, u64) {
-    let low = |bits: u128, n_bits: u32| u64::try_from(bits & ((1 << n_bits) - 1)).unwrap_or(0);
-    let odd = size >> NANO_TWOS;
-    let upper = u64::try_from(odd >> LIMB_BITS).unwrap_or(u64::MAX);
-    let lower = (upper % NANO_ODD) << LIMB_BITS | low(odd, LIMB_BITS);
-    let quotient = u128::from(upper / NANO_ODD) << LIMB_BITS | u128::from(lower / NANO_ODD);
-    (quotient, (lower % NANO_ODD) << NANO_TWOS | low(size, NANO_TWOS))
-}
-
-/// Quotient and rest of any number, by limbs of 32 bits, each of which leaves a rest below 2^30.
-fn by_four_limbs(size: u128) -> (u128, u64) {
-    let (mut quotient, mut rest) = (0, 0);
-    for shift in [96, 64, 32, 0] {
-        let limb = u64::try_from((size >> shift) & 0xffff_ffff).unwrap_or(0);
-        let part = (rest << 32) | limb;
-        quotient = (quotient << 32) | u128::from(part / NANO);
-        rest = part % NANO;
-    }
-    (quotient, rest)
 }
 
 /// Nanoseconds of a day.

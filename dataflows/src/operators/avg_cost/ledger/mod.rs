@@ -6,7 +6,7 @@ use types::{AssetId, EventId, Money, Price, Size, Sym, VenueTime};
 pub(super) use self::state::State;
 use super::entry::{Entry, LedgerEvent, Movement, Order};
 use super::packed::{Aside, Packed};
-use crate::operators::history::{Fold, Incoming};
+use crate::operators::history::{Fold, Packable};
 use crate::route::route;
 
 mod plain;
@@ -175,10 +175,6 @@ impl Fold for Ledger {
         event.identity()
     }
 
-    fn pack(event: &Entry, market: &mut Option<Sym>, aside: &mut Aside) -> Packed {
-        Packed::of(event, market, aside)
-    }
-
     fn unpack(packed: &Packed, market: Option<Sym>, aside: &Aside) -> Entry {
         packed.entry(market, aside)
     }
@@ -240,7 +236,7 @@ impl Fold for Ledger {
 }
 
 /// Fills are packed as they come, without an entry between.
-impl Incoming<Ledger> for Fill {
+impl Packable<Ledger> for Fill {
     #[inline]
     fn time(&self) -> VenueTime {
         self.event_time
@@ -256,7 +252,7 @@ impl Incoming<Ledger> for Fill {
     }
 }
 
-impl Incoming<Ledger> for Entry {
+impl Packable<Ledger> for Entry {
     fn time(&self) -> VenueTime {
         self.time
     }
