@@ -6,6 +6,7 @@
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 use types::sabotage::{Safeguard, is_out};
 use types::{Event, Op};
 
@@ -75,7 +76,7 @@ impl<I: Copy + Eq + std::hash::Hash> Revisions<I> {
 
 /// What an event does to those of its identity. Of a bust's event only the identity is read, and its
 /// time as a hint.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Revision {
     /// What it does.
     pub(crate) op: Op,

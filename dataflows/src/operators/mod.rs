@@ -6,6 +6,7 @@ pub(crate) mod epochs;
 mod expressions;
 mod filter;
 mod history;
+mod identities;
 pub(crate) mod index;
 mod latest;
 mod mark_to_market;

@@ -9,18 +9,19 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Capability, InputCapability};
 use types::changes::consolidate;
 use types::json::write_row;
-use types::relations::{Fill, Mark, Quote, Settlement, Trade};
+use types::relations::{Identity, Mark, Quote, Settlement};
 use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, Names, Price, Schema, Span, VenueTime};
 
 use super::past::BySteps;
 use super::prepare::MarkKind;
-use super::ticks::{Print, Ticks};
+use super::prints::{Change, Print, prints};
+use super::ticks::{Tick, Ticks};
 use crate::edge::Edge;
+use crate::operators::identities::{Held, Holder, Identities};
 use crate::plan::Context;
 use crate::route::route_asset;
 
@@ -28,6 +29,9 @@ use crate::route::route_asset;
 pub(super) struct Sources<'e, 's> {
     /// Quotes, trades or fills.
     pub(super) prices: Option<&'e Edge<'s>>,
+    /// Whether events of trades or fills, where they are read as such, can replace and remove one
+    /// another.
+    pub(super) has_corrections: bool,
     /// Payouts.
     pub(super) settlements: Option<&'e Edge<'s>>,
 }
@@ -36,7 +40,7 @@ pub(super) struct Sources<'e, 's> {
 #[derive(Default)]
 struct Input {
     quotes: Vec<Vec<(Quote, u64, isize)>>,
-    prints: Vec<Vec<(Print, isize)>>,
+    prints: Vec<Vec<Print>>,
     settlements: Vec<(Settlement, isize)>,
 }
 
@@ -49,11 +53,12 @@ pub(super) fn build<'s>(
 ) -> StreamVec<'s, u64, (Mark, u64, isize)> {
     let name = format!("view {}: marks", context.view);
     let mut builder = OperatorBuilder::new(name, context.scope);
-    let (mut quotes, mut prints) = (None, None);
+    let (mut quotes, mut printed) = (None, None);
     match (kind, sources.prices) {
         (MarkKind::Last, Some(edge)) => {
-            let by_asset = Exchange::new(|(print, _): &(Print, isize)| route_asset(print.asset));
-            prints = Some(builder.new_input(all_prints(edge), by_asset));
+            let by_asset = Exchange::new(|print: &Print| route_asset(print.asset));
+            let prints = prints(edge, sources.has_corrections);
+            printed = Some(builder.new_input(prints, by_asset));
         }
         (_, Some(edge)) => {
             let by_asset =
@@ -69,13 +74,7 @@ pub(super) fn build<'s>(
     });
     let (output, stream) = builder.new_output::<Vec<(Mark, u64, isize)>>();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(output);
-    let mut marks = Marks {
-        kind,
-        grid,
-        names: Arc::clone(&context.names),
-        quote_schema: Quote::schema(),
-        assets: FxHashMap::default(),
-    };
+    let mut marks = Marks::new(kind, grid, Arc::clone(&context.names), sources.has_corrections);
     builder.build(move |_| {
         let mut stash: BTreeMap<u64, (Capability<u64>, Input)> = BTreeMap::new();
         move |frontiers| {
@@ -86,8 +85,8 @@ pub(super) fn build<'s>(
                     input.quotes.extend(containers.map(std::mem::take));
                 });
             }
-            if let Some(prints) = &mut prints {
-                prints.for_each_time(|time, containers| {
+            if let Some(printed) = &mut printed {
+                printed.for_each_time(|time, containers| {
                     let (_, input) = stash.entry(*time.time()).or_insert_with(|| start(&time));
                     input.prints.extend(containers.map(std::mem::take));
                 });
@@ -115,23 +114,6 @@ pub(super) fn build<'s>(
     stream
 }
 
-/// The trades at a price of an edge of fills or trades.
-///
-/// # Panics
-/// If the plan let another kind through.
-fn all_prints<'s>(edge: &Edge<'s>) -> StreamVec<'s, u64, (Print, isize)> {
-    match edge {
-        Edge::Fills(fills) => {
-            let print = |(fill, _, diff): (Fill, u64, isize)| Some((Print::of_fill(&fill)?, diff));
-            fills.inner.clone().flat_map(print)
-        }
-        other => {
-            let trades = other.trades().inner;
-            trades.map(|(trade, _, diff): (Trade, u64, isize)| (Print::of_trade(&trade), diff))
-        }
-    }
-}
-
 /// The mark rows of a worker's assets.
 struct Marks {
     kind: MarkKind,
@@ -139,6 +121,10 @@ struct Marks {
     names: Arc<Names>,
     quote_schema: Schema,
     assets: FxHashMap<AssetId, Asset>,
+    /// Where events can replace and remove one another.
+    identities: Option<Box<Identities<Tick>>>,
+    /// The steps of an epoch at which marks may have changed.
+    touched: Vec<(AssetId, VenueTime)>,
 }
 
 /// One asset's mark rows.
@@ -155,35 +141,60 @@ struct Asset {
 }
 
 impl Marks {
+    fn new(kind: MarkKind, grid: Span, names: Arc<Names>, has_corrections: bool) -> Self {
+        let identities = has_corrections.then(|| Box::new(Identities::new()));
+        let (quote_schema, assets) = (Quote::schema(), FxHashMap::default());
+        Self { kind, grid, names, quote_schema, assets, identities, touched: Vec::new() }
+    }
+
     fn take(&mut self, input: Input, mut tell: impl FnMut(Mark, isize)) {
         let Input { quotes, prints, mut settlements } = input;
-        let mut touched: Vec<(AssetId, VenueTime)> = Vec::new();
         // Quotes are never taken back, and one that repeats says nothing new.
         for (quote, _, _) in quotes.into_iter().flatten().filter(|(_, _, diff)| *diff > 0) {
             let asset = quote.asset;
-            touched.extend(self.take_quote(quote).map(|step| (asset, step)));
+            let step = self.take_quote(quote);
+            self.touched.extend(step.map(|step| (asset, step)));
         }
-        // Inside an epoch, a removal may come before what it removes.
-        let passes = if is_out(Safeguard::MarksAdditionsFirst) { [-1, 1] } else { [1, -1] };
-        for pass in passes {
-            let prints = prints.iter().flatten();
-            for (print, diff) in prints.filter(|(_, diff)| diff.signum() == pass) {
-                self.take_print(print, *diff);
-                touched.push((print.asset, print.tick.time.next_step(self.grid)));
-            }
-        }
+        self.take_prints(&prints);
         drop(prints);
         consolidate(&mut settlements);
         // What is taken back comes first, so that the new payout stands.
         settlements.sort_by_key(|(_, diff)| *diff);
         for (row, diff) in settlements {
             let steps = self.take_settlement(&row, diff);
-            touched.extend(steps.into_iter().map(|step| (row.asset, step)));
+            self.touched.extend(steps.into_iter().map(|step| (row.asset, step)));
         }
+        let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
-        for (asset, step) in touched {
+        for (asset, step) in touched.drain(..) {
             self.tell(asset, step, &mut tell);
+        }
+        self.touched = touched;
+    }
+
+    /// Takes an epoch's trades: rows or events, never both.
+    fn take_prints(&mut self, prints: &[Vec<Print>]) {
+        if let Some(mut identities) = self.identities.take() {
+            for print in prints.iter().flatten() {
+                if let Change::Event(revision) = print.change {
+                    identities.revise(print.identity(), revision, print.tick(), self);
+                }
+            }
+            identities.settle(self);
+            self.identities = Some(identities);
+            return;
+        }
+        // Inside an epoch, a removal may come before what it removes.
+        let passes = if is_out(Safeguard::MarksAdditionsFirst) { [-1, 1] } else { [1, -1] };
+        for pass in passes {
+            for print in prints.iter().flatten() {
+                if let (Change::Row(diff), Some(tick)) = (print.change, print.tick())
+                    && diff.signum() == pass
+                {
+                    self.change(print.asset, &tick, diff);
+                }
+            }
         }
     }
 
@@ -233,24 +244,39 @@ impl Marks {
         Some(step)
     }
 
-    /// Takes a trade in or out.
-    fn take_print(&mut self, print: &Print, diff: isize) {
-        let ticks = &mut self.assets.entry(print.asset).or_default().ticks;
-        for _ in 0..diff.unsigned_abs() {
-            if diff > 0 {
-                ticks.insert(print.tick, &self.names);
-            } else {
-                ticks.remove(&print.tick, &self.names);
-            }
-        }
-    }
-
     /// Takes a payout in or out; gives the steps whose marks it may change.
     fn take_settlement(&mut self, row: &Settlement, diff: isize) -> Vec<VenueTime> {
         let grid = self.grid;
         let asset = self.assets.entry(row.asset).or_default();
         asset.settlement = (diff > 0).then_some((row.event_time, row.payout));
         asset.steps_from(row.event_time.next_step(grid), grid)
+    }
+}
+
+impl Held for Tick {
+    fn time(&self) -> VenueTime {
+        self.time
+    }
+}
+
+impl Holder for Marks {
+    type Tick = Tick;
+
+    fn change(&mut self, asset: AssetId, tick: &Tick, diff: isize) {
+        let ticks = &mut self.assets.entry(asset).or_default().ticks;
+        for _ in 0..diff.unsigned_abs() {
+            if diff > 0 {
+                ticks.insert(*tick, &self.names);
+            } else {
+                ticks.remove(tick, &self.names);
+            }
+        }
+        self.touched.push((asset, tick.time.next_step(self.grid)));
+    }
+
+    fn find(&self, identity: Identity, (from, to): (VenueTime, VenueTime)) -> Option<Tick> {
+        let ticks = &self.assets.get(&identity.asset?)?.ticks;
+        ticks.between(from, to).find(|tick| tick.is_of(identity)).copied()
     }
 }
 
@@ -304,9 +330,15 @@ impl Asset {
 
 #[cfg(test)]
 mod tests {
-    use types::{EventId, Size};
+    use proptest::prelude::*;
+    use types::relations::{Fill, Trade};
+    use types::{Event, EventId, Size};
 
     use super::*;
+    use crate::operators::identities::testing::{Events, Model, events, names};
+    #[cfg(feature = "sabotage")]
+    use crate::operators::testing::sample;
+    use crate::revisions::Revision;
 
     /// A removal and an addition of one trade, in this order, in one epoch.
     fn check() {
@@ -323,15 +355,10 @@ mod tests {
             seq: 0,
             revision: 0,
         };
-        let mut marks = Marks {
-            kind: MarkKind::Last,
-            grid: Span::parse("1m").unwrap(),
-            names: crate::operators::testing::no_names(),
-            quote_schema: Quote::schema(),
-            assets: FxHashMap::default(),
-        };
-        let print = || Print::of_trade(&trade);
-        let prints = vec![vec![(print(), -1)], vec![(print(), 1)]];
+        let names = crate::operators::testing::no_names();
+        let mut marks = Marks::new(MarkKind::Last, Span::parse("1m").unwrap(), names, false);
+        let print = |diff| Print::of_trade(&trade, Change::Row(diff));
+        let prints = vec![vec![print(-1)], vec![print(1)]];
         let mut told = Vec::new();
         marks.take(Input { prints, ..Input::default() }, |mark, diff| told.push((mark, diff)));
         assert_eq!(told, []);
@@ -342,8 +369,48 @@ mod tests {
         check();
     }
 
+    /// Marks made from events of identities are those made from the rows that stand.
+    fn check_events(events: &Events) {
+        let new = |has_corrections| {
+            Marks::new(MarkKind::Last, Span::parse("1m").unwrap(), names(), has_corrections)
+        };
+        let (mut by_events, mut by_rows, mut model) = (new(true), new(false), Model::default());
+        for (index, epoch) in events.epochs.iter().enumerate() {
+            let (events, rows) = model.take(events, epoch);
+            let event = |event: &Event<Fill>| {
+                Print::of_fill(&event.row, Change::Event(Revision::of(event)))
+            };
+            let row = |(fill, diff): &(Fill, isize)| Print::of_fill(fill, Change::Row(*diff));
+            let told = |marks: &mut Marks, prints: Vec<Print>| {
+                let mut told = Vec::new();
+                let input = Input { prints: vec![prints], ..Input::default() };
+                marks.take(input, |mark, diff| told.push((mark, diff)));
+                told
+            };
+            let given = told(&mut by_events, events.iter().map(event).collect());
+            let expected = told(&mut by_rows, rows.iter().map(row).collect());
+            assert_eq!(given, expected, "epoch {index}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn what_stands_of_identities_is_marked(events in events()) {
+            check_events(&events);
+        }
+    }
+
+    #[cfg(feature = "sabotage")]
+    fn identities(seed: u64) {
+        check_events(&sample(&events(), seed));
+    }
+
     #[cfg(feature = "sabotage")]
     crate::operators::testing::noticed! {
+        ticks_of_one_second: TicksCompared by 2_000 of identities;
+        what_is_remembered_of_revisions: RevisionsKept by 50 of identities;
         additions_before_removals: MarksAdditionsFirst by 1 of |_| check();
     }
 }

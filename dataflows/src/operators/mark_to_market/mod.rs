@@ -20,6 +20,7 @@ mod newest;
 mod operator;
 mod past;
 mod prepare;
+mod prints;
 mod revise;
 mod series;
 mod sweep;

@@ -63,10 +63,14 @@ pub(super) fn prepare(
     if is_missing || !problems.is_empty() {
         return Err(problems);
     }
-    let ports: [Option<Port>; 2] = [source.map(|v| v.port), settlements.map(|v| v.port)];
+    let prices = source.map(|view| match kind {
+        MarkKind::Last => PlanBuilder::events_of(&view),
+        _ => view.port,
+    });
+    let ports: [Option<Port>; 2] = [prices, settlements.map(|v| v.port)];
     let build = Marked {
         kind,
-        has_settlements: ports[1].is_some(),
+        has_corrections: prices.is_some_and(|port| plan.has_corrections(port)),
         snapshot,
         by_position: settings.text("by") == Some("position"),
         emits_all: settings.text("emit") == Some("all"),
@@ -99,7 +103,8 @@ fn mark_kind(settings: &Settings, problems: &mut Vec<Problem>) -> MarkKind {
 /// The operator with its options settled.
 struct Marked {
     kind: MarkKind,
-    has_settlements: bool,
+    /// Whether events, where it reads them, can replace and remove one another.
+    has_corrections: bool,
     snapshot: Span,
     by_position: bool,
     emits_all: bool,
@@ -107,10 +112,11 @@ struct Marked {
 
 impl Build for Marked {
     fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
-        let sources = Sources {
-            prices: (self.kind != MarkKind::Settlement).then(|| &inputs[1]),
-            settlements: self.has_settlements.then(|| &inputs[inputs.len() - 1]),
-        };
+        let (steps, sources) = inputs.split_first().expect("marks are planned with positions");
+        let mut sources = sources.iter();
+        let prices = if self.kind == MarkKind::Settlement { None } else { sources.next() };
+        let settlements = sources.next();
+        let sources = Sources { prices, has_corrections: self.has_corrections, settlements };
         let marks = marks::build(self.kind, self.snapshot, context, &sources).broadcast();
         let snapshots = Snapshots {
             grid: self.snapshot,
@@ -119,7 +125,7 @@ impl Build for Marked {
         };
         let tells_now = context.is_read.get(NOW).copied().unwrap_or(true);
         let sweep = Sweep::new(snapshots, self.by_position, tells_now);
-        operator::build(sweep, self.snapshot, context, &inputs[0], marks)
+        operator::build(sweep, self.snapshot, context, steps, marks)
     }
 }
 

@@ -3,56 +3,38 @@
 
 use std::cmp::Ordering;
 
-use types::relations::{Fill, Trade};
-use types::{AssetId, EventId, Names, Price, Sym, Value, VenueTime, json};
-
-use serde::{Deserialize, Serialize};
+use types::relations::Identity;
+use types::sabotage::{Safeguard, is_out};
+use types::{Names, Price, Sym, Value, VenueTime, json};
 
 /// Trades of a piece.
 const PIECE: usize = 256;
 
-/// A trade at a price on its way to the worker of its asset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Print {
-    pub(super) asset: AssetId,
-    pub(super) tick: Tick,
-}
-
 /// What marks need of a trade. Ordered as SEMANTICS section 3 says: no two trades of an asset have
 /// one id, and fills that have are told apart by their wallets, the first that differs in their text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tick {
     pub(super) time: VenueTime,
-    seq: u64,
-    id: [u64; 2],
+    pub(super) seq: u64,
+    /// See [`halves`]: 8-byte fields spare a tick the padding of a 16-byte one.
+    pub(super) id: [u64; 2],
     pub(super) price: Price,
-    wallet: Option<Sym>,
+    pub(super) wallet: Option<Sym>,
 }
 
-impl Print {
-    /// A fill that traded at a price.
-    pub(super) fn of_fill(fill: &Fill) -> Option<Self> {
-        let price = fill.traded_price()?;
-        let (time, wallet) = (fill.event_time, Some(fill.wallet));
-        let tick = Tick { time, seq: fill.seq, id: halves(fill.id), price, wallet };
-        Some(Self { asset: fill.asset, tick })
-    }
-
-    /// A trade.
-    pub(super) fn of_trade(trade: &Trade) -> Self {
-        let (time, price) = (trade.event_time, trade.price);
-        let tick = Tick { time, seq: trade.seq, id: halves(trade.id), price, wallet: None };
-        Self { asset: trade.asset, tick }
-    }
-}
-
-/// The bits of an id, upper half first: 8-byte fields spare a tick the padding of 16-byte ones.
-fn halves(id: EventId) -> [u64; 2] {
+/// The halves of an id's bits, the upper one first.
+pub(super) fn halves(id: u128) -> [u64; 2] {
     let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or_default();
-    [half(id.raw() >> 64), half(id.raw())]
+    [half(id >> 64), half(id)]
 }
 
 impl Tick {
+    /// Whether it is the trade of an identity, which is of the same asset.
+    pub(super) fn is_of(&self, identity: Identity) -> bool {
+        let has_id = self.id == halves(identity.id) || is_out(Safeguard::TicksCompared);
+        has_id && self.wallet == identity.wallet
+    }
+
     fn order(&self, other: &Self, names: &Names) -> Ordering {
         let place = |tick: &Self| (tick.time, tick.seq, tick.id);
         let by_place = place(self).cmp(&place(other));
@@ -153,11 +135,20 @@ impl Ticks {
         piece[..piece.partition_point(|tick| tick.time < time)].last()
     }
 
+    /// The trades from a time to before another.
+    pub(super) fn between(&self, from: VenueTime, to: VenueTime) -> impl Iterator<Item = &Tick> {
+        let is_before = |piece: &Vec<Tick>| piece.last().is_some_and(|last| last.time < from);
+        let first = self.pieces.partition_point(is_before);
+        let ticks = self.pieces.iter().skip(first).enumerate().flat_map(move |(i, piece)| {
+            let start = if i == 0 { piece.partition_point(|tick| tick.time < from) } else { 0 };
+            piece.iter().skip(start)
+        });
+        ticks.take_while(move |tick| tick.time < to)
+    }
+
     /// The first trade from a time on.
     pub(super) fn from(&self, time: VenueTime) -> Option<&Tick> {
-        let is_before = |piece: &Vec<Tick>| piece.last().is_some_and(|last| last.time < time);
-        let piece = self.pieces.get(self.pieces.partition_point(is_before))?;
-        piece.get(piece.partition_point(|tick| tick.time < time))
+        self.between(time, VenueTime::END).next()
     }
 }
 
@@ -206,6 +197,13 @@ mod tests {
                 prop_assert_eq!(ticks.before(at).copied(), before);
                 let from = twin.range((time, 0, 0)..).next().map(|(key, _)| tick(*key).time);
                 prop_assert_eq!(ticks.from(at).map(|tick| tick.time), from);
+                let to = time + time % 70;
+                let between: Vec<Tick> = twin
+                    .range((time, 0, 0)..(to, 0, 0))
+                    .flat_map(|(key, n)| std::iter::repeat_n(tick(*key), *n))
+                    .collect();
+                let given = ticks.between(at, VenueTime::from_nanos(to)).copied();
+                prop_assert_eq!(given.collect::<Vec<_>>(), between);
             }
             let all: Vec<Tick> = ticks.pieces.concat();
             let twin: Vec<Tick> =

@@ -14,10 +14,10 @@ use types::{AssetId, Names, ShortText, Span, VenueTime};
 use super::bar::{Bar, Prices, Ties, WideSums};
 use super::level::{Level, levels};
 use super::log::{TickLog, TickRef};
-use super::revise::Identities;
 use super::series::{Entry, NO_SLOT, Series, Slot};
 use super::show::{Figures, Told};
 use super::tick::{Plain, Tick};
+use crate::operators::identities::Identities;
 
 /// All bars of a worker.
 pub(super) struct Bars {
@@ -46,7 +46,7 @@ pub(super) struct Bars {
     pub(super) touched: Vec<Touched>,
     pub(super) removals: Vec<Removal>,
     /// Where events can replace and remove one another.
-    pub(super) identities: Option<Identities>,
+    pub(super) identities: Option<Box<Identities<Tick>>>,
 }
 
 const NO_PLACE: u32 = u32::MAX;
@@ -104,7 +104,7 @@ impl Bars {
             log: TickLog::new(),
             touched: Vec::new(),
             removals: Vec::new(),
-            identities: has_corrections.then(Identities::new),
+            identities: has_corrections.then(|| Box::new(Identities::new())),
         }
     }
 

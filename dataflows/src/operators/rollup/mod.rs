@@ -23,7 +23,6 @@ mod slow;
 #[cfg(test)]
 mod tests;
 mod tick;
-mod times;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

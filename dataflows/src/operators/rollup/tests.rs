@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use types::event::FOR_GOOD;
-use types::relations::{Fill, FillKind, Identity, Side};
-use types::{Event, Interner, Money, Names, Op, Price, ShortText, Size, Span, VenueTime};
+use types::relations::{Fill, FillKind};
+use types::{Price, ShortText, Span, VenueTime};
 
 use super::bars::Bars;
 use super::operator::Incoming;
@@ -16,10 +15,7 @@ use super::slow;
 use super::slow::Shown;
 use super::slow::ticks::Print;
 use super::tick::{Printed, Tick};
-
-const SECOND: i64 = 1_000_000_000;
-/// A Monday.
-const START: i64 = 1_767_571_200 * SECOND;
+use crate::operators::identities::testing::{Events, Model, SECOND, START, events, fill, names};
 
 /// The lengths that are tried: with and without cells below, nested and not.
 const SIZES: [&[&str]; 6] = [
@@ -45,78 +41,6 @@ struct History {
     pool: Vec<Fill>,
     /// Each epoch's steps, and by how many seconds the watermark goes on.
     epochs: Vec<(Vec<Step>, i64)>,
-}
-
-fn names() -> Arc<Names> {
-    let mut interner = Interner::new(false);
-    for wallet in ["zed", "amy", "amy!", "b\"ob"] {
-        interner.sym(wallet);
-    }
-    for asset in ["B", "A", "C"] {
-        interner.asset("x", asset);
-    }
-    Arc::clone(interner.names())
-}
-
-/// Numbers at which something changes its form.
-fn size() -> impl Strategy<Value = i128> {
-    prop_oneof![
-        8 => 1..9_i128,
-        1 => Just(i128::from(u64::MAX)),
-        1 => Just(i128::from(u64::MAX) + 1),
-        1 => Just(Size::MAX_RAW),
-        1 => Just(0),
-    ]
-}
-
-fn price() -> impl Strategy<Value = i128> {
-    prop_oneof![
-        8 => 1..6_i128,
-        1 => Just((1 << 54) - 1),
-        1 => Just(1 << 54),
-        1 => Just(-3),
-        1 => Just(i128::from(Price::MAX_RAW)),
-    ]
-}
-
-prop_compose! {
-    fn fill()(
-        (wallet, asset, id) in (0..4_u8, 0..3_u8, prop_oneof![
-            6 => (0..4_u8).prop_map(|id| id.to_string()),
-            1 => Just(u64::MAX.to_string()),
-            1 => Just("text".to_owned()),
-        ]),
-        (price, size) in (prop::option::weighted(0.9, price()), size()),
-        notional in prop::option::weighted(0.3, 1..1000_i128),
-        second in prop_oneof![6 => 0..300_i64, 2 => 0..90_000_i64, 1 => -90_000..900_000_i64],
-        nanos in prop_oneof![4 => Just(0), 1 => 0..SECOND],
-        seq in prop_oneof![6 => 0..3_u64, 1 => Just(u64::from(u32::MAX) + 1), 1 => Just(u64::MAX)],
-        kind in 0..12_u8,
-    ) -> Fill {
-        let mut interner = Interner::new(false);
-        let wallets = ["zed", "amy", "amy!", "b\"ob"].map(|wallet| interner.sym(wallet));
-        let assets = ["B", "A", "C"].map(|asset| interner.asset("x", asset));
-        Fill {
-            wallet: wallets[usize::from(wallet)],
-            asset: assets[usize::from(asset)],
-            id: interner.event_id(&id),
-            market: None,
-            side: Side::Buy,
-            price: price.map(|price| Price::from_nano(price).unwrap()),
-            size: Size::from_nano(size).unwrap(),
-            notional: notional.map(|notional| Money::from_nano(notional).unwrap()),
-            fee: None,
-            fee_asset: None,
-            fee_counts: true,
-            kind: if kind == 0 { FillKind::Funding } else { FillKind::Trade },
-            liquidity: None,
-            order_id: None,
-            start_qty: None,
-            event_time: VenueTime::from_nanos(START + second * SECOND + nanos),
-            seq,
-            revision: 0,
-        }
-    }
 }
 
 fn history() -> impl Strategy<Value = History> {
@@ -174,52 +98,6 @@ fn check(history: &History) {
     }
 }
 
-/// Events of identities: which fill of the pool, what it does, at which revision.
-#[derive(Clone, Debug)]
-struct Events {
-    pool: Vec<Fill>,
-    /// Each epoch's events, and by how many seconds the watermark goes on.
-    epochs: Vec<(Vec<(usize, Op, u64)>, i64)>,
-    knows_first: bool,
-}
-
-fn events() -> impl Strategy<Value = Events> {
-    let op = prop::sample::select(vec![Op::Insert, Op::Insert, Op::Correct, Op::Bust]);
-    let event = (0..40_usize, op, prop_oneof![3 => Just(0), 2 => 0..3_u64, 1 => Just(FOR_GOOD)]);
-    let seconds = prop_oneof![3 => Just(0), 3 => 0..200_i64, 1 => 0..100_000_i64];
-    let epochs = prop::collection::vec((prop::collection::vec(event, 0..25), seconds), 1..12);
-    (prop::collection::vec(fill(), 40), epochs, any::<bool>())
-        .prop_map(|(pool, epochs, knows_first)| Events { pool, epochs, knows_first })
-}
-
-/// The slow twin of what stands of an identity.
-#[derive(Clone, Default)]
-struct Stands {
-    best: Option<(u64, Op, Fill)>,
-    busted: Option<u64>,
-}
-
-impl Stands {
-    fn take(&mut self, op: Op, revision: u64, fill: &Fill) {
-        if op == Op::Bust {
-            self.busted = self.busted.max(Some(revision));
-        } else if self.best.as_ref().is_none_or(|best| (revision, op) > (best.0, best.1)) {
-            self.best = Some((revision, op, fill.clone()));
-        }
-    }
-
-    fn fill(&self) -> Option<&Fill> {
-        let (revision, _, fill) = self.best.as_ref()?;
-        self.busted.is_none_or(|busted| *revision > busted).then_some(fill)
-    }
-}
-
-/// A row that holds the identity alone.
-fn bust(fill: &Fill) -> Fill {
-    let (price, notional, size) = (None, None, Size::ZERO);
-    Fill { price, notional, size, event_time: VenueTime::MIN, seq: 0, ..fill.clone() }
-}
-
 /// Runs events of identities; what each epoch tells is what the slow twin tells of the rows that
 /// stand.
 fn check_events(events: &Events) {
@@ -228,25 +106,18 @@ fn check_events(events: &Events) {
     let sizes = ["1m", "1h"].map(size);
     let mut fast = Bars::new(&sizes, Arc::clone(&names), true);
     let mut slow = slow::Bars::new(sizes.to_vec(), Arc::clone(&names));
-    let mut identities: BTreeMap<Identity, Stands> = BTreeMap::new();
+    let mut model = Model::default();
     let mut watermark = VenueTime::from_nanos(START - 60 * SECOND);
-    for (index, (epoch, seconds)) in events.epochs.iter().enumerate() {
-        watermark = VenueTime::from_nanos(watermark.nanos() + seconds * SECOND);
-        let before = identities.clone();
+    for (index, epoch) in events.epochs.iter().enumerate() {
+        watermark = VenueTime::from_nanos(watermark.nanos() + epoch.seconds * SECOND);
+        let (given, rows) = model.take(events, epoch);
         fast.start(Some(watermark));
-        for (fill, op, number) in epoch {
-            let fill = &events.pool[*fill];
-            let is_first = events.knows_first && !identities.contains_key(&fill.identity());
-            identities.entry(fill.identity()).or_default().take(*op, *number, fill);
-            let row = if *op == Op::Bust { bust(fill) } else { fill.clone() };
-            Event { op: *op, revision: *number, is_first, row }.enter(&mut fast);
+        for event in given {
+            event.enter(&mut fast);
         }
         slow.watermark = watermark;
-        let rows = identities.iter().flat_map(|(identity, now)| {
-            let old = before.get(identity).and_then(Stands::fill);
-            old.map(|fill| (fill, -1)).into_iter().chain(now.fill().map(|fill| (fill, 1)))
-        });
-        slow.take(rows.filter_map(|(fill, diff)| Some((Print::of_fill(fill)?, diff))).collect());
+        let rows = rows.into_iter().filter_map(|(fill, diff)| Some((Print::of_fill(&fill)?, diff)));
+        slow.take(rows.collect());
         let mut expected = Vec::new();
         slow.tell(|shown, diff| expected.push((shown, diff)));
         let mut given = told(&mut fast);
