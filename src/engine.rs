@@ -23,7 +23,7 @@ use crate::ingest::{Counts, Ingest, Merge, MergedStream, Sequencer, SequencerOpt
 use crate::log::MemoryLog;
 use crate::publish::Publisher;
 use crate::publish::newest::Newest;
-use crate::runtime;
+use crate::runtime::{self, Quantiles};
 use crate::serve::background::Server;
 
 /// How a run is watched and held.
@@ -64,6 +64,8 @@ pub struct Summary {
     pub quarantine: Option<PathBuf>,
     /// Epochs.
     pub n_epochs: u64,
+    /// How long epochs took, from when they were fed until readers and sinks had them.
+    pub latency: Quantiles,
     /// The views that left the dataflow.
     pub views: Vec<ViewSummary>,
     /// What sinks wrote, by name.
@@ -148,6 +150,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
         reasons: set_aside.reasons,
         quarantine: set_aside.path,
         n_epochs: published.n_epochs,
+        latency: published.latency,
         views: plan.emitted_views().zip(shown).map(view).collect(),
         sinks: published.sinks,
         n_spilled: spill.as_ref().map(Spill::n_written),

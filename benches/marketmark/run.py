@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """run.py SHARED WORK [options]: MarketMark's M1, M2, M3, M5, M1 and M2 at once, M1 to M3 at once, by the
 binary at $TAPELINE (default target/release/tapeline). Makes the data with SHARED/marketmark/gen.py
-where WORK has none, prints rate, CPU time and peak memory, checks every result against MarketMark's own
-reference; exits 1 if one differs.
+where WORK has none, prints rate, CPU time, peak memory and how long an epoch of 10,000 rows is inside
+(from fed to delivered; the least of the runs), checks every result against MarketMark's own reference;
+exits 1 if one differs.
 
     run.py SHARED WORK                            all, 1,000,000 fills, M3 at 100,000 as well, best of 3
     run.py SHARED WORK --quick                    M1, M2, M5 at 1,000,000, M3 at 100,000, once: what CI runs
@@ -124,8 +125,9 @@ class Bench:
             child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
             sys.exit(f"{task}: exit {child.returncode}: {open(f'{where}/errors').read().strip()}")
-        received = json.load(open(f"{where}/said"))["received"]
-        return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, received, f"{where}/out"
+        summary = json.load(open(f"{where}/said"))
+        return (wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, summary["received"],
+                f"{where}/out", summary["epoch_micros"])
 
     def check(self, task, n, out):
         """Compares each view with the reference; gives what differs."""
@@ -149,11 +151,13 @@ class Bench:
         """Measures a task and checks it; whether it is right."""
         self.generate(n)
         runs = [self.once(task, n, 1) for _ in range(self.runs)]
-        walls, cpus, bytes_, received, outs = zip(*runs)
+        walls, cpus, bytes_, received, outs, epochs = zip(*runs)
         said = self.check(task, n, outs[-1])
         rows = received[0]
         print(f"{task:<5}{n:>9} fills: {rows / min(walls) / 1000:>6.0f} thousand/s, {min(walls):.2f} s, "
-              f"{min(cpus):.2f} CPU s ({min(cpus) * 1e6 / rows:.2f} a million), {max(bytes_) / 1e6:.0f} MB; "
+              f"{min(cpus):.2f} CPU s ({min(cpus) * 1e6 / rows:.2f} a million), {max(bytes_) / 1e6:.0f} MB, "
+              f"an epoch {min(e['p50'] for e in epochs) / 1000:.1f} ms (p50) "
+              f"{min(e['p99'] for e in epochs) / 1000:.1f} ms (p99); "
               + "; ".join(said), flush=True)
         return len(said) > 0 and all(": OK " in line for line in said)
 
@@ -169,7 +173,7 @@ class Bench:
         same = all(filecmp.cmp(f"{kept}/{name}", f"{two[4]}/{name}", shallow=False) for name in names)
         shutil.rmtree(kept)
         for workers, run in ((1, one), (2, two)):
-            wall, cpu, bytes_, rows, _ = run
+            wall, cpu, bytes_, rows, _, _ = run
             print(f"{task:<5}{n:>9} fills, {workers} workers: {rows / wall / 1000:>6.0f} thousand/s, "
                   f"{wall:.2f} s, {cpu:.2f} CPU s, {bytes_ / 1e6:.0f} MB", flush=True)
         print(f"{task:<5}{n:>9} fills: the workers {'agree' if same else 'DIFFER'}", flush=True)

@@ -1,5 +1,7 @@
 //! What a run did, for people and for programs.
 
+use std::time::Duration;
+
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use types::Value;
@@ -60,6 +62,13 @@ fn text(done: &Summary) -> String {
         millis % 1000,
         done.n_epochs
     ));
+    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+    line(format!(
+        "  an epoch {:.1} ms (p50), {:.1} ms (p99), {:.1} ms at most, from fed to delivered",
+        millis(done.latency.p50),
+        millis(done.latency.p99),
+        millis(done.latency.max)
+    ));
     out
 }
 
@@ -110,6 +119,7 @@ fn cell(value: Option<&Value>) -> String {
 }
 
 fn json(done: &Summary) -> String {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let views: serde_json::Map<_, _> =
         done.views.iter().map(|view| (view.name.clone(), view.n_rows.into())).collect();
     let value = serde_json::json!({
@@ -123,6 +133,11 @@ fn json(done: &Summary) -> String {
         "reasons": done.reasons,
         "views": views,
         "epochs": done.n_epochs,
+        "epoch_micros": {
+            "p50": micros(done.latency.p50),
+            "p99": micros(done.latency.p99),
+            "max": micros(done.latency.max),
+        },
         "spilled_bytes": done.n_spilled,
         "elapsed_ms": u64::try_from(done.elapsed.as_millis()).unwrap_or(u64::MAX),
         "peak_memory_bytes": done.peak_memory,

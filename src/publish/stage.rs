@@ -10,7 +10,7 @@ use super::Hub;
 use super::newest::Newest;
 use crate::deliver::{Delivery, Ending};
 use crate::error::Error;
-use crate::runtime::{EpochOutput, RuntimeOutput};
+use crate::runtime::{EpochOutput, Quantiles, RuntimeOutput};
 
 /// The publishing thread.
 pub(crate) struct Publisher {
@@ -25,6 +25,8 @@ pub(crate) struct Published {
     pub(crate) n_rows: Vec<u64>,
     /// The newest rows of each emitted view.
     pub(crate) newest: Vec<Newest>,
+    /// How long epochs were inside.
+    pub(crate) latency: Quantiles,
     /// Whether every epoch was given to every sink.
     is_whole: bool,
     /// What each sink wrote.
@@ -57,6 +59,7 @@ impl Publisher {
             n_epochs: 0,
             n_rows,
             newest,
+            latency: Quantiles::default(),
             is_whole: true,
             sinks: Vec::new(),
             deliveries,
@@ -122,6 +125,7 @@ fn publish(
         published.n_epochs += 1;
         output.release(epoch.epoch);
     }
+    published.latency = output.quantiles();
     published
 }
 

@@ -2,6 +2,7 @@
 //! the changes of a key side by side.
 
 mod drain;
+mod latency;
 mod worker;
 
 use std::sync::{Arc, Mutex};
@@ -13,6 +14,8 @@ use dataflows::inputs::{Events, Share};
 use types::{Changes, Epoch, Names, VenueTime};
 
 use self::drain::Drain;
+use self::latency::Latency;
+pub use self::latency::Quantiles;
 use self::worker::Drained;
 use crate::cold::Spill;
 use crate::error::Error;
@@ -40,6 +43,7 @@ pub struct Runtime {
     threads: Arc<Mutex<Vec<Thread>>>,
     /// Bounds what is inside, from here to the last sink's queue.
     gate: Arc<Gate>,
+    latency: Latency,
     failures: Receiver<Error>,
     /// Ends when all workers have ended.
     ended: Receiver<()>,
@@ -52,6 +56,7 @@ pub struct Runtime {
 pub struct RuntimeOutput {
     drain: Drain,
     gate: Arc<Gate>,
+    latency: Latency,
     /// Nothing may be fed once nobody takes what comes.
     _at_end: CloseAtEnd,
 }
@@ -72,7 +77,7 @@ pub fn start(
     let (fail, failures) = bounded::<Error>(limits::FAILURES);
     let (give_up, gave_up) = bounded::<()>(1);
     let gate = Gate::new(limits::EPOCHS_IN_FLIGHT, limits::BYTES_IN_FLIGHT);
-    let threads = Arc::new(Mutex::new(Vec::new()));
+    let (threads, latency) = (Arc::new(Mutex::new(Vec::new())), Latency::default());
     let work = worker::Work {
         plan: Arc::clone(plan),
         names: Arc::clone(names),
@@ -89,13 +94,15 @@ pub fn start(
         shares: to_workers,
         threads,
         gate: Arc::clone(&gate),
+        latency: latency.clone(),
         failures,
         ended,
         give_up,
         has_failed: false,
     };
     let drain = Drain::new(at_drain, gave_up, n_workers, plan);
-    let output = RuntimeOutput { drain, gate: Arc::clone(&gate), _at_end: CloseAtEnd(gate) };
+    let at_end = CloseAtEnd(Arc::clone(&gate));
+    let output = RuntimeOutput { drain, gate, latency, _at_end: at_end };
     Ok((runtime, output))
 }
 
@@ -112,6 +119,7 @@ impl Runtime {
             return Err(failure.map_or(stopped, |failure| self.fail(failure)));
         }
         let Batch { epoch, events, clock, .. } = batch;
+        self.latency.start(epoch);
         let n_workers = self.shares.len();
         let mut shares: Vec<Vec<Events>> = (0..n_workers).map(|_| Vec::new()).collect();
         for (events, spec) in events.into_iter().zip(&self.plan.relations) {
@@ -178,8 +186,14 @@ impl Iterator for RuntimeOutput {
 }
 
 impl RuntimeOutput {
+    /// How long the epochs that have left were inside.
+    pub fn quantiles(&self) -> Quantiles {
+        self.latency.quantiles()
+    }
+
     /// Says that an epoch has left the engine, so that another may enter.
     pub fn release(&self, epoch: Epoch) {
         self.gate.leave(epoch.0);
+        self.latency.end(epoch);
     }
 }
