@@ -113,7 +113,13 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let names = Arc::clone(sequencer.names());
     // 1 to 3: receive, decode, normalise.
     let merge = open_sources(&sources)?;
-    let opening = Opening { pipeline: &pipeline.name, base: &base, names: &names, plan: &plan };
+    let opening = Opening {
+        pipeline: &pipeline.name,
+        base: &base,
+        data_dir: &pipeline.data_dir,
+        names: &names,
+        plan: &plan,
+    };
     let deliveries = sinks.into_iter().map(|sink| opening.sink(sink)).collect::<Result<_, _>>()?;
     let server = server.map(|server| Server::start(server, &plan, &names)).transpose()?;
     if let Some(server) = &server {
@@ -201,6 +207,7 @@ fn open_sources(sources: &[SourcePlan]) -> Result<Merge, Error> {
 struct Opening<'a> {
     pipeline: &'a str,
     base: &'a Path,
+    data_dir: &'a Path,
     names: &'a Arc<Names>,
     plan: &'a Plan,
 }
@@ -222,6 +229,8 @@ impl Opening<'_> {
             views: sink.views.iter().filter_map(view).collect(),
             names: Arc::clone(self.names),
             is_finite: true,
+            state_dir: self.data_dir.join("sinks").join(&sink.name),
+            is_resumed: false,
         };
         let opened = (sink.kind.open)(context).map_err(|error| Error::sink(&sink.name, error))?;
         deliver::start(&sink.name, opened, sink.views)

@@ -4,6 +4,10 @@
 //! at once. It gets every epoch's consolidated changes of its views, in epoch order, and is told
 //! when a finite run has ended. The same epoch twice counts once. What it hasn't been told to
 //! finish must not look finished: files get their names last.
+//!
+//! A sink whose result grows while the run goes keeps in its `state_dir` how far it has come for good.
+//! A run that goes on after a crash gives it all epochs again: it takes back whatever lies behind that
+//! place and drops the epochs before it. One whose result comes whole at the end starts over.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,6 +69,11 @@ pub struct SinkContext {
     pub names: Arc<Names>,
     /// Whether all sources end.
     pub is_finite: bool,
+    /// A folder for what the sink must not forget; made when it is first needed.
+    pub state_dir: PathBuf,
+    /// Whether this goes on with a run that was interrupted. If not, what `state_dir` holds is of no
+    /// use any more.
+    pub is_resumed: bool,
 }
 
 /// The changes of one epoch.

@@ -5,8 +5,8 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use connectors::error::{Class, ConnectError};
@@ -49,7 +49,16 @@ fn context(names: &Arc<Names>, base: &Path, settings: Settings) -> SinkContext {
         views: views().into_iter().map(view).collect(),
         names: Arc::clone(names),
         is_finite: true,
+        state_dir: state_dir(),
+        is_resumed: false,
     }
+}
+
+/// A folder for each sink that is opened.
+fn state_dir() -> PathBuf {
+    static ALL: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    ALL.path().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string())
 }
 
 fn open(kind: &str, context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
@@ -62,10 +71,21 @@ fn open_house(
     names: &Arc<Names>,
     more: &[(&'static str, &str)],
 ) -> Result<Box<dyn Sink>, ConnectError> {
+    open_house_in(server, names, more, (&state_dir(), false))
+}
+
+/// As [`open_house`], with a folder for its state, and whether it goes on from there.
+fn open_house_in(
+    server: &Server,
+    names: &Arc<Names>,
+    more: &[(&'static str, &str)],
+    (state_dir, is_resumed): (&Path, bool),
+) -> Result<Box<dyn Sink>, ConnectError> {
     let url = server.url();
     let mut pairs = vec![("url", url.as_str()), ("database", "own"), ("give_up", "30s")];
     pairs.extend_from_slice(more);
-    open("clickhouse", context(names, &PathBuf::new(), settings(&pairs)))
+    let context = context(names, &PathBuf::new(), settings(&pairs));
+    open("clickhouse", SinkContext { state_dir: state_dir.into(), is_resumed, ..context })
 }
 
 fn changes(history: &History) -> impl Iterator<Item = EpochChanges> {
@@ -162,6 +182,39 @@ fn what_stands_there_equals_the_final_files_however_batches_are_cut() {
         }
         sink.finish().unwrap();
         assert_equals_files(&server, &history, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_gives_the_tables_of_one_that_was_never_stopped() {
+    let Some((_folder, server)) = server() else { return };
+    for seed in 0..5 {
+        let history = history(seed, 12, 30);
+        let mut dice = Dice(seed);
+        let state = state_dir();
+        // Each time the sink is left as a crash leaves it, and everything is sent again.
+        for run in 0..4 {
+            let more = [("max_rows", ["7", "40"][run % 2]), ("on_existing", "replace")];
+            let state = (state.as_path(), run > 0);
+            let mut sink = open_house_in(&server, &history.names, &more, state).unwrap();
+            let n_epochs =
+                if run == 3 { usize::MAX } else { usize::try_from(dice.below(14)).unwrap() };
+            for changes in changes(&history).take(n_epochs) {
+                sink.write(&changes).unwrap();
+                if dice.below(3) == 0 {
+                    sink.flush().unwrap();
+                }
+            }
+            if run == 3 {
+                let report = sink.finish().unwrap();
+                let stored = server.query("SELECT count() FROM own.positions");
+                assert!(stored.trim().parse::<u64>().unwrap() > 0, "{report:?}");
+            }
+        }
+        assert_equals_files(&server, &history, &format!("seed {seed}"));
+        let generations = "SELECT uniqExact(generation), count() = uniqExact(first_epoch, table) \
+                           FROM own._commits FINAL";
+        assert_eq!(server.query(generations), "1\t1\n", "seed {seed}");
     }
 }
 

@@ -47,12 +47,16 @@ impl Unfinished {
         std::fs::rename(temporary, &self.path)
             .map_err(|error| ConnectError::file("renaming to", &self.path, error))?;
         self.temporary = None;
-        // The name itself is durable only once its folder is.
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| ConnectError::file("syncing folder", folder, error))
+        sync_folder(&self.path)
     }
+}
+
+/// Makes the name of a file durable: it is that only once its folder is.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), ConnectError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| ConnectError::file("syncing folder", folder, error))
 }
 
 impl Write for Unfinished {

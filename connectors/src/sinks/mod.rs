@@ -5,6 +5,7 @@ mod file;
 mod fold;
 mod held;
 pub(crate) mod jsonl;
+mod kept;
 mod order;
 
 #[cfg(feature = "clickhouse")]

@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub(super) fn context(names: &Arc<Names>, folder: &Path, mode: Option<&str>) -> 
         views: views().into_iter().map(view).collect(),
         names: Arc::clone(names),
         is_finite: true,
+        state_dir: folder.join("state"),
+        is_resumed: false,
     }
 }
 
@@ -78,6 +81,48 @@ proptest! {
             let expected: Vec<String> = state.values().cloned().collect();
             prop_assert_eq!(lines(folder.path(), view), expected);
         }
+    }
+
+    #[test]
+    fn changes_go_on_where_a_crash_left_them(
+        seed: u64,
+        stops in prop::collection::vec((0usize..30, any::<bool>(), 0usize..300), 0..4),
+    ) {
+        let history = history(seed, 25, 20);
+        let folder = tempfile::tempdir().unwrap();
+        let context = |is_resumed| SinkContext {
+            is_resumed,
+            ..context(&history.names, folder.path(), Some("changes"))
+        };
+        let changes = |epochs: usize| {
+            let epochs = history.epochs.iter().take(epochs);
+            epochs.map(|(epoch, views)| EpochChanges { epoch: *epoch, views: views.clone() })
+        };
+        let mut whole = open("jsonl", context(false)).unwrap();
+        changes(25).for_each(|changes| whole.write(&changes).unwrap());
+        let report = whole.finish().unwrap();
+        let read = || views().iter().map(|(view, ..)| lines(folder.path(), view)).collect::<Vec<_>>();
+        let expected = read();
+        for (index, (n_epochs, flushes, n_garbage)) in stops.iter().enumerate() {
+            let mut sink = open("jsonl", context(index > 0)).unwrap();
+            for changes in changes(*n_epochs) {
+                sink.write(&changes).unwrap();
+                if *flushes && changes.epoch.0 % 4 == 0 {
+                    sink.flush().unwrap();
+                }
+            }
+            drop(sink);
+            // Behind what was synced, anything may be left.
+            for (view, ..) in views() {
+                let path = folder.path().join(format!("out/{view}.jsonl"));
+                let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+                file.write_all(&vec![b'x'; *n_garbage]).unwrap();
+            }
+        }
+        let mut sink = open("jsonl", context(!stops.is_empty())).unwrap();
+        changes(25).for_each(|changes| sink.write(&changes).unwrap());
+        prop_assert_eq!(sink.finish().unwrap(), report);
+        prop_assert_eq!(read(), expected);
     }
 
     #[test]

@@ -8,6 +8,27 @@ pub fn digest128(bytes: &[u8]) -> u128 {
     XxHash3_128::oneshot(bytes)
 }
 
+/// [`digest128`] of bytes that come in pieces.
+#[derive(Default)]
+pub struct Digest128(XxHash3_128);
+
+impl Digest128 {
+    /// Starts before the first byte.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds bytes behind those before.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// The digest of all bytes.
+    pub fn finish(&self) -> u128 {
+        self.0.finish_128()
+    }
+}
+
 /// Returns 64 bits of the bytes' digest (XXH3-64, seed 0).
 pub fn digest64(bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot(bytes)

@@ -16,8 +16,6 @@ const PART_ROWS: usize = 500_000;
 /// Bytes of an insert, about: below the 256 MB from which ClickHouse cuts it.
 const PART_BYTES: usize = 128 << 20;
 
-/// The generation of all rows for now. A run that goes on from a data directory gets another.
-pub(super) const GENERATION: u64 = 1;
 /// Epochs that a generation has room for.
 const GENERATION_EPOCHS: u64 = 1 << 40;
 
@@ -36,6 +34,7 @@ pub(super) struct Encoder<'a> {
     view: &'a str,
     schema: &'a Schema,
     names: &'a Names,
+    generation: u64,
     partition: Option<usize>,
     bytes: Vec<u8>,
     /// Partition, start and end of each row.
@@ -44,9 +43,15 @@ pub(super) struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    pub(super) fn new(view: &'a str, schema: &'a Schema, names: &'a Names) -> Self {
-        let partition = partition_column(schema);
-        Self { view, schema, names, partition, bytes: Vec::new(), rows: Vec::new(), n_deleted: 0 }
+    pub(super) fn new(
+        view: &'a str,
+        schema: &'a Schema,
+        names: &'a Names,
+        generation: u64,
+    ) -> Self {
+        let (partition, n_deleted) = (partition_column(schema), 0);
+        let (bytes, rows) = (Vec::new(), Vec::new());
+        Self { view, schema, names, generation, partition, bytes, rows, n_deleted }
     }
 
     /// How many of the rows say that their key is gone.
@@ -90,7 +95,8 @@ impl<'a> Encoder<'a> {
                 partition = month(time)?;
             }
         }
-        let version = version(epoch).ok_or("the epoch is beyond those of a generation")?;
+        let version =
+            version(self.generation, epoch).ok_or("the epoch is beyond those of a generation")?;
         self.bytes.extend_from_slice(&version.to_le_bytes());
         self.bytes.push(u8::from(is_deleted));
         Ok(partition)
@@ -126,8 +132,9 @@ fn month(time: VenueTime) -> Result<u32, String> {
 }
 
 /// The row's version: greater in a later generation, and in a later epoch of one.
-fn version(epoch: Epoch) -> Option<u64> {
-    (epoch.0 < GENERATION_EPOCHS).then_some(GENERATION * GENERATION_EPOCHS + epoch.0)
+fn version(generation: u64, epoch: Epoch) -> Option<u64> {
+    let first = generation.checked_mul(GENERATION_EPOCHS)?;
+    (epoch.0 < GENERATION_EPOCHS).then_some(first.checked_add(epoch.0)?)
 }
 
 impl Part {

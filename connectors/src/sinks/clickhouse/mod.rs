@@ -4,17 +4,19 @@
 //! are sent; `FINAL`, or the view `<table>_v`, shows one row a key. A batch holds the last change of
 //! each key touched in a range of epochs. It is cut into inserts of one partition, each with a
 //! token that names its content, so that a repeated one is dropped. A batch counts as committed
-//! once all its inserts are acknowledged; the table `_commits` says so.
+//! once all its inserts are acknowledged; the table `_commits` says so. Before it is sent it is kept in
+//! the outbox.
 
 mod batch;
 mod encode;
 mod layout;
+mod outbox;
 mod server;
+mod tables;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 pub use layout::{database_ddl, ddl};
@@ -22,12 +24,10 @@ use types::digest::digest128;
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
 use types::{Epoch, Names};
 
-use self::batch::{Encoder, GENERATION};
-use self::layout::{
-    COMMIT_COLUMNS, COMMITS, Found, FoundColumn, differences, literal, qualified, quoted,
-    table_name,
-};
-use self::server::{Insert, Server, Stage};
+use self::batch::Encoder;
+use self::layout::{COMMIT_COLUMNS, COMMITS, qualified, quoted, table_name};
+use self::outbox::{Batch, Outbox, Totals};
+use self::server::{Insert, Server};
 use super::check_keyed;
 use super::held::Held;
 use crate::error::ConnectError;
@@ -120,13 +120,15 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     let database = settings.text("database").unwrap_or("tapeline").to_string();
     let tables: Vec<Table> = context.views.iter().map(Table::new).collect();
     check_table_names(&context)?;
-    let sink = ClickHouse {
+    let mut sink = ClickHouse {
         server: Server::new(settings, context.is_finite)?,
         database,
         tables,
         name: context.name,
         pipeline: context.pipeline,
         names: context.names,
+        outbox: Outbox::new(&context.state_dir),
+        generation: 1,
         range: None,
         last: None,
         must_empty: settings.text("on_existing") == Some("replace"),
@@ -137,8 +139,9 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         sink.create()?;
     }
     sink.check_layouts()?;
-    if !sink.must_empty {
-        sink.check_empty()?;
+    match sink.outbox.batch()?.filter(|_| context.is_resumed) {
+        Some(batch) => sink.resume(&batch)?,
+        None => sink.start()?,
     }
     Ok(Box::new(sink))
 }
@@ -172,6 +175,9 @@ struct ClickHouse {
     name: String,
     pipeline: String,
     names: Arc<Names>,
+    outbox: Outbox,
+    /// Of the rows' versions: each run that doesn't go on with another has a greater one.
+    generation: u64,
     /// First and last epoch that isn't sent yet.
     range: Option<(Epoch, Epoch)>,
     /// The last epoch taken.
@@ -188,9 +194,7 @@ struct Table {
     held: Held,
     /// Bytes of a row, about.
     row_bytes: usize,
-    n_put: u64,
-    n_deleted: u64,
-    n_inserts: u64,
+    totals: Totals,
 }
 
 impl Table {
@@ -200,9 +204,7 @@ impl Table {
             view: view.clone(),
             held: Held::new(view.kind),
             row_bytes: encode::row_bytes(&view.schema.columns),
-            n_put: 0,
-            n_deleted: 0,
-            n_inserts: 0,
+            totals: Totals::default(),
         }
     }
 }
@@ -238,9 +240,10 @@ impl Sink for ClickHouse {
         // Tables that get no rows are emptied too.
         self.empty()?;
         let line = |table: &Table| {
+            let Totals { put, deleted, inserts } = table.totals;
             format!(
                 "{}.{}: {} rows put, {} deleted, in {} inserts",
-                self.database, table.name, table.n_put, table.n_deleted, table.n_inserts
+                self.database, table.name, put, deleted, inserts
             )
         };
         Ok(SinkReport { lines: self.tables.iter().map(line).collect() })
@@ -248,6 +251,31 @@ impl Sink for ClickHouse {
 }
 
 impl ClickHouse {
+    /// Starts with tables that hold nothing, or will be emptied.
+    fn start(&mut self) -> Result<(), ConnectError> {
+        if !self.must_empty {
+            self.check_empty()?;
+        }
+        self.generation = self.newest_generation()? + 1;
+        self.outbox.forget()
+    }
+
+    /// Goes on behind a batch that may have been sent, in parts or as a whole: it is sent again, and
+    /// what is there counts once.
+    fn resume(&mut self, batch: &Batch) -> Result<(), ConnectError> {
+        let (first, last) = batch.range;
+        tracing::info!(sink = %self.name, first, last, "sending the outbox again");
+        self.generation = batch.generation;
+        self.must_empty = batch.empties_tables;
+        self.send(batch)?;
+        self.must_empty = false;
+        self.last = Some(Epoch(last));
+        for (table, totals) in self.tables.iter_mut().zip(&batch.totals) {
+            table.totals = *totals;
+        }
+        Ok(())
+    }
+
     /// Sends all that is held; returns once the server has acknowledged it.
     fn commit(&mut self) -> Result<(), ConnectError> {
         if self.tables.iter().all(|table| table.held.len() == 0) {
@@ -255,26 +283,41 @@ impl ClickHouse {
             return Ok(());
         }
         let Some(range) = self.range.take() else { return Ok(()) };
-        self.empty()?;
-        let mut commits = Vec::new();
+        let (mut inserts, mut commits) = (Vec::new(), Vec::new());
         for index in 0..self.tables.len() {
-            self.commit_table(index, range, &mut commits)?;
+            self.encode(index, range, &mut inserts, &mut commits)?;
         }
+        let doing = format!("committing epochs {} to {}", range.0, range.1);
         let sql = format!(
             "INSERT INTO {} ({COMMIT_COLUMNS}) FORMAT RowBinary",
             qualified(&self.database, COMMITS)
         );
-        let doing = format!("committing epochs {} to {}", range.0, range.1);
         // Twice the same is once: the table's key says so. A token would only stand in the way of a
         // later run whose commits are equal.
-        self.server.insert(&doing, &Insert { sql, token: None, bytes: commits.into() })
+        inserts.push(Insert::new(doing, sql, None, commits));
+        let batch = Batch {
+            range: (range.0.0, range.1.0),
+            generation: self.generation,
+            empties_tables: self.must_empty,
+            totals: self.tables.iter().map(|table| table.totals).collect(),
+            inserts,
+        };
+        self.outbox.put(&batch)?;
+        self.send(&batch)
     }
 
-    /// Sends what is held for one table, and adds its row for the table of commits.
-    fn commit_table(
+    /// Sends a batch that is in the outbox.
+    fn send(&mut self, batch: &Batch) -> Result<(), ConnectError> {
+        self.empty()?;
+        batch.inserts.iter().try_for_each(|insert| self.server.insert(insert))
+    }
+
+    /// Makes inserts of what is held for one table, and adds its row for the table of commits.
+    fn encode(
         &mut self,
         index: usize,
         (first, last): (Epoch, Epoch),
+        inserts: &mut Vec<Insert>,
         commits: &mut Vec<u8>,
     ) -> Result<(), ConnectError> {
         let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
@@ -282,7 +325,7 @@ impl ClickHouse {
             return Ok(());
         }
         let schema = Arc::clone(&table.view.schema);
-        let mut encoder = Encoder::new(&table.view.name, &schema, &self.names);
+        let mut encoder = Encoder::new(&table.view.name, &schema, &self.names, self.generation);
         table.held.visit(&mut encoder)?;
         table.held.clear();
         let n_deleted = encoder.n_deleted();
@@ -294,130 +337,21 @@ impl ClickHouse {
                 "{}/{}/{}/{first}-{last}/{n_parts}/{:032x}",
                 self.pipeline, self.name, table.name, part.digest
             );
-            let (sql, token) = (sql.clone(), Some(token));
-            self.server.insert(&doing, &Insert { sql, token, bytes: part.bytes })?;
+            inserts.push(Insert::new(doing.clone(), sql.clone(), Some(token), part.bytes));
             digests.extend_from_slice(&part.digest.to_le_bytes());
             n_rows += u64::try_from(part.n_rows).unwrap_or(u64::MAX);
             n_parts += 1;
         }
-        table.n_put += n_rows - n_deleted;
-        table.n_deleted += n_deleted;
-        table.n_inserts += n_parts;
+        table.totals.put += n_rows - n_deleted;
+        table.totals.deleted += n_deleted;
+        table.totals.inserts += n_parts;
         for text in [&self.pipeline, &self.name, &table.name] {
             encode::text(commits, text);
         }
-        for count in [GENERATION, first.0, last.0, n_parts, n_rows] {
+        for count in [self.generation, first.0, last.0, n_parts, n_rows] {
             commits.extend_from_slice(&count.to_le_bytes());
         }
         encode::text(commits, &format!("{:032x}", digest128(&digests)));
-        Ok(())
-    }
-
-    /// Empties the tables, where that was asked for, once.
-    fn empty(&mut self) -> Result<(), ConnectError> {
-        if !self.must_empty {
-            return Ok(());
-        }
-        for table in &self.tables {
-            let name = qualified(&self.database, &table.name);
-            // Emptying forgets the tokens too, so that equal rows count again.
-            let sql = format!("TRUNCATE TABLE {name}");
-            self.server.execute(Stage::Running, &format!("emptying table {name}"), &sql)?;
-        }
-        let commits = qualified(&self.database, COMMITS);
-        let sql = format!(
-            "ALTER TABLE {commits} DELETE WHERE pipeline = {} AND sink = {} SETTINGS mutations_sync = 2",
-            literal(&self.pipeline),
-            literal(&self.name)
-        );
-        self.server.execute(Stage::Running, &format!("emptying table {commits}"), &sql)?;
-        self.must_empty = false;
-        Ok(())
-    }
-
-    /// Makes what is missing.
-    fn create(&self) -> Result<(), ConnectError> {
-        let doing = format!("making the tables of database {}", self.database);
-        let of_views = self.tables.iter().flat_map(|table| ddl(&table.view, &self.database));
-        for sql in database_ddl(&self.database).into_iter().chain(of_views) {
-            self.server.execute(Stage::Opening, &doing, &sql)?;
-        }
-        Ok(())
-    }
-
-    /// Compares the tables that are there with those that the views need.
-    fn check_layouts(&self) -> Result<(), ConnectError> {
-        let mut problems = String::new();
-        for table in &self.tables {
-            let name = format!("{}.{}", self.database, table.name);
-            match self.find(&table.name)? {
-                None => write!(problems, "\n  table {name} isn't there"),
-                Some(found) => differences(&table.view, &found)
-                    .into_iter()
-                    .try_for_each(|line| write!(problems, "\n  table {name}: {line}")),
-            }
-            .map_err(|error| ConnectError::broken("comparing tables").because(error))?;
-        }
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let doing =
-            format!("opening sink {}: the tables differ from the views:{problems}", self.name);
-        Err(ConnectError::broken(doing).hint(
-            "drop or rename these tables, or name another `database`; \
-             `create = true` makes missing ones",
-        ))
-    }
-
-    fn find(&self, table: &str) -> Result<Option<Found>, ConnectError> {
-        let doing = format!("looking at table {}.{table}", self.database);
-        let place = format!("database = {} AND {{}} = {}", literal(&self.database), literal(table));
-        let sql = format!(
-            "SELECT engine_full, sorting_key, partition_key FROM system.tables WHERE {}",
-            place.replace("{}", "name")
-        );
-        let mut rows = self.server.rows(Stage::Opening, &doing, &sql)?;
-        let Some(row) = rows.pop() else { return Ok(None) };
-        let [engine, sorting_key, partition_key] = row.try_into().unwrap_or_default();
-        let sql = format!(
-            "SELECT name, type, default_kind FROM system.columns WHERE {} ORDER BY position",
-            place.replace("{}", quoted("table").as_str())
-        );
-        let rows = self.server.rows(Stage::Opening, &doing, &sql)?;
-        let column = |row: Vec<String>| {
-            let [name, kind, default] = row.try_into().ok()?;
-            Some(FoundColumn { name, kind, has_default: !default.is_empty() })
-        };
-        let columns = rows.into_iter().filter_map(column).collect();
-        Ok(Some(Found { engine, sorting_key, partition_key, columns }))
-    }
-
-    /// Refuses tables that hold rows.
-    fn check_empty(&self) -> Result<(), ConnectError> {
-        for table in &self.tables {
-            let shown = format!("{}.{}", self.database, table.name);
-            let name = qualified(&self.database, &table.name);
-            let doing = format!("looking for rows in table {shown}");
-            let has_rows = format!("SELECT '1' FROM {name} LIMIT 1");
-            if !self.server.rows(Stage::Opening, &doing, &has_rows)?.is_empty() {
-                let doing = format!("opening sink {}: table {shown} holds rows", self.name);
-                return Err(ConnectError::broken(doing).hint(
-                    "`on_existing = \"replace\"` empties the sink's tables; \
-                     or name a new `database`",
-                ));
-            }
-            // Deleted rows leave their tokens behind, which would silently hold back equal inserts.
-            // Emptying the table forgets them.
-            let had_rows = format!(
-                "SELECT '1' FROM system.parts WHERE active AND database = {} AND table = {} LIMIT 1",
-                literal(&self.database),
-                literal(&table.name)
-            );
-            if !self.server.rows(Stage::Opening, &doing, &had_rows)?.is_empty() {
-                let doing = format!("forgetting the tokens of table {shown}");
-                self.server.execute(Stage::Opening, &doing, &format!("TRUNCATE TABLE {name}"))?;
-            }
-        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use clickhouse::error::Error;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 use types::options::Settings;
@@ -36,13 +37,32 @@ pub(super) enum Stage {
 }
 
 /// Bytes to insert, and the token under which they count once.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Insert {
+    /// What it is, for errors.
+    doing: String,
     /// `INSERT INTO ... FORMAT RowBinary`.
-    pub(super) sql: String,
+    sql: String,
     /// Names the content, so that it is dropped where it was inserted before; `None`: it never is.
-    pub(super) token: Option<String>,
+    token: Option<String>,
+    /// How long the rows are, for whoever keeps them apart.
+    pub(super) n_bytes: usize,
     /// The rows.
+    #[serde(skip)]
     pub(super) bytes: Bytes,
+}
+
+impl Insert {
+    /// Rows as `FORMAT RowBinary` has them.
+    pub(super) fn new(
+        doing: String,
+        sql: String,
+        token: Option<String>,
+        bytes: impl Into<Bytes>,
+    ) -> Self {
+        let bytes = bytes.into();
+        Self { doing, sql, token, n_bytes: bytes.len(), bytes }
+    }
 }
 
 /// A server and how long it is waited for.
@@ -103,8 +123,8 @@ impl Server {
     }
 
     /// Inserts; returns once the server has acknowledged it all.
-    pub(super) fn insert(&self, doing: &str, insert: &Insert) -> Result<(), ConnectError> {
-        self.persist(Stage::Running, doing, async || {
+    pub(super) fn insert(&self, insert: &Insert) -> Result<(), ConnectError> {
+        self.persist(Stage::Running, &insert.doing, async || {
             let mut request = self
                 .client
                 .insert_formatted_with(insert.sql.as_str())

@@ -54,7 +54,7 @@ fn a_number_that_does_not_fit_is_an_error_that_names_its_row() {
     let price = Value::Number(Decimal::from(1_000_000_000));
     let row = Row(Arc::new([Value::word("BTC"), price]));
     let names = Names::default();
-    let mut encoder = Encoder::new("marks", &schema, &names);
+    let mut encoder = Encoder::new("marks", &schema, &names, 1);
     let changes = Changes::Rows(vec![(row, 1)]);
     assert_eq!(changes.kind(), RelationKind::Rows);
     let error =

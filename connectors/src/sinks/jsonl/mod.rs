@@ -3,18 +3,20 @@
 //! `final` files hold the rows as they stand at the end, sorted by their key's text; they get their
 //! name when the run has ended. `changes` files grow as the run goes.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+mod changes;
+
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use types::relations::Relation;
-use types::spell::{write_count, write_text};
-use types::{Changes, Epoch, Names, Schema, json};
+use types::spell::write_text;
+use types::{Epoch, Names, Schema, json};
 
+use self::changes::ChangesSink;
 use super::file::Unfinished;
 use super::fold::{Fold, HELD_BYTES, SpellFinal, in_parallel};
-use super::held::{Spell, Visit, visit_changes};
+use super::held::Spell;
 use super::{FILE_OPTIONS, Mode, cells, no_problems, open_folder};
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
@@ -151,111 +153,6 @@ impl SpellFinal for Lines<'_> {
         }
         text.extend_from_slice(b"}\n");
         Ok(())
-    }
-}
-
-/// Writes each epoch's changes as they come.
-pub(super) struct ChangesSink {
-    last: Option<Epoch>,
-    names: Arc<Names>,
-    views: Vec<ChangesFile>,
-}
-
-struct ChangesFile {
-    view: SinkView,
-    path: PathBuf,
-    file: BufWriter<File>,
-    n_changes: u64,
-}
-
-impl ChangesSink {
-    pub(super) fn open(
-        context: &SinkContext,
-        path: impl Fn(&SinkView) -> PathBuf,
-    ) -> Result<Self, ConnectError> {
-        let open = |view: &SinkView| {
-            let path = path(view);
-            let file =
-                File::create(&path).map_err(|error| ConnectError::file("making", &path, error))?;
-            let file = BufWriter::with_capacity(256 << 10, file);
-            Ok(ChangesFile { view: view.clone(), path, file, n_changes: 0 })
-        };
-        let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
-        Ok(Self { last: None, names: Arc::clone(&context.names), views })
-    }
-}
-
-impl Sink for ChangesSink {
-    fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError> {
-        if self.last >= Some(changes.epoch) {
-            return Ok(());
-        }
-        for (file, view) in self.views.iter_mut().zip(&changes.views) {
-            file.write(changes.epoch, view, &self.names)?;
-        }
-        self.last = Some(changes.epoch);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), ConnectError> {
-        self.views
-            .iter_mut()
-            .try_for_each(|view| view.file.flush().map_err(|error| writing(&view.path, error)))
-    }
-
-    fn finish(&mut self) -> Result<SinkReport, ConnectError> {
-        self.flush()?;
-        let mut report = SinkReport::default();
-        for view in &self.views {
-            view.file.get_ref().sync_all().map_err(|error| writing(&view.path, error))?;
-            report.lines.push(format!("{}: {} changes", view.path.display(), view.n_changes));
-        }
-        Ok(report)
-    }
-}
-
-impl ChangesFile {
-    fn write(
-        &mut self,
-        epoch: Epoch,
-        changes: &Changes,
-        names: &Names,
-    ) -> Result<(), ConnectError> {
-        let mut lines = ChangeLines { file: self, names, line: Vec::new() };
-        let schema = Arc::clone(&lines.file.view.schema);
-        visit_changes(changes, &schema, names, epoch, &mut lines)
-    }
-}
-
-/// The lines of a file of changes.
-struct ChangeLines<'a> {
-    file: &'a mut ChangesFile,
-    names: &'a Names,
-    line: Vec<u8>,
-}
-
-impl Visit for ChangeLines<'_> {
-    fn row<R: Relation>(
-        &mut self,
-        row: &R,
-        is_deleted: bool,
-        epoch: Epoch,
-    ) -> Result<(), ConnectError> {
-        let (schema, line) = (&self.file.view.schema, &mut self.line);
-        line.clear();
-        line.extend_from_slice(b"{\"epoch\":\"");
-        write_count(line, epoch.0);
-        if is_deleted {
-            line.extend_from_slice(b"\",\"op\":\"del\",\"key\":");
-            json::write_key(line, row, schema, self.names);
-        } else {
-            line.extend_from_slice(b"\",\"op\":\"put\",\"row\":");
-            json::write_row(line, row, schema, self.names);
-        }
-        line.extend_from_slice(b"}\n");
-        let written = self.file.file.write_all(line);
-        self.file.n_changes += 1;
-        written.map_err(|error| writing(&self.file.path, error))
     }
 }
 

@@ -1,0 +1,207 @@
+//! Files of changes, which grow as the run goes: each epoch's changes, a line each.
+//!
+//! From time to time they are synced, and how far that reaches is kept. What a crash leaves behind
+//! that place is cut off, and comes again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use types::relations::Relation;
+use types::spell::write_count;
+use types::{Changes, Epoch, Names, json};
+
+use super::writing;
+use crate::error::ConnectError;
+use crate::sink::{EpochChanges, Sink, SinkContext, SinkReport, SinkView};
+use crate::sinks::file::sync_folder;
+use crate::sinks::held::{Visit, visit_changes};
+use crate::sinks::kept::Kept;
+
+/// Bytes written from which files are synced, so that a crash costs no more than to write these again.
+const SYNC_BYTES: u64 = 32 << 20;
+
+/// Bytes held before they go to the system.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Writes each epoch's changes as they come.
+pub(super) struct ChangesSink {
+    last: Option<Epoch>,
+    names: Arc<Names>,
+    views: Vec<ChangesFile>,
+    /// Bytes written since files were synced.
+    n_unsynced: u64,
+    /// Where it is kept how far they are synced.
+    kept: Kept,
+}
+
+/// How far all files are synced: the last epoch, and of each its bytes and changes.
+#[derive(Serialize, Deserialize)]
+struct Synced {
+    epoch: u64,
+    places: Vec<(u64, u64)>,
+}
+
+struct ChangesFile {
+    view: SinkView,
+    path: PathBuf,
+    file: BufWriter<File>,
+    n_bytes: u64,
+    n_changes: u64,
+}
+
+impl ChangesSink {
+    /// Opens the files: empty ones, or where an interrupted run has synced them last.
+    pub(super) fn open(
+        context: &SinkContext,
+        path: impl Fn(&SinkView) -> PathBuf,
+    ) -> Result<Self, ConnectError> {
+        let kept = Kept::new(&context.state_dir, "synced");
+        let synced: Option<Synced> = if context.is_resumed { kept.read()? } else { None };
+        let place = |index: usize| {
+            let place = synced.as_ref()?.places.get(index).copied();
+            Some(place.unwrap_or_default())
+        };
+        let open = |(index, view)| ChangesFile::open(view, path(view), place(index));
+        let views = context.views.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
+        if let Some(first) = views.first() {
+            sync_folder(&first.path)?;
+        }
+        if synced.is_none() {
+            // From here on the files are those of this run.
+            kept.forget()?;
+        }
+        let last = synced.map(|synced| Epoch(synced.epoch));
+        Ok(Self { last, names: Arc::clone(&context.names), views, n_unsynced: 0, kept })
+    }
+
+    /// Makes all that was written durable.
+    fn sync(&mut self) -> Result<(), ConnectError> {
+        let Some(epoch) = self.last.filter(|_| self.n_unsynced > 0) else { return Ok(()) };
+        let mut places = Vec::new();
+        for view in &mut self.views {
+            let synced = view.file.flush().and_then(|()| view.file.get_ref().sync_data());
+            synced.map_err(|error| writing(&view.path, error))?;
+            places.push((view.n_bytes, view.n_changes));
+        }
+        self.kept.write(&Synced { epoch: epoch.0, places })?;
+        self.n_unsynced = 0;
+        Ok(())
+    }
+}
+
+impl Sink for ChangesSink {
+    fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError> {
+        if self.last >= Some(changes.epoch) {
+            return Ok(());
+        }
+        for (file, view) in self.views.iter_mut().zip(&changes.views) {
+            self.n_unsynced += file.write(changes.epoch, view, &self.names)?;
+        }
+        self.last = Some(changes.epoch);
+        if self.n_unsynced >= SYNC_BYTES { self.sync() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), ConnectError> {
+        self.sync()
+    }
+
+    fn finish(&mut self) -> Result<SinkReport, ConnectError> {
+        self.sync()?;
+        let line =
+            |view: &ChangesFile| format!("{}: {} changes", view.path.display(), view.n_changes);
+        Ok(SinkReport { lines: self.views.iter().map(line).collect() })
+    }
+}
+
+impl ChangesFile {
+    fn open(
+        view: &SinkView,
+        path: PathBuf,
+        place: Option<(u64, u64)>,
+    ) -> Result<Self, ConnectError> {
+        let file = match place {
+            Some((n_bytes, _)) => reopen(&path, n_bytes)?,
+            None => create(&path)?,
+        };
+        let (n_bytes, n_changes) = place.unwrap_or_default();
+        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
+        Ok(Self { view: view.clone(), path, file, n_bytes, n_changes })
+    }
+
+    /// Writes an epoch's changes; how many bytes they take.
+    fn write(
+        &mut self,
+        epoch: Epoch,
+        changes: &Changes,
+        names: &Names,
+    ) -> Result<u64, ConnectError> {
+        let before = self.n_bytes;
+        let mut lines = ChangeLines { file: self, names, line: Vec::new() };
+        let schema = Arc::clone(&lines.file.view.schema);
+        visit_changes(changes, &schema, names, epoch, &mut lines)?;
+        Ok(self.n_bytes - before)
+    }
+}
+
+fn create(path: &Path) -> Result<File, ConnectError> {
+    File::create(path).map_err(|error| ConnectError::file("making", path, error))
+}
+
+/// Opens a file of an interrupted run at the place up to which it was synced.
+fn reopen(path: &Path, n_bytes: u64) -> Result<File, ConnectError> {
+    let opened = OpenOptions::new().write(true).open(path).and_then(|mut file| {
+        let found = file.metadata()?.len();
+        if found >= n_bytes {
+            file.set_len(n_bytes)?;
+            file.seek(SeekFrom::Start(n_bytes))?;
+        }
+        Ok((file, found))
+    });
+    let hint =
+        "it was changed since the run was interrupted: put it back, or start anew with `--fresh`";
+    match opened {
+        Ok((file, found)) if found >= n_bytes => Ok(file),
+        Ok((_, found)) => Err(ConnectError::broken(format!(
+            "going on with {}: it has {found} bytes, and {n_bytes} were written",
+            path.display()
+        ))
+        .hint(hint)),
+        Err(error) => Err(ConnectError::file("going on with", path, error).hint(hint)),
+    }
+}
+
+/// The lines of a file of changes.
+struct ChangeLines<'a> {
+    file: &'a mut ChangesFile,
+    names: &'a Names,
+    line: Vec<u8>,
+}
+
+impl Visit for ChangeLines<'_> {
+    fn row<R: Relation>(
+        &mut self,
+        row: &R,
+        is_deleted: bool,
+        epoch: Epoch,
+    ) -> Result<(), ConnectError> {
+        let (schema, line) = (&self.file.view.schema, &mut self.line);
+        line.clear();
+        line.extend_from_slice(b"{\"epoch\":\"");
+        write_count(line, epoch.0);
+        if is_deleted {
+            line.extend_from_slice(b"\",\"op\":\"del\",\"key\":");
+            json::write_key(line, row, schema, self.names);
+        } else {
+            line.extend_from_slice(b"\",\"op\":\"put\",\"row\":");
+            json::write_row(line, row, schema, self.names);
+        }
+        line.extend_from_slice(b"}\n");
+        let written = self.file.file.write_all(line);
+        self.file.n_bytes += u64::try_from(line.len()).unwrap_or(u64::MAX);
+        self.file.n_changes += 1;
+        written.map_err(|error| writing(&self.file.path, error))
+    }
+}
