@@ -91,7 +91,9 @@ impl LogError {
             }
             Self::TooLong { .. } => "split what is appended",
             Self::CutAway { .. } => "start from a newer checkpoint, or restore the older segments",
-            Self::NotThere { .. } => "restore the newer segments, or start from an older checkpoint",
+            Self::NotThere { .. } => {
+                "restore the newer segments, or start from an older checkpoint"
+            }
             Self::Ended => "the first error says why it ended",
         }
     }

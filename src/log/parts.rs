@@ -143,7 +143,12 @@ impl Scanner {
     }
 
     /// The damage that something is at an offset, where a record is expected.
-    pub(super) fn damage_at(&self, offset: u64, expected: u64, what: &dyn fmt::Display) -> LogError {
+    pub(super) fn damage_at(
+        &self,
+        offset: u64,
+        expected: u64,
+        what: &dyn fmt::Display,
+    ) -> LogError {
         let (path, what) = (self.path.clone(), what.to_string());
         LogError::Damaged(Box::new(Damage { path, offset, expected, what }))
     }

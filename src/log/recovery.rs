@@ -83,7 +83,8 @@ fn check(
         Opening::Segment => part.first,
     };
     if part.first != next {
-        let what = format!("the file begins with record {}: records are missing or doubled", part.first);
+        let what =
+            format!("the file begins with record {}: records are missing or doubled", part.first);
         return Err(scanner.damage_at(0, next, &what));
     }
     if let Opening::Gap(end) = opening {

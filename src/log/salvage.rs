@@ -66,7 +66,9 @@ impl Salvage<'_> {
             (Opening::Flaw(flaw @ HeaderFlaw::Version { .. }), _) => {
                 return Err(scanner.damage_at(0, part.first, flaw));
             }
-            (Opening::Gap(end), _) if part.first == self.next && scanner.n_bytes() == wide(HEADER) => {
+            (Opening::Gap(end), _)
+                if part.first == self.next && scanner.n_bytes() == wide(HEADER) =>
+            {
                 self.next = *end;
                 return Ok(());
             }
@@ -76,7 +78,8 @@ impl Salvage<'_> {
         if part.kind == Kind::Gap {
             return self.put_aside(part, &scanner.rest(0)?);
         }
-        let longest = limits::LOG_SEGMENT_BYTES_MAX + wide(record::n_bytes(limits::LOG_PAYLOAD_BYTES));
+        let longest =
+            limits::LOG_SEGMENT_BYTES_MAX + wide(record::n_bytes(limits::LOG_PAYLOAD_BYTES));
         if scanner.n_bytes() > longest {
             return Err(scanner.damage_at(0, self.next, &"too long for a segment: move it away"));
         }
@@ -86,7 +89,11 @@ impl Salvage<'_> {
             && match runs.as_slice() {
                 // Only the newest segment may be without records.
                 [] => is_last && bytes.len() == HEADER && part.first >= self.next,
-                [run] => run.first == part.first && run.is_in_place && run.n_bytes == bytes.len() - HEADER,
+                [run] => {
+                    run.first == part.first
+                        && run.is_in_place
+                        && run.n_bytes == bytes.len() - HEADER
+                }
                 _ => false,
             };
         if is_as_written {

@@ -168,7 +168,9 @@ impl fmt::Display for HeaderFlaw {
                 write!(f, "its format is version {found}, this release reads {VERSION}")
             }
             Self::Log { found } => write!(f, "it belongs to another log, {found:032x}"),
-            Self::First { found } => write!(f, "its header says that it begins with record {found}"),
+            Self::First { found } => {
+                write!(f, "its header says that it begins with record {found}")
+            }
         }
     }
 }

@@ -83,7 +83,8 @@ impl Writer {
         let (part, n_bytes) = recovered.last.unwrap_or((Part::segment(next), wide(HEADER)));
         let is_new = recovered.last.is_none();
         let queue = Queue::new(next);
-        let committer = Committer::open(files, log_id, Arc::clone(&queue), options.sync, (part, is_new))?;
+        let committer =
+            Committer::open(files, log_id, Arc::clone(&queue), options.sync, (part, is_new))?;
         let segment_bytes = options.segment_bytes.min(limits::LOG_SEGMENT_BYTES_MAX);
         let (seed, thread) = (record::seed(log_id, part.first), None);
         Ok((Self { queue, log_id, segment_bytes, n_bytes, seed, next, thread }, committer))

@@ -74,7 +74,8 @@ impl Original {
             let starts = first_of(name);
             if !self.has_own_header(starts, bytes) {
                 let is_of_another = self.is_some_header(bytes);
-                let holds_some = self.records(starts).iter().any(|(.., record)| holds(bytes, record));
+                let holds_some =
+                    self.records(starts).iter().any(|(.., record)| holds(bytes, record));
                 if is_last && starts == next && !is_of_another && !holds_some {
                     return torn(next, 0);
                 }
@@ -105,14 +106,16 @@ impl Original {
         Decision::Whole { records: first..next }
     }
 
-    /// The records that are anywhere in the file that they were written to.
+    /// The records that are anywhere in the file that they were written to; no byte is part of two.
     pub(super) fn that_survive(&self, files: &FileSet) -> BTreeSet<u64> {
         let mut survive = BTreeSet::new();
         for (name, bytes) in files {
-            for (number, _, record) in self.records(first_of(name)) {
-                if holds(bytes, record) {
-                    survive.insert(*number);
-                }
+            let records = self.records(first_of(name));
+            let mut at = 0;
+            while at < bytes.len() {
+                let here = records.iter().find(|(.., record)| bytes[at..].starts_with(record));
+                survive.extend(here.map(|(number, ..)| *number));
+                at += here.map_or(1, |(.., record)| record.len());
             }
         }
         survive
