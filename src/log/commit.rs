@@ -6,6 +6,7 @@ use types::sabotage::{Safeguard, is_out};
 
 use super::error::LogError;
 use super::files::{Files, LogFile};
+use super::parts;
 use super::segment::Part;
 use super::writer::{Queue, Sync};
 
@@ -133,7 +134,7 @@ fn make(
         file.sync_data().map_err(LogError::io("syncing", path()))?;
     }
     if sync == Sync::Data && !is_out(Safeguard::LogFolderSync) {
-        files.sync().map_err(LogError::io("syncing the log's folder", files.path("")))?;
+        parts::sync(files)?;
     }
     Ok(file)
 }

@@ -96,7 +96,7 @@ fn make_durably(folder: &Path) -> io::Result<()> {
     }
     make_durably(above(folder))?;
     match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         Ok(()) | Err(_) => File::open(above(folder))?.sync_all(),
     }
 }

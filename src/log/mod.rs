@@ -6,7 +6,7 @@
 //! let files = Arc::new(Disk::open(&data_dir.join("log"))?);
 //! let found = recover(&*files, log_id)?;             // refuses damage; cuts what a crash tore
 //! let mut reader = Reader::open(files.clone(), log_id, found.records.clone())?;
-//! while let Some(record) = reader.next()? { .. }      // number, kind, payload
+//! while let Some(record) = reader.next_record()? { .. }      // number, kind, payload
 //! let mut writer = Writer::start(files.clone(), log_id, &found, Options::default())?;
 //! let number = writer.append(kind, payload)?;         // doesn't wait for the disk
 //! writer.durable().wait_for(number)?;                 // this does, in any thread

@@ -19,23 +19,27 @@ pub(super) fn list(files: &dyn Files) -> Result<Vec<Part>, LogError> {
     Ok(parts)
 }
 
+/// Waits until the names in the log's folder are on the disk.
+pub(super) fn sync(files: &dyn Files) -> Result<(), LogError> {
+    files.sync().map_err(LogError::io("syncing the log's folder", files.path("")))
+}
+
 /// Removes whole segments below a record, the oldest first. The newest stays.
 ///
 /// # Errors
 /// If one can't be removed; what is left is a log.
 pub fn cut_before(files: &dyn Files, number: u64) -> Result<(), LogError> {
-    let synced = |_| files.sync().map_err(LogError::io("syncing the log's folder", files.path("")));
     let parts = list(files)?;
     let n_below = parts.iter().skip(1).take_while(|next| next.first <= number).count();
     if n_below > 0 {
         // The newest may just have been made: it has to be there for good before others go.
-        synced(())?;
+        sync(files)?;
     }
     for part in parts.iter().take(n_below) {
         let name = part.name();
         files.remove(&name).map_err(LogError::io("removing", files.path(&name)))?;
         // Without this a crash could bring back an older one alone, and what is between would be missing.
-        synced(())?;
+        sync(files)?;
     }
     Ok(())
 }

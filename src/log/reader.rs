@@ -43,7 +43,7 @@ impl Reader {
     ///
     /// # Errors
     /// If a record isn't as it was written, or can't be read. Nothing more comes then.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, LogError> {
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, LogError> {
         let Self { scanner, wanted, .. } = self;
         if wanted.is_empty() {
             return Ok(None);

@@ -126,20 +126,21 @@ pub(super) fn seed(log_id: u128, first: u64) -> u32 {
 pub(super) fn encode(record: &Record<'_>, write_began: u64, seed: u32, bytes: &mut Vec<u8>) {
     assert!(record.payload.len() <= limits::LOG_PAYLOAD_BYTES, "the length of a payload");
     let length = u32::try_from(record.payload.len()).unwrap_or(u32::MAX).to_le_bytes();
-    // What is too far back to be told counts as synced a little less: that errs to the torn side.
+    // No write holds as many records as 32 bits count: `limits::LOG_QUEUE_BYTES`.
     let back = record.number.saturating_sub(write_began);
     let back = u32::try_from(back).unwrap_or(u32::MAX);
-    let mut fields = [0; HEADER - 8];
-    let parts = record.number.to_le_bytes().into_iter().chain(back.to_le_bytes());
-    for (place, byte) in fields.iter_mut().zip(parts.chain([record.kind])) {
-        *place = byte;
-    }
-    let crc = checksum(seed, length, &fields, record.payload);
+    let begin = bytes.len();
     bytes.reserve(n_bytes(record.payload.len()));
     bytes.extend_from_slice(&length);
-    bytes.extend_from_slice(&crc.to_le_bytes());
-    bytes.extend_from_slice(&fields);
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&record.number.to_le_bytes());
+    bytes.extend_from_slice(&back.to_le_bytes());
+    bytes.push(record.kind);
     bytes.extend_from_slice(record.payload);
+    if let Some((front, rest)) = bytes.split_at_mut(begin).1.split_first_chunk_mut::<8>() {
+        let (length, crc) = front.split_at_mut(4);
+        crc.copy_from_slice(&checksum(seed, length, rest).to_le_bytes());
+    }
 }
 
 /// Reads the record that these bytes begin with, whatever its number.
@@ -152,9 +153,10 @@ pub(super) fn decode(bytes: &[u8], seed: u32) -> Result<(Header, Record<'_>), Fl
     if header.n_payload > limits::LOG_PAYLOAD_BYTES {
         return Err(Flaw::Long { n_payload: header.n_payload });
     }
-    let payload = bytes.get(HEADER..header.n_bytes()).ok_or(short)?;
-    let (length, fields) = (bytes.first_chunk().ok_or(short)?, bytes.get(8..HEADER).ok_or(short)?);
-    let is_whole = checksum(seed, *length, fields, payload) == header.crc;
+    let bytes = bytes.get(..header.n_bytes()).ok_or(short)?;
+    let (length, rest) = bytes.split_at_checked(4).ok_or(short)?;
+    let (payload, rest) = (bytes.get(HEADER..).ok_or(short)?, rest.get(4..).ok_or(short)?);
+    let is_whole = checksum(seed, length, rest) == header.crc;
     if !is_whole && !is_out(Safeguard::LogChecksum) {
         return Err(Flaw::Checksum);
     }
@@ -178,7 +180,7 @@ pub(super) fn find<'a>(
 /// No segment holds more records.
 const IN_A_SEGMENT: u64 = limits::LOG_SEGMENT_BYTES_MAX / 16;
 
-fn checksum(seed: u32, length: [u8; 4], fields: &[u8], payload: &[u8]) -> u32 {
-    let crc = crc32c::crc32c_append(seed, &length);
-    crc32c::crc32c_append(crc32c::crc32c_append(crc, fields), payload)
+/// The checksum of a record's length and of all behind the checksum's own place.
+fn checksum(seed: u32, length: &[u8], rest: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(seed, length), rest)
 }

@@ -50,8 +50,7 @@ pub fn recover(files: &dyn Files, log_id: u128) -> Result<Recovered, LogError> {
         let is_last = i + 1 == parts.len();
         check(files, log_id, (*part, is_last), &mut found)?;
     }
-    // What a killed process wrote can be read, but need not be on the disk yet.
-    files.sync().map_err(LogError::io("syncing the log's folder", files.path("")))?;
+    parts::sync(files)?;
     Ok(found)
 }
 
@@ -62,40 +61,45 @@ fn check(
     (part, is_last): (Part, bool),
     found: &mut Recovered,
 ) -> Result<(), LogError> {
-    let (mut scanner, opening) = Scanner::open(files, log_id, part)?;
+    let (scanner, opening) = Scanner::open(files, log_id, part)?;
     let next = found.records.end;
-    let begin = match opening {
-        Opening::Flaw(flaw)
-            if is_last
-                && part.first == next
-                && part.kind == Kind::Segment
-                && (flaw.may_be_torn() || is_out(Safeguard::LogTornOrDamaged)) =>
-        {
-            // The header was synced before any record was written: with a record there it was whole.
-            verdict(&scanner, (0, part.first), |_| true, &flaw)?;
-            found.torn = Some(torn(&scanner, 0));
-            renew_header(files, log_id, part)?;
-            found.last = Some((part, wide(HEADER)));
-            return Ok(());
+    if let Opening::Flaw(flaw) = opening {
+        let may_be_torn = flaw.may_be_torn() || is_out(Safeguard::LogTornOrDamaged);
+        let is_newest = is_last && part.first == next && part.kind == Kind::Segment;
+        if !(is_newest && may_be_torn) {
+            return Err(scanner.damage_at(0, next, &flaw));
         }
-        Opening::Flaw(flaw) => return Err(scanner.damage_at(0, next, &flaw)),
-        Opening::Gap(end) => end,
-        Opening::Segment => part.first,
-    };
+        // The header was synced before any record was written: with a record there it was whole.
+        verdict(&scanner, (0, next), |_| true, &flaw)?;
+        renew_header(files, log_id, part)?;
+        found.torn = Some(torn(&scanner, 0));
+        found.last = Some((part, wide(HEADER)));
+        return Ok(());
+    }
     if part.first != next {
-        let what =
-            format!("the file begins with record {}: records are missing or doubled", part.first);
+        let first = part.first;
+        let what = format!("the file begins with record {first}: records are missing or doubled");
         return Err(scanner.damage_at(0, next, &what));
     }
     if let Opening::Gap(end) = opening {
+        if scanner.n_bytes() != wide(HEADER) {
+            return Err(scanner.damage(&"bytes behind the header of a gap"));
+        }
         found.gaps.push(next..end);
-        found.records.end = begin;
+        found.records.end = end;
         found.last = None;
-        return match scanner.n_bytes() == wide(HEADER) {
-            true => Ok(()),
-            false => Err(scanner.damage(&"bytes behind the header of a gap")),
-        };
+        return Ok(());
     }
+    check_records(files, (part, is_last), scanner, found)
+}
+
+/// Checks the records of a segment that begins as it should.
+fn check_records(
+    files: &dyn Files,
+    (part, is_last): (Part, bool),
+    mut scanner: Scanner,
+    found: &mut Recovered,
+) -> Result<(), LogError> {
     let flaw = loop {
         match scanner.next()? {
             Step::Record => {}
@@ -116,9 +120,7 @@ fn check(
         verdict(&scanner, (end, expected), shows, &flaw)?;
         found.torn = Some(torn(&scanner, end));
     }
-    if is_last {
-        cut(files, part, end, flaw.is_some())?;
-    }
+    settle(files, part, flaw.map(|_| end))?;
     found.records.end = expected;
     found.last = Some((part, end));
     Ok(())
@@ -168,16 +170,17 @@ fn torn(scanner: &Scanner, offset: u64) -> Torn {
     Torn { path: scanner.path(), offset, n_bytes: scanner.n_bytes() - offset }
 }
 
-/// Cuts a segment's torn tail; what is before it is on the disk then.
-fn cut(files: &dyn Files, part: Part, n_bytes: u64, is_torn: bool) -> Result<(), LogError> {
+/// Cuts a segment's torn tail, if it has one. What is before it is on the disk then: a process that was
+/// killed, or one that doesn't sync, may not have seen to that.
+fn settle(files: &dyn Files, part: Part, cut_at: Option<u64>) -> Result<(), LogError> {
     let path = files.path(&part.name());
-    let cut = files.open(&part.name()).and_then(|mut file| {
-        if is_torn {
+    let settled = files.open(&part.name()).and_then(|mut file| {
+        if let Some(n_bytes) = cut_at {
             file.set_len(n_bytes)?;
         }
         file.sync_data()
     });
-    cut.map_err(LogError::io("cutting the torn tail of", path))
+    settled.map_err(LogError::io("cutting the torn tail of, or syncing,", path))
 }
 
 /// Gives a segment that holds nothing its header again. It isn't removed, since its name alone may

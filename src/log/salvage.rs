@@ -152,7 +152,7 @@ impl Salvage<'_> {
                 }
             }
         }
-        self.sync()
+        parts::sync(self.files)
     }
 
     /// Puts a file with such bytes in the place of the one of its name, whole or not at all.
@@ -167,24 +167,19 @@ impl Salvage<'_> {
         let written = self.write(&draft, bytes).and_then(|()| self.files.rename(&draft, &name));
         written.map_err(failed)?;
         self.made.insert(part);
-        self.sync()
+        parts::sync(self.files)
     }
 
     fn remove(&mut self, part: Part) -> Result<(), LogError> {
         let path = self.files.path(&part.name());
         self.files.remove(&part.name()).map_err(LogError::io("removing", path))?;
-        self.sync()
+        parts::sync(self.files)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut file = self.files.create(name)?;
         file.append(bytes)?;
         file.sync_data()
-    }
-
-    fn sync(&self) -> Result<(), LogError> {
-        let path = self.files.path("");
-        self.files.sync().map_err(LogError::io("syncing the log's folder", path))
     }
 }
 
@@ -229,16 +224,13 @@ fn runs(bytes: &[u8], seed: u32, from: u64) -> Vec<Run<'_>> {
     let mut runs: Vec<Run<'_>> = Vec::new();
     for (number, (at, record)) in found {
         let n_bytes = record::n_bytes(record.payload.len());
-        match runs.last_mut().filter(|run| run.end() == number) {
-            Some(run) => {
-                run.is_in_place &= at == HEADER + run.n_bytes;
-                run.n_bytes += n_bytes;
-                run.records.push(record);
-            }
-            None => {
-                let is_in_place = at == HEADER;
-                runs.push(Run { first: number, records: vec![record], n_bytes, is_in_place });
-            }
+        if let Some(run) = runs.last_mut().filter(|run| run.end() == number) {
+            run.is_in_place &= at == HEADER + run.n_bytes;
+            run.n_bytes += n_bytes;
+            run.records.push(record);
+        } else {
+            let (records, is_in_place) = (vec![record], at == HEADER);
+            runs.push(Run { first: number, records, n_bytes, is_in_place });
         }
     }
     runs

@@ -14,7 +14,7 @@ fn bytes_of(record: &Record<'_>, write_began: u64, seed: u32) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// The format, for good: another release must read what this one writes. The checksums were computed
@@ -201,9 +201,9 @@ fn on_a_real_disk() {
     let files = write(13);
     let mut reader = Reader::open(Arc::clone(&files), LOG_ID, 1..25).unwrap();
     for number in 1..25 {
-        assert_eq!(reader.next().unwrap().unwrap().number, number);
+        assert_eq!(reader.next_record().unwrap().unwrap().number, number);
     }
-    assert_eq!(reader.next().unwrap(), None);
+    assert_eq!(reader.next_record().unwrap(), None);
     // A torn tail; then a byte of the second segment.
     let last = path.join("00000000000000000021.seg");
     let torn = std::fs::read(&last).unwrap();
@@ -219,11 +219,11 @@ fn on_a_real_disk() {
     let place = "00000000000000000006.seg, byte 95, where record 7 should be: its checksum differs";
     assert!(told.ends_with(place), "{told}");
     assert!(error.hint().contains("--salvage"));
-    assert!(Reader::open(Arc::clone(&files), LOG_ID, 7..9).unwrap().next().is_err());
+    assert!(Reader::open(Arc::clone(&files), LOG_ID, 7..9).unwrap().next_record().is_err());
     let saved = salvage(&*files, LOG_ID).unwrap();
-    assert_eq!(saved.lost, [7..8]);
+    assert_eq!(saved.lost, vec![7..8]);
     assert_eq!(std::fs::read(&saved.copies[0]).unwrap(), damaged);
-    assert_eq!(recover(&*files, LOG_ID).unwrap().gaps, [7..8]);
+    assert_eq!(recover(&*files, LOG_ID).unwrap().gaps, vec![7..8]);
     cut_before(&*files, 20).unwrap();
     assert_eq!(recover(&*files, LOG_ID).unwrap().records, 16..24);
 }

@@ -59,7 +59,7 @@ fn open(memory: &Memory, segment_bytes: u64) -> Result<(Writer, Committer, Recov
 fn read(memory: &Memory, wanted: Range<u64>) -> Result<Vec<Given>, LogError> {
     let mut reader = Reader::open(Arc::new(memory.clone()), LOG_ID, wanted)?;
     let mut given = Vec::new();
-    while let Some(record) = reader.next()? {
+    while let Some(record) = reader.next_record()? {
         let Record { number, kind, payload } = record;
         given.push(Given { number, kind, payload: payload.to_vec() });
     }

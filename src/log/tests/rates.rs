@@ -41,7 +41,7 @@ fn rates() {
     let watch = Stopwatch::start();
     let mut reader = Reader::open(Arc::clone(&files), LOG_ID, records.clone()).unwrap();
     let mut n_bytes = 0;
-    while let Some(record) = reader.next().unwrap() {
+    while let Some(record) = reader.next_record().unwrap() {
         n_bytes += wide(record.payload.len());
     }
     tell("reading", records.end - 1, n_bytes, watch);

@@ -84,8 +84,8 @@ fn missing_and_foreign_segments_are_named() {
     let expected = "reading /data/log/00000000000000000016.seg, byte 0, where record 11 should be: \
                     the file begins with record 16: records are missing or doubled";
     assert_eq!(told, expected);
-    assert_eq!(salvage(&disk, LOG_ID).unwrap().lost, [11..16]);
-    assert_eq!(recover(&disk, LOG_ID).unwrap().gaps, [11..16]);
+    assert_eq!(salvage(&disk, LOG_ID).unwrap().lost, vec![11..16]);
+    assert_eq!(recover(&disk, LOG_ID).unwrap().gaps, vec![11..16]);
 
     let disk = Memory::of(&files);
     let told = recover(&disk, LOG_ID + 1).unwrap_err().to_string();
