@@ -42,7 +42,6 @@ pub(super) struct Committer {
     file: Box<dyn LogFile>,
     /// The group that is written; swapped with the one that waits.
     group: Group,
-    has_failed: bool,
 }
 
 impl Committer {
@@ -60,26 +59,25 @@ impl Committer {
             let path = files.path(&part.name());
             files.open(&part.name()).map_err(LogError::io("opening", path))?
         };
-        let (group, has_failed) = Default::default();
-        Ok(Self { files, log_id, queue, sync, part, file, group, has_failed })
+        let group = Group::default();
+        Ok(Self { files, log_id, queue, sync, part, file, group })
     }
 
-    /// Commits until the writer ends or something fails.
+    /// Commits until the writer ends or something fails. After a failure nothing is tried again: a second
+    /// sync may succeed though what the first was to save is lost.
     pub(super) fn run(mut self) {
         while self.commit(true) {}
     }
 
-    /// Writes all that is queued and makes it durable; `false` if that was nothing, or failed. After a
-    /// failure nothing is tried again: a second sync may succeed though what the first was to save is
-    /// lost.
+    /// Writes all that is queued and makes it durable; `false` if that was nothing, or failed.
     pub(super) fn commit(&mut self, is_patient: bool) -> bool {
-        if self.has_failed || !self.queue.take(&mut self.group, is_patient) {
+        if !self.queue.take(&mut self.group, is_patient) {
             return false;
         }
         let outcome = self.write_group();
-        self.has_failed = outcome.is_err();
+        let is_durable = outcome.is_ok();
         self.queue.settle(self.group.end, outcome);
-        !self.has_failed
+        is_durable
     }
 
     fn write_group(&mut self) -> Result<(), LogError> {

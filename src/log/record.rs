@@ -169,7 +169,7 @@ pub(super) fn find<'a>(
     bytes: &'a [u8],
     seed: u32,
     from: u64,
-    is_wanted: impl Fn(&Header) -> bool,
+    mut is_wanted: impl FnMut(&Header) -> bool,
 ) -> Option<(Header, Record<'a>)> {
     let header = Header::read(bytes)?;
     let is_near = header.number.checked_sub(from).is_some_and(|ahead| ahead < IN_A_SEGMENT);

@@ -136,6 +136,20 @@ fn lengths_are_limited() {
     writer.finish().unwrap();
 }
 
+/// Somebody sends what looks like records of ours, each in the one before, and the power fails.
+#[test]
+fn what_only_looks_like_records_is_not_checked_for_ever() {
+    let name = Part::segment(1).name();
+    let mut bytes = Part::segment(1).header(LOG_ID, 0).to_vec();
+    let payload = vec![0; 1 << 19];
+    let record = Record { number: 5, kind: 0, payload: &payload };
+    let front = bytes_of(&record, 5, 0)[..21].to_vec();
+    bytes.extend(front.repeat(50_000));
+    let memory = Memory::of(&[(name, bytes)].into());
+    let told = recover(&memory, LOG_ID).unwrap_err().to_string();
+    assert!(told.contains("more than can be checked"), "{told}");
+}
+
 /// A log of so many records of 10 bytes.
 pub(super) fn filled(n: u64, segment_bytes: u64) -> Memory {
     let memory = Memory::default();

@@ -67,7 +67,7 @@ fn damage(original: &Original, files: &mut FileSet, chance: &mut Chance) {
     let other = files[any].clone();
     let bytes = files.get_mut(name).unwrap();
     let at = range(bytes, chance);
-    match chance.below(14) {
+    match chance.below(16) {
         // Cut the tail, or a piece out of the middle.
         0 | 1 => bytes.truncate(at.start),
         2 => drop(bytes.drain(at)),
@@ -113,6 +113,18 @@ fn damage(original: &Original, files: &mut FileSet, chance: &mut Chance) {
                 bytes[at.clone()].copy_from_slice(&foreign[at]);
             } else {
                 *bytes = foreign;
+            }
+        }
+        13 => {
+            // Records go, and nothing else.
+            let records = original.places(first_of(name));
+            let (from, n) = (pick(chance, records.len()), 1 + pick(chance, 3));
+            let gone = records.iter().skip(from).take(n);
+            let ends = gone.fold(None, |range: Option<Range<usize>>, at| {
+                Some(range.map_or(at.start, |range| range.start)..at.end)
+            });
+            if let Some(range) = ends.filter(|range| range.end <= bytes.len()) {
+                drop(bytes.drain(range));
             }
         }
         _ => {
@@ -205,7 +217,7 @@ fn save(original: &Original, files: &FileSet) {
 
 #[test]
 fn torn_and_damaged_are_told_apart_as_the_reference_does() {
-    let n = std::env::var("TAPELINE_LOG_DAMAGES").map_or(200_000, |n| n.parse().unwrap());
+    let n: u64 = std::env::var("TAPELINE_LOG_DAMAGES").map_or(200_000, |n| n.parse().unwrap());
     let (seed, watch) = (0x10c_da3a9e, Stopwatch::start());
     let n_logs = n.div_ceil(OF_ONE_LOG);
     let run_half = |half: u64| {

@@ -121,6 +121,16 @@ impl Original {
         survive
     }
 
+    /// Where the records of a segment stand in it.
+    pub(super) fn places(&self, first: u64) -> Vec<Range<usize>> {
+        let mut at = 64;
+        let mut place = |record: &[u8]| {
+            at += record.len();
+            at - record.len()..at
+        };
+        self.records(first).iter().map(|(.., record)| place(record)).collect()
+    }
+
     fn records(&self, first: u64) -> &[(u64, u64, Vec<u8>)] {
         self.segments.get(&first).map(|segment| &*segment.records).unwrap_or_default()
     }

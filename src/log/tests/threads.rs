@@ -108,13 +108,11 @@ fn a_failure_is_told_to_all_and_is_final() {
         memory.fail(Some(Fault { at, kind, is_for_good: false, share }));
         let durable = writer.durable();
         let waiting = thread::spawn(move || durable.wait_for(u64::MAX).unwrap_err());
-        let error = loop {
+        let mut fails = (0..100).filter_map(|_| {
             let appended = writer.append(0, &[7; 100]);
-            match appended.and_then(|number| writer.durable().wait_for(number)) {
-                Ok(()) => {}
-                Err(error) => break error,
-            }
-        };
+            appended.and_then(|number| writer.durable().wait_for(number)).err()
+        });
+        let error = fails.next().unwrap();
         let reached = writer.durable().reached();
         let told = error.to_string();
         assert!(told.contains("/data/log/000"), "{told}");
