@@ -2,8 +2,10 @@
 
 use std::io::ErrorKind;
 
+use super::bytes::filled;
 use super::memory::Fault;
 use super::*;
+use crate::log::segment::Part;
 
 /// Crashes that cut a tail, over all cases so far: a rig that tears nothing tests nothing.
 #[derive(Default)]
@@ -140,6 +142,22 @@ fn what_was_confirmed_outlives_any_crash() {
     println!("log crashes from seed {seed:#x}: {crashes}, {torn} with a torn tail");
     println!("  {failures} lives met a failing disk, {damaged_opens} when opening");
     assert!(torn > 100 && failures > 100 && damaged_opens > 10);
+}
+
+/// The writer has just made a segment that isn't on the disk yet, while all before it are cut away.
+#[test]
+fn a_log_is_never_cut_down_to_nothing() {
+    for seed in 0..500 {
+        let mut chance = Chance(seed);
+        let disk = filled(5, 1 << 20);
+        disk.create(&Part::segment(6).name()).unwrap().append(b"a part of its header").unwrap();
+        let at = disk.n_changes() + 1 + chance.below(4);
+        disk.fail(Some(Fault { at, kind: ErrorKind::Other, is_for_good: true, share: 0 }));
+        // Some of it fails, or all of it is done.
+        cut_before(&disk, 6).unwrap_or_default();
+        let found = recover(&disk.after_crash(&mut chance), LOG_ID).unwrap();
+        assert_eq!(found.records.end, 6, "case {seed}");
+    }
 }
 
 noticed! {
