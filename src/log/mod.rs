@@ -17,7 +17,7 @@
 //! `log_id` is random, one for each data directory; the caller keeps it. Records are numbered from 1.
 //! What [`Durable`] has told to be durable is there after any crash; what it hasn't may be there, too,
 //! but never without all before it. A log that isn't as it was written, for another reason than a write
-//! that was cut short, is refused with its place ([`LogError::Damaged`]); [`salvage`] puts the bad part
+//! that was cut short, is refused with its place ([`LogError::Damaged`]); [`salvage()`] puts the bad part
 //! aside and says which numbers are lost.
 //!
 //! To read on: [`record`] and [`segment`] (bytes), [`writer`] and [`commit`] (the two threads),

@@ -44,59 +44,56 @@ impl Reader {
     /// # Errors
     /// If a record isn't as it was written, or can't be read. Nothing more comes then.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, LogError> {
-        let Self { scanner, wanted, .. } = self;
-        if wanted.is_empty() {
-            return Ok(None);
+        match self.step() {
+            Ok(is_there) => Ok(self.scanner.as_ref().filter(|_| is_there).map(Scanner::record)),
+            Err(error) => {
+                self.wanted.start = self.wanted.end;
+                Err(error)
+            }
         }
-        // In two steps, since a record that is given away may not be looked at before.
-        let given = loop {
-            let Some(current) = scanner.as_mut() else {
-                *scanner = open_next(&*self.files, self.log_id, &mut self.parts, wanted)?;
-                if scanner.is_none() {
-                    return Ok(None);
-                }
+    }
+
+    /// Steps to the next record; `false` if there is none.
+    fn step(&mut self) -> Result<bool, LogError> {
+        while !self.wanted.is_empty() {
+            let Some(current) = &mut self.scanner else {
+                self.open_next()?;
                 continue;
             };
             let number = current.expected();
             match current.next()? {
-                Step::Record if number >= wanted.start => break number,
-                Step::Record => {}
-                Step::End => *scanner = None,
-                Step::Flaw(flaw) => {
-                    let damage = current.damage(&flaw);
-                    wanted.start = wanted.end;
-                    return Err(damage);
+                Step::Record if number >= self.wanted.start => {
+                    self.wanted.start = number + 1;
+                    return Ok(true);
                 }
+                Step::Record => {}
+                Step::End => self.scanner = None,
+                Step::Flaw(flaw) => return Err(current.damage(&flaw)),
             }
-        };
-        wanted.start = given + 1;
-        Ok(scanner.as_ref().map(Scanner::record))
+        }
+        Ok(false)
     }
-}
 
-/// Opens the file that holds the first record that is wanted, or what follows it.
-fn open_next(
-    files: &dyn Files,
-    log_id: u128,
-    parts: &mut Vec<Part>,
-    wanted: &mut Range<u64>,
-) -> Result<Option<Scanner>, LogError> {
-    while let Some(part) = parts.pop() {
-        let (scanner, opening) = Scanner::open(files, log_id, part)?;
+    /// Opens the next segment, or steps over a gap.
+    fn open_next(&mut self) -> Result<(), LogError> {
+        let number = self.wanted.start;
+        let Some(part) = self.parts.pop() else {
+            return Err(LogError::NotThere { number, end: number });
+        };
+        let (scanner, opening) = Scanner::open(&*self.files, self.log_id, part)?;
         match opening {
-            Opening::Flaw(flaw) => return Err(scanner.damage_at(0, part.first, &flaw)),
-            Opening::Gap(end) => wanted.start = wanted.start.max(end).min(wanted.end),
-            Opening::Segment if part.first > wanted.start => {
-                let what = "records before this file are missing";
-                return Err(scanner.damage_at(0, wanted.start, &what));
+            Opening::Flaw(flaw) => Err(scanner.damage_at(0, part.first, &flaw)),
+            _ if part.first > number => {
+                Err(scanner.damage_at(0, number, &"records before this file are missing"))
             }
-            Opening::Segment => return Ok(Some(scanner)),
-        }
-        if wanted.is_empty() {
-            return Ok(None);
+            Opening::Gap(end) => {
+                self.wanted.start = number.max(end).min(self.wanted.end);
+                Ok(())
+            }
+            Opening::Segment => {
+                self.scanner = Some(scanner);
+                Ok(())
+            }
         }
     }
-    let number = wanted.start;
-    wanted.start = wanted.end;
-    Err(LogError::NotThere { number, end: number })
 }

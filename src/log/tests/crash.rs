@@ -39,6 +39,7 @@ impl Twin {
     }
 }
 
+#[cfg(feature = "sabotage")]
 fn case(seed: u64) {
     run(seed, &mut Met::default());
 }

@@ -194,6 +194,7 @@ fn judge(original: &Original, files: &FileSet) -> Decision {
 /// Salvages a damaged log: what is whole is kept, what isn't is named, and nothing else is given.
 fn save(original: &Original, files: &FileSet) {
     let memory = Memory::of(files);
+    read_damaged(original, files);
     let salvaged = salvage(&memory, LOG_ID).unwrap();
     let found = recover(&memory, LOG_ID).unwrap();
     let given = read(&memory, found.records.clone()).unwrap();
@@ -212,6 +213,19 @@ fn save(original: &Original, files: &FileSet) {
     for (name, bytes) in files {
         let copy = left.get(&format!("{SALVAGED}/{name}"));
         assert!(left.get(name) == Some(bytes) || copy == Some(bytes), "{name} is lost");
+    }
+}
+
+/// A reader that nobody has warned gives what was written, as far as it comes.
+fn read_damaged(original: &Original, files: &FileSet) {
+    let start = first_of(files.keys().next().unwrap());
+    let end = wide(original.given.len()) + 2;
+    let mut reader = Reader::open(Arc::new(Memory::of(files)), LOG_ID, start..end).unwrap();
+    let mut next = start;
+    while let Ok(Some(record)) = reader.next_record() {
+        let Given { number, kind, payload } = &original.given[narrow(next - 1)];
+        assert_eq!(record, Record { number: *number, kind: *kind, payload });
+        next += 1;
     }
 }
 

@@ -59,11 +59,18 @@ fn open(memory: &Memory, segment_bytes: u64) -> Result<(Writer, Committer, Recov
 fn read(memory: &Memory, wanted: Range<u64>) -> Result<Vec<Given>, LogError> {
     let mut reader = Reader::open(Arc::new(memory.clone()), LOG_ID, wanted)?;
     let mut given = Vec::new();
-    while let Some(record) = reader.next_record()? {
-        let Record { number, kind, payload } = record;
-        given.push(Given { number, kind, payload: payload.to_vec() });
+    loop {
+        match reader.next_record() {
+            Ok(Some(Record { number, kind, payload })) => {
+                given.push(Given { number, kind, payload: payload.to_vec() });
+            }
+            Ok(None) => return Ok(given),
+            Err(error) => {
+                assert_eq!(reader.next_record().unwrap(), None, "nothing comes after an error");
+                return Err(error);
+            }
+        }
     }
-    Ok(given)
 }
 
 /// Makes a test of each safeguard: with it taken out, one of so many cases of a check must fail.

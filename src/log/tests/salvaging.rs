@@ -86,6 +86,11 @@ fn missing_and_foreign_segments_are_named() {
     assert_eq!(told, expected);
     assert_eq!(salvage(&disk, LOG_ID).unwrap().lost, vec![11..16]);
     assert_eq!(recover(&disk, LOG_ID).unwrap().gaps, vec![11..16]);
+    assert_eq!(read(&disk, 1..41).unwrap().len(), 35);
+    // What is known to be lost doesn't hide what else is missing.
+    disk.remove("00000000000000000006.seg").unwrap();
+    let told = read(&disk, 1..41).unwrap_err().to_string();
+    assert!(told.contains("00000000000000000011.gap, byte 0, where record 6 should be"), "{told}");
 
     let disk = Memory::of(&files);
     let told = recover(&disk, LOG_ID + 1).unwrap_err().to_string();
