@@ -34,3 +34,19 @@ pub(crate) const BATCHES_OF_A_STREAM: usize = 3;
 
 /// Streams beyond so many share what these would hold: their batches are smaller.
 pub(crate) const ROWS_HELD_PARTS: usize = 8;
+
+/// Bytes of one record's payload in the log, at most. Checked before anything is allocated.
+pub(crate) const LOG_PAYLOAD_BYTES: usize = 64 << 20;
+
+/// Bytes of a segment of the log, from which the next one is begun. One record more may lie in it.
+pub(crate) const LOG_SEGMENT_BYTES: u64 = 64 << 20;
+
+/// The largest segment that may be asked for. A file longer than it and a record is no segment of ours.
+pub(crate) const LOG_SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
+/// Bytes of records that wait for the log's thread. It writes as many at a time, so twice this is
+/// held, and a record that is larger passes alone.
+pub(crate) const LOG_QUEUE_BYTES: usize = 8 << 20;
+
+/// Bytes that are read from the log at a time.
+pub(crate) const LOG_READ_BYTES: usize = 256 << 10;

@@ -153,6 +153,18 @@ safeguards! {
     HeldKeysCompared,
     /// Of equal keys of several runs only the last is given.
     LastRunWins,
+
+    // The log.
+    /// What is acknowledged was synced.
+    LogSync,
+    /// A new segment stands in its folder before its records are acknowledged.
+    LogFolderSync,
+    /// The checksum of a record is compared.
+    LogChecksum,
+    /// A bad record before one that was written later isn't a torn tail.
+    LogTornOrDamaged,
+    /// A hole in the last write is a torn tail, even before whole records of that write.
+    LogTornByWrite,
 }
 
 /// The safeguard that is out, by its place counted from one; zero is none.

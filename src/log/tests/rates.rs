@@ -1,0 +1,64 @@
+//! What it costs; by hand: `cargo test --release --lib log::tests::rates -- --ignored --nocapture`.
+
+use super::*;
+use crate::env::Stopwatch;
+use crate::log::record::{encode, seed};
+
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "rates to be read")]
+fn tell(what: &str, n: u64, n_bytes: u64, watch: Stopwatch) {
+    let seconds = watch.elapsed().as_secs_f64();
+    let (records, megabytes) = (n as f64 / seconds, n_bytes as f64 / seconds / 1e6);
+    println!("{what}: {records:.0} records/s, {megabytes:.0} MB/s");
+}
+
+#[test]
+#[ignore = "measures; run by hand"]
+fn rates() {
+    let payload = [7; 100];
+    let mut bytes = Vec::with_capacity(64 << 20);
+    let (n, watch) = (500_000, Stopwatch::start());
+    for number in 1..=n {
+        encode(&Record { number, kind: 0, payload: &payload }, 1, seed(LOG_ID, 1), &mut bytes);
+    }
+    tell("encoding", n, wide(bytes.len()), watch);
+
+    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let files: Arc<dyn Files> = Arc::new(Disk::open(folder.path()).unwrap());
+    for (what, sync) in [("written, no sync", Sync::None), ("written and synced", Sync::Data)] {
+        let found = recover(&*files, LOG_ID).unwrap();
+        let options = Options { sync, ..Options::default() };
+        let mut writer = Writer::start(Arc::clone(&files), LOG_ID, &found, options).unwrap();
+        let (n, watch) = (2_000_000, Stopwatch::start());
+        for _ in 0..n {
+            writer.append(0, &payload).unwrap();
+        }
+        writer.finish().unwrap();
+        tell(what, n, n * 121, watch);
+    }
+    let watch = Stopwatch::start();
+    let records = recover(&*files, LOG_ID).unwrap().records;
+    tell("checking", records.end - 1, (records.end - 1) * 121, watch);
+    let watch = Stopwatch::start();
+    let mut reader = Reader::open(Arc::clone(&files), LOG_ID, records.clone()).unwrap();
+    let mut n_bytes = 0;
+    while let Some(record) = reader.next_record().unwrap() {
+        n_bytes += wide(record.payload.len());
+    }
+    tell("reading", records.end - 1, n_bytes, watch);
+
+    // A source that waits for so many records at a time.
+    for group in [1, 16, 256, 4096] {
+        let found = recover(&*files, LOG_ID).unwrap();
+        let mut writer =
+            Writer::start(Arc::clone(&files), LOG_ID, &found, options(64 << 20)).unwrap();
+        let (n, watch) = (2000.max(group * 50), Stopwatch::start());
+        for number in 1..=n {
+            let appended = writer.append(0, &payload).unwrap();
+            if number % group == 0 {
+                writer.durable().wait_for(appended).unwrap();
+            }
+        }
+        tell(&format!("acknowledged by {group}"), n, n * 121, watch);
+        writer.finish().unwrap();
+    }
+}
