@@ -1,4 +1,4 @@
-//! The only file that asks the system for the time and for what the process uses.
+//! The only file that asks the system for the time, for chance and for what the process uses.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -26,6 +26,18 @@ impl Stopwatch {
 pub fn now() -> ReceiveTime {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     ReceiveTime(i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// Bits that nobody can know before.
+pub fn chance() -> u128 {
+    let mut bytes = [0; 16];
+    let read = std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
+    if read.is_err() {
+        // It must only differ from what was drawn before.
+        return u128::from(std::process::id()) << 64 | u128::from(now().0.cast_unsigned());
+    }
+    u128::from_le_bytes(bytes)
 }
 
 /// The most memory that the process has held so far, in bytes; `None` where the system doesn't say.

@@ -1,6 +1,7 @@
 //! What ends a command, and with which exit code.
 
 use std::io::ErrorKind;
+use std::path::PathBuf;
 
 use connectors::ConnectError;
 use connectors::error::Class;
@@ -38,6 +39,41 @@ pub enum Error {
         doing: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A data directory that another engine holds.
+    #[error("taking data directory {}: another engine runs there ({holder})", path.display())]
+    Held {
+        /// The data directory.
+        path: PathBuf,
+        /// What the other one wrote into its lock.
+        holder: String,
+    },
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] crate::log::LogError),
+    /// An interrupted run that this one can't go on with.
+    #[error("going on with the run that was interrupted: it {what}")]
+    OtherRun {
+        /// In what it is another one.
+        what: String,
+    },
+    /// Rows that were read again and aren't what they were.
+    #[error("going on with the run that was interrupted: {what}")]
+    Changed {
+        /// What differs.
+        what: String,
+    },
+    /// A run that gives other rows for the same input.
+    #[error(
+        "going on with the run that was interrupted: epoch {epoch} gave {was:016x}, and gives {is:016x} now"
+    )]
+    Diverged {
+        /// The epoch.
+        epoch: u64,
+        /// The digest of its changes as it was.
+        was: u64,
+        /// As it is.
+        is: u64,
     },
     /// History that doesn't fit into memory couldn't be kept, or read back.
     #[error("{}", .0.doing)]
@@ -96,6 +132,11 @@ impl Error {
             },
             Self::Subscribe(error) => error.exit_code(),
             Self::Io { .. }
+            | Self::Held { .. }
+            | Self::Log(_)
+            | Self::OtherRun { .. }
+            | Self::Changed { .. }
+            | Self::Diverged { .. }
             | Self::Cold(_)
             | Self::BadRow { .. }
             | Self::Worker(_)
@@ -107,6 +148,20 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Usage { hint, .. } => hint.as_deref(),
+            Self::Held { .. } => {
+                Some("stop that one first, or set another `data_dir`: each pipeline needs its own")
+            }
+            Self::Log(error) => Some(error.hint()),
+            Self::OtherRun { .. } => Some(
+                "put the config (or that version) back to finish it, or start anew with `--fresh`: what it \
+                 delivered stays, and counts as of another run",
+            ),
+            Self::Changed { .. } => {
+                Some("put the file back as it was, or start anew with `--fresh`")
+            }
+            Self::Diverged { .. } => Some(
+                "this is a bug of Tapeline, or memory that fails: please report it; `--fresh` starts anew",
+            ),
             Self::Connect(error) | Self::Sink { source: error, .. } => error.hint.as_deref(),
             Self::Cold(failure) => Some(match failure.source.kind() {
                 ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {

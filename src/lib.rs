@@ -1,23 +1,26 @@
 //! Tapeline: a streaming dataflow engine for market data: exact, correctable, incremental.
 //!
 //! Read [`engine`] first: it is the way of a fill, stage by stage. Then the stages in that order:
-//! [`config`] (what is to run), [`ingest`] (rows to epochs), [`log`], [`runtime`] (epochs to changes,
+//! [`config`] (what is to run), [`ingest`] (rows to epochs), [`mod@journal`] on [`log`] (what happened, kept), [`runtime`] (epochs to changes,
 //! on timely workers), [`publish`] and [`serve`] (readers), [`deliver`] (sinks), [`cli`].
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod cold;
 pub mod config;
+mod data_dir;
 pub mod deliver;
 pub mod engine;
 pub mod env;
 pub mod error;
 mod gate;
 pub mod ingest;
+mod journal;
 mod limits;
 pub mod log;
 pub mod publish;
 pub mod runtime;
 pub mod serve;
 pub mod simulate;
+pub mod stop;
 pub mod testing;

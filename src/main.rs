@@ -4,5 +4,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "sabotage")]
+    types::sabotage::take_out_by_name();
     ExitCode::from(tapeline::cli::run(std::env::args_os()))
 }

@@ -15,6 +15,7 @@ use tapeline::env::Stopwatch;
 use tapeline::ingest::{Sequencer, SequencerOptions};
 use tapeline::publish::{Hub, ViewSpec};
 use tapeline::runtime;
+use tapeline::stop::Stop;
 use types::VenueTime;
 
 use crate::support::arguments::Arguments;
@@ -206,6 +207,8 @@ fn sequence(config: &EnginePlan) -> usize {
 /// The whole engine, as the binary runs it; gives how many events there were.
 fn whole(plan: EnginePlan) -> usize {
     let options = RunOptions {
+        stop: Stop::new(),
+        fresh: false,
         n_newest: 3,
         progress: &mut |_| (),
         listening: &mut |_| (),

@@ -11,7 +11,10 @@ use crate::config::message::{Weight, render};
 use crate::engine::{self, Progress, RunOptions, Summary};
 use crate::env::Stopwatch;
 use crate::error::Error;
-use crate::serve::background::wait_for_stop;
+use crate::stop::Stop;
+
+/// How long stopping may take: what isn't delivered by then is kept.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs a config until its sources end.
 #[derive(Debug, clap::Args)]
@@ -25,6 +28,9 @@ pub(super) struct Args {
     /// Keeps serving after the sources have ended, until SIGINT or SIGTERM.
     #[arg(long)]
     serve: bool,
+    /// Starts anew where an interrupted run would be gone on with.
+    #[arg(long)]
+    fresh: bool,
     /// Ends with exit code 1 if a row went to quarantine.
     #[arg(long)]
     strict: bool,
@@ -50,15 +56,18 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     let mut printed = Ok(());
     let is_served = arguments.serve;
     let format = arguments.format;
+    let stop = Stop::on_signals(DEADLINE, say)?;
     let options = RunOptions {
+        stop: stop.clone(),
+        fresh: arguments.fresh,
         n_newest: arguments.rows,
         progress: &mut |progress| teller.tell(progress),
         listening: &mut |address| say(&format!("listening on http://{address}\n")),
         hold: &mut |done: &Summary| {
             printed = put(&summary::write(done, format));
-            if is_served {
+            if is_served && !done.is_stopped {
                 say("all sources have ended; serving until SIGINT or SIGTERM\n");
-                wait_for_stop();
+                stop.wait();
             }
         },
     };

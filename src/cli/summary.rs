@@ -27,7 +27,8 @@ fn text(done: &Summary) -> String {
         out.push('\n');
     };
     let counts = done.counts;
-    line(format!("pipeline {}", done.name));
+    let stopped = if done.is_stopped { ", stopped: the next run goes on" } else { "" };
+    line(format!("pipeline {}{stopped}", done.name));
     line(format!(
         "  events   {} received = {} applied + {} duplicate + {} quarantined; {} late, {} pending",
         counts.received,
@@ -124,6 +125,7 @@ fn json(done: &Summary) -> String {
         done.views.iter().map(|view| (view.name.clone(), view.n_rows.into())).collect();
     let value = serde_json::json!({
         "pipeline": done.name,
+        "stopped": done.is_stopped,
         "received": done.counts.received,
         "applied": done.counts.applied,
         "duplicate": done.counts.duplicate,

@@ -20,6 +20,7 @@ use super::sinks::{Server, Sink};
 use super::sources::{Source, source};
 use super::text::Texts;
 use super::{Purpose, Registry, sinks, views};
+use crate::log;
 
 /// A config of which each section is read, but whose names aren't settled yet.
 struct Parts {
@@ -75,6 +76,7 @@ pub(super) fn check(
         sources: source_plans(parts.sources, &plan),
         tests: test_cases(parts.cases, expected, &plan),
         sinks: sinks::sink_plans(parts.sinks, &plan),
+        digest: super::digest::digest(&sections),
         server: parts.server.map(|server| sinks::server_plan(server, &plan)),
         plan,
         warnings,
@@ -138,6 +140,7 @@ fn pipeline(sections: &Sections, base: &Path, problems: &mut Vec<Problem>) -> Op
         name: name.to_owned(),
         data_dir,
         history_memory,
+        sync: if read.text("sync") == Some("none") { log::Sync::None } else { log::Sync::Data },
         workers: usize::try_from(read.count("workers")?).ok()?,
         max_events: usize::try_from(epoch.count("max_events")?).ok()?,
         max_age: Duration::from_nanos(u64::try_from(epoch.nanos("max_age")?).ok()?),

@@ -30,6 +30,7 @@
 mod cases;
 mod check;
 mod columns;
+mod digest;
 mod file;
 pub mod message;
 mod options;

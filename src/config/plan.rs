@@ -11,6 +11,7 @@ use types::event::Draft;
 use types::options::{Place, Problem, Settings};
 
 use super::text::Texts;
+use crate::log::Sync;
 
 /// All that a run needs to know.
 pub struct EnginePlan {
@@ -20,6 +21,9 @@ pub struct EnginePlan {
     pub sources: Vec<SourcePlan>,
     /// What is computed.
     pub plan: dataflows::Plan,
+    /// A digest of all that decides what comes out. A run goes on only with what one of the same digest
+    /// left.
+    pub digest: u128,
     /// What takes the views' changes, in the order of the file.
     pub sinks: Vec<SinkPlan>,
     /// Who may read from outside; `None` without a `[server]`.
@@ -47,6 +51,8 @@ pub struct Pipeline {
     pub name: String,
     /// Where it keeps what it must not forget; relative to the folder of the process.
     pub data_dir: PathBuf,
+    /// When what the log holds counts as kept.
+    pub sync: Sync,
     /// How many timely workers compute.
     pub workers: usize,
     /// How many rows an epoch holds at most.

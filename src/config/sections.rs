@@ -16,6 +16,12 @@ pub const PIPELINE: &[OptionSpec] = &[
         Need::Optional,
         "bytes of old events and identities in memory, the rest goes to `data_dir`; all by default",
     ),
+    option(
+        "sync",
+        Choice(&["data", "none"]),
+        Need::Default("data"),
+        "when the log counts as kept: on the disk, or given to the system (lost if the power is)",
+    ),
     option("workers", Count(1, 64), Need::Default("1"), "how many timely workers compute"),
 ];
 

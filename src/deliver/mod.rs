@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::gate::{CloseAtEnd, Gate};
 use crate::limits;
 use crate::runtime::EpochOutput;
+use types::fault::point;
 
 /// How long a sink waits for another epoch before it hands over what it holds back.
 const IDLE: Duration = Duration::from_millis(200);
@@ -21,8 +22,32 @@ const IDLE: Duration = Duration::from_millis(200);
 enum Message {
     /// The next epoch.
     Epoch(EpochChanges),
-    /// All epochs were sent. A queue that ends without this was abandoned.
+    /// All epochs of a run were sent. A queue that ends without a last word was abandoned.
     Finish,
+    /// All epochs were sent up to where the run was stopped.
+    Stop,
+}
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its sources have ended: results get their names.
+    Finished,
+    /// It was stopped: what was delivered is made sure of.
+    Stopped,
+    /// It has failed: what was delivered stays.
+    Failed,
+}
+
+impl End {
+    /// How a run ends of which all stages ended well, or not, and which was stopped, or not.
+    pub(crate) const fn of(is_well: bool, is_stopped: bool) -> Self {
+        match (is_well, is_stopped) {
+            (false, _) => Self::Failed,
+            (true, true) => Self::Stopped,
+            (true, false) => Self::Finished,
+        }
+    }
 }
 
 /// A sink at work.
@@ -62,12 +87,17 @@ impl Delivery {
             && self.queue.send(Message::Epoch(changes)).is_ok()
     }
 
-    /// Tells the sink to end after its queue, and doesn't wait. Where the run has failed (`is_whole` is
-    /// false) what was delivered stays, and nothing gets the name of a result.
-    pub fn end(self, is_whole: bool) -> Ending {
-        if is_whole {
+    /// Tells the sink to end after its queue, and doesn't wait. Where the run isn't finished nothing gets
+    /// the name of a result.
+    pub fn end(self, end: End) -> Ending {
+        let last = match end {
+            End::Finished => Some(Message::Finish),
+            End::Stopped => Some(Message::Stop),
+            End::Failed => None,
+        };
+        if let Some(last) = last {
             // A sink that failed says so when it is joined.
-            drop(self.queue.send(Message::Finish));
+            drop(self.queue.send(last));
         }
         Ending { name: self.name, thread: self.thread }
     }
@@ -108,6 +138,7 @@ fn deliver(
         match message {
             Ok(Message::Epoch(changes)) => {
                 sink.write(&changes)?;
+                point("sink.written");
                 is_flushed = false;
                 let epoch = changes.epoch.0;
                 drop(changes);
@@ -115,11 +146,19 @@ fn deliver(
             }
             Err(RecvTimeoutError::Timeout) => {
                 sink.flush()?;
+                point("sink.flushed");
                 is_flushed = true;
             }
             Ok(Message::Finish) => {
                 sink.flush()?;
-                return sink.finish();
+                point("sink.finish.before");
+                let report = sink.finish()?;
+                point("sink.finish.after");
+                return Ok(report);
+            }
+            Ok(Message::Stop) => {
+                sink.flush()?;
+                return Ok(SinkReport::default());
             }
             Err(RecvTimeoutError::Disconnected) => {
                 sink.abandon()?;

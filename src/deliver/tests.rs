@@ -48,7 +48,7 @@ fn n_queued(n_changes: usize) -> usize {
             assert!(delivery.send(&epoch(number, n_changes)));
             sent.send(()).unwrap();
         }
-        delivery.end(true).join().unwrap();
+        delivery.end(End::Finished).join().unwrap();
     });
     // Until nothing is sent for a while.
     let mut n_queued = 0;
@@ -99,7 +99,8 @@ impl Sink for Together {
 fn sinks_end_side_by_side() {
     let barrier = Arc::new(std::sync::Barrier::new(3));
     let sink = |_| start("one", Box::new(Together(Arc::clone(&barrier))), vec![0]).unwrap();
-    let endings: Vec<Ending> = (0..3).map(sink).map(|delivery| delivery.end(true)).collect();
+    let endings: Vec<Ending> =
+        (0..3).map(sink).map(|delivery| delivery.end(End::Finished)).collect();
     for ending in endings {
         drop(ending.join().unwrap());
     }
@@ -111,7 +112,7 @@ fn a_sink_that_failed_lets_its_sender_go() {
     let delivery = start("stuck", Box::new(Stuck(told)), vec![0]).unwrap();
     let sender = std::thread::spawn(move || {
         let n_sent = (1..1_000).take_while(|number| delivery.send(&epoch(*number, 1))).count();
-        (n_sent, delivery.end(false).join().is_err())
+        (n_sent, delivery.end(End::Failed).join().is_err())
     });
     std::thread::sleep(Duration::from_millis(100));
     drop(go_on);

@@ -9,4 +9,4 @@ mod stage;
 pub use identities::{Identities, Standing};
 pub use merge::{Merge, MergedRows, MergedStream};
 pub use sequencer::{Batch, Counts, Outcome, ReadRows, Sequencer, SequencerOptions};
-pub(crate) use stage::Ingest;
+pub(crate) use stage::{Ingest, ReadTo, SetAside};

@@ -8,6 +8,8 @@ use dataflows::Clock;
 use dataflows::cold::Failure;
 use dataflows::inputs::Events;
 use dataflows::plan::RelationSpec;
+use serde::{Deserialize, Serialize};
+use types::digest::{Fold, halves};
 use types::event::{Cells, Reason};
 use types::relations::{Input, content32, content128, revision_column};
 use types::{Event, Interner, Names, Op, Reject, Row, Schema, VenueTime, relations};
@@ -31,6 +33,8 @@ pub struct Batch {
     pub events: Vec<Events>,
     /// Event time at its end.
     pub clock: Arc<Clock>,
+    /// The digest of the names that it brought.
+    pub names: u64,
 }
 
 /// What became of a row.
@@ -45,7 +49,7 @@ pub enum Outcome {
 }
 
 /// Rows by outcome: `received = applied + duplicate + quarantined`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Rows read.
     pub received: u64,
@@ -116,6 +120,8 @@ pub struct Sequencer {
     counts: Counts,
     epoch: u64,
     n_rows: usize,
+    /// How many names there were before the open epoch.
+    n_names: usize,
     /// The greatest event time of all finite sources so far.
     greatest: VenueTime,
 }
@@ -138,6 +144,7 @@ impl Sequencer {
             counts: Counts::default(),
             epoch: 1,
             n_rows: 0,
+            n_names: 0,
             greatest: VenueTime::MIN,
         }
     }
@@ -191,7 +198,7 @@ impl Sequencer {
     /// If the plan has no such relation.
     pub fn admit(&mut self, relation: usize, row: &RowRef<'_>) -> Result<Outcome, Error> {
         let (mut refused, before) = (None, self.counts.applied);
-        self.admit_all(relation, row, |_, reject| {
+        self.admit_all(relation, row, &mut Fold::new(0), |_, reject| {
             refused = Some(reject.clone());
             Ok(())
         })?;
@@ -203,7 +210,8 @@ impl Sequencer {
     }
 
     /// Judges rows of a relation, in their order. They count into the open epoch, which must have room
-    /// for them. `refuse` gets those that go to quarantine, by their places.
+    /// for them. What was read is added to `digest`, so that it can be told from what is read another
+    /// time. `refuse` gets those that go to quarantine, by their places.
     ///
     /// # Errors
     /// As [`Sequencer::admit`], and where `refuse` fails.
@@ -214,6 +222,7 @@ impl Sequencer {
         &mut self,
         relation: usize,
         rows: &impl ReadRows,
+        digest: &mut Fold,
         refuse: impl FnMut(usize, &Reject) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Self { options, interner, relations, counts, n_rows, greatest, .. } = self;
@@ -228,6 +237,7 @@ impl Sequencer {
             recent,
             names: interner,
             counts,
+            digest,
             greatest: (of_relation, greatest),
         };
         let judged = match events {
@@ -264,8 +274,14 @@ impl Sequencer {
             let events = Events::with_capacity(relation.spec.kind, n_events);
             std::mem::replace(&mut relation.events, events)
         };
+        let mut names = Fold::new(0);
+        for name in self.interner.names().since(self.n_names) {
+            names.add_text(name.as_str());
+            self.n_names += 1;
+        }
         let batch = Batch {
             epoch: self.epoch,
+            names: names.finish(),
             n_rows: self.n_rows,
             events: self.relations.iter_mut().map(take).collect(),
             clock: Arc::new(Clock {
@@ -288,6 +304,8 @@ struct Judge<'a> {
     recent: &'a mut RecentRows,
     names: &'a mut Interner,
     counts: &'a mut Counts,
+    /// Of what was read.
+    digest: &'a mut Fold,
     /// The greatest event time of the relation, and of all.
     greatest: (&'a mut VenueTime, &'a mut VenueTime),
 }
@@ -315,6 +333,7 @@ impl Judge<'_> {
                 self.counts.received += 1;
                 if let Some(reject) = rows.reject(index) {
                     self.counts.quarantined += 1;
+                    self.digest.add_text(&reject.detail);
                     refuse(index, reject)?;
                     continue;
                 }
@@ -323,6 +342,7 @@ impl Judge<'_> {
                     Ok(()) => {}
                     Err(Refused::Row(reject)) => {
                         self.counts.quarantined += 1;
+                        self.digest.add_text(&reject.detail);
                         refuse(index, &reject)?;
                     }
                     Err(Refused::All(failure)) => return Err(Error::Cold(failure)),
@@ -349,11 +369,14 @@ impl Judge<'_> {
         let time = event.row.event_time(schema).filter(|_| !is_bust);
         let standing = if let Some(identity) = event.row.identity(schema) {
             let content = if is_bust { 0 } else { content32(&event.row, cells, schema) };
+            self.digest.add(u64::from(content) << 2 | u64::from(event.op.place()));
+            self.digest.add(halves(identity.id)[0] ^ event.revision.rotate_left(32));
             let judged = self.identities.judge(identity, event.op, event.revision, content);
             judged.map_err(|failure| Box::new(Refused::All(failure)))?
         } else {
             // Rows without an identity are one where all of their content is equal.
             let content = content128(&event.row, cells, schema);
+            self.digest.add(halves(content)[0]);
             let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), content);
             if is_new { Standing::First } else { Standing::Duplicate }
         };

@@ -1,4 +1,4 @@
-//! Steps 4 and 5: rows are judged, refused ones set aside, epochs logged and then fed.
+//! Steps 4 and 5: rows are judged, refused ones set aside, epochs logged and fed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,16 +9,27 @@ use connectors::source::RowRef;
 use crate::config::plan::SourcePlan;
 use crate::engine::{Progress, RunOptions};
 use crate::error::Error;
-use crate::ingest::{Batch, Merge, Sequencer};
-use crate::log::Log;
+use crate::ingest::sequencer::ReadRows as _;
+use crate::ingest::{Batch, Counts, Merge, Sequencer};
+use crate::journal::{EpochEntry, Recorder};
 use crate::runtime::Runtime;
+use types::fault::point;
 
 /// The stage between sources and workers.
-pub(crate) struct Ingest<'a, L> {
+pub(crate) struct Ingest<'a> {
     sources: &'a [SourcePlan],
-    log: L,
+    recorder: Recorder,
     set_aside: SetAside,
     runtime: Runtime,
+}
+
+/// Where reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadTo {
+    /// All sources have ended.
+    End,
+    /// Somebody asked to stop. Rows behind the last whole epoch come again.
+    Stop,
 }
 
 /// Refused rows.
@@ -30,19 +41,19 @@ pub(crate) struct SetAside {
     pub(crate) path: Option<PathBuf>,
 }
 
-impl<'a, L: Log> Ingest<'a, L> {
+impl<'a> Ingest<'a> {
     /// Starts before the first row.
     pub(crate) fn new(
         sources: &'a [SourcePlan],
-        log: L,
+        recorder: Recorder,
         quarantine: Quarantine,
         runtime: Runtime,
     ) -> Self {
         let set_aside = SetAside { file: quarantine, reasons: BTreeMap::new(), path: None };
-        Self { sources, log, set_aside, runtime }
+        Self { sources, recorder, set_aside, runtime }
     }
 
-    /// Reads all rows to their end.
+    /// Reads all rows to their end, or until it is asked to stop.
     ///
     /// # Errors
     /// If a source can't be read, a row must not be refused, or a later stage has failed.
@@ -51,10 +62,11 @@ impl<'a, L: Log> Ingest<'a, L> {
         mut merge: Merge,
         sequencer: &mut Sequencer,
         options: &mut RunOptions<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<ReadTo, Error> {
         while let Some(merged) = merge.next_rows(sequencer.room())? {
             let Some(source) = self.sources.get(merged.source) else { continue };
-            sequencer.admit_all(source.relation, &merged, |index, reject| {
+            let digest = self.recorder.rows_of(merged.source, merged.n_rows());
+            sequencer.admit_all(source.relation, &merged, digest, |index, reject| {
                 let Some(row) = merged.get(index) else { return Ok(()) };
                 self.set_aside.take(source, merged.path, &row, reject)
             })?;
@@ -64,11 +76,16 @@ impl<'a, L: Log> Ingest<'a, L> {
                     bytes: merge.progress(),
                     event_time: sequencer.greatest(),
                 };
-                self.feed(batch)?;
+                self.feed(batch, sequencer.counts())?;
                 (options.progress)(&progress);
+                if options.stop.was_asked() {
+                    return Ok(ReadTo::Stop);
+                }
             }
         }
-        self.feed(sequencer.finish())
+        let last = sequencer.finish();
+        self.feed(last, sequencer.counts())?;
+        Ok(ReadTo::End)
     }
 
     /// Ends the input and waits for the workers.
@@ -76,9 +93,18 @@ impl<'a, L: Log> Ingest<'a, L> {
         (self.set_aside.finish(), self.runtime.finish())
     }
 
-    fn feed(&mut self, batch: Batch) -> Result<(), Error> {
-        self.log.append(&batch)?;
-        self.runtime.feed(batch)
+    fn feed(&mut self, batch: Batch, counts: Counts) -> Result<(), Error> {
+        self.recorder.record(EpochEntry {
+            epoch: batch.epoch,
+            watermark: batch.clock.watermark.nanos(),
+            sources: Vec::new(),
+            names: batch.names,
+            counts,
+        })?;
+        point("epoch.recorded");
+        self.runtime.feed(batch)?;
+        point("epoch.fed");
+        Ok(())
     }
 }
 
@@ -112,6 +138,7 @@ impl SetAside {
             bytes: row.bytes,
         };
         self.file.write(&entry)?;
+        point("row.refused");
         Ok(())
     }
 

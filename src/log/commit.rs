@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use types::fault::point;
 use types::sabotage::{Safeguard, is_out};
 
 use super::error::LogError;
@@ -99,10 +100,13 @@ impl Committer {
             return Ok(());
         }
         let path = || self.files.path(&self.part.name());
+        point("log.write.before");
         self.file.append(bytes).map_err(|error| LogError::io("writing to", path())(error))?;
+        point("log.written");
         if must_sync(self.sync) {
             self.file.sync_data().map_err(|error| LogError::io("syncing", path())(error))?;
         }
+        point("log.synced");
         Ok(())
     }
 }
@@ -126,14 +130,17 @@ fn make(
 ) -> Result<Box<dyn LogFile>, LogError> {
     let path = || files.path(&part.name());
     let mut file = files.create(&part.name()).map_err(LogError::io("making", path()))?;
+    point("log.segment.made");
     let header = part.header(log_id, 0);
     file.append(&header).map_err(LogError::io("writing to", path()))?;
+    point("log.segment.begun");
     if must_sync(sync) {
         file.sync_data().map_err(LogError::io("syncing", path()))?;
     }
     if sync == Sync::Data && !is_out(Safeguard::LogFolderSync) {
         parts::sync(files)?;
     }
+    point("log.segment.synced");
     Ok(file)
 }
 

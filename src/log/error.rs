@@ -86,8 +86,8 @@ impl LogError {
                 }
             },
             Self::Damaged(_) => {
-                "restore the file from a copy, or start once with `--salvage`: what can't be read is put \
-                 aside in `salvaged`, the lost records are named, and the log goes on behind them"
+                "restore the file from a copy, or start anew with `--fresh`: sources that are files are \
+                 read again"
             }
             Self::TooLong { .. } => "split what is appended",
             Self::CutAway { .. } => "start from a newer checkpoint, or restore the older segments",

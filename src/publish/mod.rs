@@ -23,7 +23,7 @@ use types::{Schema, VenueTime};
 pub use hub::Hub;
 pub(crate) use hub::{Place, Standing, Taken};
 pub(crate) use rows::{BadCursor, Chunk, Chunks};
-pub(crate) use stage::{Publisher, Readers};
+pub(crate) use stage::{Published, Publisher, Readers};
 
 /// How many keys a reader may be behind by before it starts again from a snapshot. At 50 bytes a
 /// key this is 200 MB for one hopeless reader, which its time limit ends soon after.

@@ -8,9 +8,11 @@ use types::Names;
 
 use super::Hub;
 use super::newest::Newest;
-use crate::deliver::{Delivery, Ending};
+use crate::deliver::{Delivery, End, Ending};
 use crate::error::Error;
+use crate::journal::Confirmer;
 use crate::runtime::{EpochOutput, Quantiles, RuntimeOutput};
+use types::fault::point;
 
 /// The publishing thread.
 pub(crate) struct Publisher {
@@ -29,6 +31,8 @@ pub(crate) struct Published {
     pub(crate) latency: Quantiles,
     /// Whether every epoch was given to every sink.
     is_whole: bool,
+    /// Why an epoch must not leave.
+    failure: Option<Error>,
     /// What each sink wrote.
     pub(crate) sinks: Vec<(String, SinkReport)>,
     deliveries: Vec<Delivery>,
@@ -43,12 +47,13 @@ pub(crate) struct Readers {
 }
 
 impl Publisher {
-    /// Starts the thread; `newest` has an entry for each emitted view.
+    /// Starts the thread; `newest` has an entry for each emitted view. No epoch leaves before it is
+    /// confirmed.
     ///
     /// # Errors
     /// If it can't be started.
     pub(crate) fn start(
-        output: RuntimeOutput,
+        (output, confirmer): (RuntimeOutput, Confirmer),
         deliveries: Vec<Delivery>,
         readers: Option<Readers>,
         newest: Vec<Newest>,
@@ -61,31 +66,31 @@ impl Publisher {
             newest,
             latency: Quantiles::default(),
             is_whole: true,
+            failure: None,
             sinks: Vec::new(),
             deliveries,
         };
         let names = Arc::clone(names);
         let thread = std::thread::Builder::new()
             .name("publish".to_owned())
-            .spawn(move || publish(output, published, readers.as_ref(), &names))
+            .spawn(move || publish(output, published, readers.as_ref(), &names, confirmer))
             .map_err(|source| Error::io("starting the publisher", source))?;
         Ok(Self { thread })
     }
 
-    /// Waits for the last epoch and ends the sinks; `is_whole` says whether the run has gone well so
-    /// far.
+    /// Waits for the last epoch and ends the sinks; `end` says how the run has gone so far.
     ///
     /// # Errors
     /// If a sink failed.
-    pub(crate) fn finish(self, is_whole: bool) -> Result<Published, Error> {
+    pub(crate) fn finish(self, end: End) -> Result<Published, Error> {
         let joined = self.thread.join();
         let mut published =
             joined.map_err(|_| Error::Worker("the publisher panicked".to_owned()))?;
-        let is_whole = is_whole && published.is_whole;
-        let mut failure = None;
+        let end = if published.is_whole { end } else { End::Failed };
+        let mut failure = published.failure.take();
         let deliveries = std::mem::take(&mut published.deliveries).into_iter();
         // All are told before the first is waited for, so that they end side by side.
-        let endings: Vec<Ending> = deliveries.map(|delivery| delivery.end(is_whole)).collect();
+        let endings: Vec<Ending> = deliveries.map(|delivery| delivery.end(end)).collect();
         for ending in endings {
             match ending.join() {
                 Ok(report) => published.sinks.push(report),
@@ -102,11 +107,19 @@ fn publish(
     mut published: Published,
     readers: Option<&Readers>,
     names: &Names,
+    mut confirmer: Confirmer,
 ) -> Published {
     while let Some(epoch) = output.next() {
+        point("epoch.computed");
+        if let Err(failure) = confirmer.confirm(&epoch) {
+            (published.is_whole, published.failure) = (false, Some(failure));
+            return published;
+        }
+        point("epoch.confirmed");
         if let Some(readers) = readers {
             readers.publish(&epoch);
         }
+        point("epoch.published");
         for (n_rows, changes) in published.n_rows.iter_mut().zip(&epoch.changes) {
             let growth = i64::try_from(changes.growth()).unwrap_or(0);
             *n_rows = n_rows.saturating_add_signed(growth);
@@ -123,6 +136,7 @@ fn publish(
             return published;
         }
         published.n_epochs += 1;
+        point("epoch.delivered");
         output.release(epoch.epoch);
     }
     published.latency = output.quantiles();

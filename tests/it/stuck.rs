@@ -9,6 +9,7 @@ use connectors::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport};
 use connectors::{ConnectError, SINKS};
 use tapeline::config::{self, Purpose, Registry};
 use tapeline::engine::{self, RunOptions};
+use tapeline::stop::Stop;
 
 /// Whether the sink goes on.
 static GOES_ON: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
@@ -82,6 +83,8 @@ fn a_stuck_sink_stops_the_reader() {
         let n_read = &n_read;
         let running = scope.spawn(move || {
             let options = RunOptions {
+                stop: Stop::new(),
+                fresh: false,
                 n_newest: 5,
                 progress: &mut |progress| n_read.store(progress.n_rows, Ordering::Relaxed),
                 listening: &mut |_| {},

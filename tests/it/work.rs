@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 use tapeline::config::{self, ConfigError};
 use tapeline::engine::{self, RunOptions, Summary};
+use tapeline::stop::Stop;
 
 /// A row of a CSV file.
 pub(crate) type CsvRow = BTreeMap<String, String>;
@@ -41,6 +42,8 @@ impl Work {
             Err(error) => panic!("{error}"),
         };
         let options = RunOptions {
+            stop: Stop::new(),
+            fresh: false,
             n_newest: 0,
             progress: &mut |_| {},
             listening: &mut |_| {},

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use types::fault::point;
+
 use crate::error::ConnectError;
 
 /// Bytes held before they go to the system.
@@ -26,6 +28,7 @@ impl Unfinished {
         let temporary = PathBuf::from(temporary);
         let file = File::create(&temporary)
             .map_err(|error| ConnectError::file("making", &temporary, error))?;
+        point("file.made");
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
         Ok(Self { temporary: Some(temporary), path, file })
     }
@@ -37,6 +40,7 @@ impl Unfinished {
 
     /// Makes all that was written durable.
     pub(crate) fn sync(&mut self) -> Result<(), ConnectError> {
+        point("file.sync.before");
         let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
         synced.map_err(|error| ConnectError::file("writing", &self.path, error))
     }
@@ -44,8 +48,10 @@ impl Unfinished {
     /// Gives a synced file its name, in the place of whatever bore it.
     pub(crate) fn finish(mut self) -> Result<(), ConnectError> {
         let Some(temporary) = &self.temporary else { return Ok(()) };
+        point("file.rename.before");
         std::fs::rename(temporary, &self.path)
             .map_err(|error| ConnectError::file("renaming to", &self.path, error))?;
+        point("file.rename.after");
         self.temporary = None;
         sync_folder(&self.path)
     }

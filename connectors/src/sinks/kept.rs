@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use types::digest::digest128;
+use types::fault::point;
 
 use super::file::{Unfinished, sync_folder};
 use crate::error::ConnectError;
@@ -52,12 +53,16 @@ impl Kept {
         for piece in pieces {
             digest.add(piece);
         }
+        point("kept.begin");
         let mut file = Unfinished::create(self.path.clone())?;
         let written = writeln!(file, "{:032x}", digest.finish())
             .and_then(|()| pieces.iter().try_for_each(|piece| file.write_all(piece)));
         written.map_err(|error| ConnectError::file("writing", &self.path, error))?;
+        point("kept.written");
         file.sync()?;
-        file.finish()
+        file.finish()?;
+        point("kept.done");
+        Ok(())
     }
 
     /// As [`Kept::read`], of bytes.

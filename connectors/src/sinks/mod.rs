@@ -45,6 +45,12 @@ const FILE_OPTIONS: &[OptionSpec] = &[
         Need::Optional,
         "rows as they stand at the end, or all changes; final where all sources end, else changes",
     ),
+    option(
+        "sync_bytes",
+        OptionKind::Bytes,
+        Need::Default("32MiB"),
+        "bytes of changes that a crash may cost to write again: then files are synced, and when idle",
+    ),
 ];
 
 /// Finds nothing wrong: the options' own kinds say it all.

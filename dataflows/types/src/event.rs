@@ -17,6 +17,17 @@ pub enum Op {
     Bust,
 }
 
+impl Op {
+    /// Its place among all.
+    pub const fn place(self) -> u8 {
+        match self {
+            Self::Insert => 0,
+            Self::Correct => 1,
+            Self::Bust => 2,
+        }
+    }
+}
+
 /// One change of an input relation. A bust carries identity and key; its other columns are
 /// never read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ pub mod digest;
 mod draft;
 pub mod event;
 pub mod expr;
+pub mod fault;
 pub mod fixed;
 pub mod id;
 pub mod json;

@@ -27,6 +27,11 @@ impl Names {
         &self.texts[usize::try_from(sym.index()).unwrap_or(usize::MAX)]
     }
 
+    /// The texts of all names from the one of this number on, in the order in which they came.
+    pub fn since(&self, number: usize) -> impl Iterator<Item = &Text> {
+        (number..).map_while(|number| self.texts.get(number))
+    }
+
     /// The venue of an asset, as a name.
     ///
     /// # Panics

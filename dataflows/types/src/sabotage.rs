@@ -154,6 +154,14 @@ safeguards! {
     /// Of equal keys of several runs only the last is given.
     LastRunWins,
 
+    // What goes on after a crash.
+    /// Files of changes are cut where they were synced.
+    ChangesCut,
+    /// A sink that goes on drops the epochs that it has.
+    EpochsOnce,
+    /// A batch is in the outbox before it is sent.
+    OutboxFirst,
+
     // The log.
     /// What is acknowledged was synced.
     LogSync,
@@ -191,6 +199,19 @@ pub fn is_out(safeguard: Safeguard) -> bool {
 #[inline]
 pub const fn is_out(_safeguard: Safeguard) -> bool {
     false
+}
+
+/// Takes out the safeguard that the variable `TAPELINE_SABOTAGE` names, for tests of a whole process.
+///
+/// # Panics
+/// If there is no such safeguard.
+#[cfg(feature = "sabotage")]
+pub fn take_out_by_name() {
+    #[expect(clippy::disallowed_methods, reason = "no release has this")]
+    let Ok(name) = std::env::var("TAPELINE_SABOTAGE") else { return };
+    let found = Safeguard::ALL.iter().find(|safeguard| format!("{safeguard:?}") == name);
+    assert!(found.is_some(), "no safeguard is named {name}");
+    take_out(found.copied());
 }
 
 /// Asserts that a test notices when a safeguard is out: one of its cases, by number below `n`, fails

@@ -232,7 +232,7 @@ fn on_a_real_disk() {
     let told = error.to_string();
     let place = "00000000000000000006.seg, byte 95, where record 7 should be: its checksum differs";
     assert!(told.ends_with(place), "{told}");
-    assert!(error.hint().contains("--salvage"));
+    assert!(error.hint().contains("--fresh"));
     assert!(Reader::open(Arc::clone(&files), LOG_ID, 7..9).unwrap().next_record().is_err());
     let saved = salvage(&*files, LOG_ID).unwrap();
     assert_eq!(saved.lost, vec![7..8]);

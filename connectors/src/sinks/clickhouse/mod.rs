@@ -21,7 +21,9 @@ use std::sync::Arc;
 
 pub use layout::{database_ddl, ddl};
 use types::digest::digest128;
+use types::fault::point;
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
+use types::sabotage::{Safeguard, is_out};
 use types::{Epoch, Names};
 
 use self::batch::Encoder;
@@ -302,14 +304,25 @@ impl ClickHouse {
             totals: self.tables.iter().map(|table| table.totals).collect(),
             inserts,
         };
-        self.outbox.put(&batch)?;
-        self.send(&batch)
+        point("outbox.before");
+        if !is_out(Safeguard::OutboxFirst) {
+            self.outbox.put(&batch)?;
+        }
+        point("outbox.put");
+        self.send(&batch)?;
+        point("batch.sent");
+        Ok(())
     }
 
     /// Sends a batch that is in the outbox.
     fn send(&mut self, batch: &Batch) -> Result<(), ConnectError> {
         self.empty()?;
-        batch.inserts.iter().try_for_each(|insert| self.server.insert(insert))
+        for insert in &batch.inserts {
+            point("insert.before");
+            self.server.insert(insert)?;
+            point("insert.after");
+        }
+        Ok(())
     }
 
     /// Makes inserts of what is held for one table, and adds its row for the table of commits.

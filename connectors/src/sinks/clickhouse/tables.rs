@@ -36,6 +36,7 @@ impl ClickHouse {
             // Emptying forgets the tokens too, so that equal rows count again.
             let sql = format!("TRUNCATE TABLE {name}");
             self.server.execute(Stage::Running, &format!("emptying table {name}"), &sql)?;
+            types::fault::point("table.emptied");
         }
         let commits = qualified(&self.database, COMMITS);
         let sql = format!(
@@ -54,6 +55,7 @@ impl ClickHouse {
         let of_views = self.tables.iter().flat_map(|table| ddl(&table.view, &self.database));
         for sql in database_ddl(&self.database).into_iter().chain(of_views) {
             self.server.execute(Stage::Opening, &doing, &sql)?;
+            types::fault::point("table.made");
         }
         Ok(())
     }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use types::fault::point;
 use types::relations::Relation;
+use types::sabotage::{Safeguard, is_out};
 use types::spell::write_count;
 use types::{Changes, Epoch, Names, json};
 
@@ -20,7 +22,7 @@ use crate::sinks::file::sync_folder;
 use crate::sinks::held::{Visit, visit_changes};
 use crate::sinks::kept::Kept;
 
-/// Bytes written from which files are synced, so that a crash costs no more than to write these again.
+/// Bytes written from which files are synced, where nothing else is asked for.
 const SYNC_BYTES: u64 = 32 << 20;
 
 /// Bytes held before they go to the system.
@@ -31,10 +33,13 @@ pub(super) struct ChangesSink {
     last: Option<Epoch>,
     names: Arc<Names>,
     views: Vec<ChangesFile>,
-    /// Bytes written since files were synced.
+    /// Bytes written since files were synced, and from which they are.
     n_unsynced: u64,
+    sync_bytes: u64,
     /// Where it is kept how far they are synced.
     kept: Kept,
+    /// Whether the files still hold what another run left: it goes with the first epoch, not before.
+    is_others: bool,
 }
 
 /// How far all files are synced: the last epoch, and of each its bytes and changes.
@@ -69,24 +74,41 @@ impl ChangesSink {
         if let Some(first) = views.first() {
             sync_folder(&first.path)?;
         }
-        if synced.is_none() {
-            // From here on the files are those of this run.
-            kept.forget()?;
-        }
+        point("changes.opened");
+        let is_others = synced.is_none();
         let last = synced.map(|synced| Epoch(synced.epoch));
-        Ok(Self { last, names: Arc::clone(&context.names), views, n_unsynced: 0, kept })
+        let last = last.filter(|_| !is_out(Safeguard::EpochsOnce));
+        let sync_bytes = context.settings.count("sync_bytes").unwrap_or(SYNC_BYTES);
+        let names = Arc::clone(&context.names);
+        Ok(Self { last, names, views, n_unsynced: 0, sync_bytes, kept, is_others })
+    }
+
+    /// Empties the files, where they are another run's.
+    fn begin(&mut self) -> Result<(), ConnectError> {
+        if !std::mem::take(&mut self.is_others) {
+            return Ok(());
+        }
+        self.kept.forget()?;
+        for view in &self.views {
+            view.file.get_ref().set_len(0).map_err(|error| writing(&view.path, error))?;
+            point("changes.emptied");
+        }
+        Ok(())
     }
 
     /// Makes all that was written durable.
     fn sync(&mut self) -> Result<(), ConnectError> {
         let Some(epoch) = self.last.filter(|_| self.n_unsynced > 0) else { return Ok(()) };
         let mut places = Vec::new();
+        point("changes.sync.before");
         for view in &mut self.views {
             let synced = view.file.flush().and_then(|()| view.file.get_ref().sync_data());
             synced.map_err(|error| writing(&view.path, error))?;
             places.push((view.n_bytes, view.n_changes));
+            point("changes.synced");
         }
         self.kept.write(&Synced { epoch: epoch.0, places })?;
+        point("changes.kept");
         self.n_unsynced = 0;
         Ok(())
     }
@@ -97,11 +119,12 @@ impl Sink for ChangesSink {
         if self.last >= Some(changes.epoch) {
             return Ok(());
         }
+        self.begin()?;
         for (file, view) in self.views.iter_mut().zip(&changes.views) {
             self.n_unsynced += file.write(changes.epoch, view, &self.names)?;
         }
         self.last = Some(changes.epoch);
-        if self.n_unsynced >= SYNC_BYTES { self.sync() } else { Ok(()) }
+        if self.n_unsynced >= self.sync_bytes { self.sync() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), ConnectError> {
@@ -109,6 +132,7 @@ impl Sink for ChangesSink {
     }
 
     fn finish(&mut self) -> Result<SinkReport, ConnectError> {
+        self.begin()?;
         self.sync()?;
         let line =
             |view: &ChangesFile| format!("{}: {} changes", view.path.display(), view.n_changes);
@@ -124,7 +148,7 @@ impl ChangesFile {
     ) -> Result<Self, ConnectError> {
         let file = match place {
             Some((n_bytes, _)) => reopen(&path, n_bytes)?,
-            None => create(&path)?,
+            None => open(&path)?,
         };
         let (n_bytes, n_changes) = place.unwrap_or_default();
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
@@ -146,8 +170,10 @@ impl ChangesFile {
     }
 }
 
-fn create(path: &Path) -> Result<File, ConnectError> {
-    File::create(path).map_err(|error| ConnectError::file("making", path, error))
+/// Opens a file as it is, or makes an empty one.
+fn open(path: &Path) -> Result<File, ConnectError> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    opened.map_err(|error| ConnectError::file("making", path, error))
 }
 
 /// Opens a file of an interrupted run at the place up to which it was synced.
@@ -155,6 +181,10 @@ fn reopen(path: &Path, n_bytes: u64) -> Result<File, ConnectError> {
     let opened = OpenOptions::new().write(true).open(path).and_then(|mut file| {
         let found = file.metadata()?.len();
         if found >= n_bytes {
+            if is_out(Safeguard::ChangesCut) {
+                file.seek(SeekFrom::End(0))?;
+                return Ok((file, found));
+            }
             file.set_len(n_bytes)?;
             file.seek(SeekFrom::Start(n_bytes))?;
         }

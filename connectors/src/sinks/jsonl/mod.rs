@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use types::fault::point;
 use types::relations::Relation;
 use types::spell::write_text;
 use types::{Epoch, Names, Schema, json};
@@ -93,6 +94,7 @@ impl Sink for FinalSink {
         for (file, n_rows) in &written {
             report.lines.push(format!("{}: {n_rows} rows", file.path().display()));
         }
+        point("final.written");
         // All are whole before the first is shown, so that files of two runs hardly ever mix.
         written.into_iter().try_for_each(|(file, _)| file.finish())?;
         Ok(report)

@@ -1,7 +1,10 @@
 //! `Changes`: what crosses from the dataflow to readers: typed rows with +1 or -1.
 
+use std::hash::{Hash, Hasher};
+
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
+use crate::digest::halves;
 use crate::for_relations;
 use crate::names::Names;
 use crate::relations::{Relation, RelationKind};
@@ -61,6 +64,12 @@ macro_rules! changes {
             /// that change nothing; see [`adjoin`].
             pub fn adjoin(&mut self, schema: &Schema) {
                 match self { $(Self::$variant(rows) => adjoin(rows, schema),)* }
+            }
+
+            /// A digest of the changes that doesn't depend on their order. Equal in each run of one build
+            /// of Tapeline that gives the same names the same numbers; of no meaning beyond.
+            pub fn digest(&self) -> u64 {
+                match self { $(Self::$variant(rows) => digest(rows),)* }
             }
 
             /// By how many rows the view grew.
@@ -131,6 +140,89 @@ macro_rules! with_changes {
             $crate::Changes::Rows($rows) => $body,
         }
     };
+}
+
+/// The sum of the digests of all changes.
+fn digest<R: Hash>(rows: &[(R, isize)]) -> u64 {
+    let each = rows.iter().map(|(row, diff)| {
+        let mut digest = RowDigest::default();
+        row.hash(&mut digest);
+        diff.hash(&mut digest);
+        digest.finish()
+    });
+    each.fold(0, u64::wrapping_add)
+}
+
+/// The digest of a row: the sum of its words, each multiplied by a key of its place (as in NH, the
+/// first step of UMAC, RFC 4418), so that no word waits for the one before.
+#[derive(Default)]
+struct RowDigest {
+    key: u64,
+    sum: u64,
+}
+
+impl RowDigest {
+    #[inline]
+    fn add(&mut self, word: u64) {
+        self.key = self.key.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let (low, high) = (word ^ self.key).carrying_mul(self.key.rotate_left(32) | 1, 0);
+        self.sum = self.sum.wrapping_add(low ^ high);
+    }
+}
+
+/// Says how numbers become words.
+macro_rules! words {
+    ($($write:ident($int:ty)),*) => {
+        $(#[inline]
+        fn $write(&mut self, number: $int) {
+            self.add(u64::from(number));
+        })*
+    };
+}
+
+impl Hasher for RowDigest {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.add(u64::from_le_bytes(*word));
+        }
+        // The one stands for the end, so that no bytes are like others with zeros behind.
+        self.add(rest.iter().fold(1, |word, byte| word << 8 | u64::from(*byte)));
+    }
+
+    words! { write_u8(u8), write_u16(u16), write_u32(u32), write_u64(u64) }
+
+    #[inline]
+    fn write_i64(&mut self, number: i64) {
+        self.add(number.cast_unsigned());
+    }
+
+    #[inline]
+    fn write_i128(&mut self, number: i128) {
+        self.write_u128(number.cast_unsigned());
+    }
+
+    #[inline]
+    fn write_u128(&mut self, number: u128) {
+        let [low, high] = halves(number);
+        self.add(low);
+        self.add(high);
+    }
+
+    #[inline]
+    fn write_isize(&mut self, number: isize) {
+        self.add(u64::try_from(number.cast_unsigned()).unwrap_or(u64::MAX));
+    }
+
+    #[inline]
+    fn write_usize(&mut self, number: usize) {
+        self.add(u64::try_from(number).unwrap_or(u64::MAX));
+    }
+
+    fn finish(&self) -> u64 {
+        let mixed = (self.sum ^ (self.sum >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        mixed ^ (mixed >> 32)
+    }
 }
 
 /// Sorts by row, adds up equal rows, drops what adds up to nothing.

@@ -177,3 +177,27 @@ mod sabotage {
         });
     }
 }
+
+#[test]
+fn a_digest_tells_changes_apart_and_not_their_order() {
+    let row = |name: &str, size: i64| {
+        let number = crate::Decimal::from(size);
+        crate::Row(std::sync::Arc::new([Value::Text(name.into()), Value::Number(number)]))
+    };
+    let digest = |rows: &[(&str, i64, isize)]| {
+        let rows = rows.iter().map(|(name, size, diff)| (row(name, *size), *diff));
+        Changes::Rows(rows.collect()).digest()
+    };
+    let some = [("a", 1, 1), ("b", 2, -1), ("ab", 1, 1)];
+    let mut turned = some;
+    turned.reverse();
+    assert_eq!(digest(&some), digest(&turned));
+    let mut seen = std::collections::BTreeSet::new();
+    for name in ["", "a", "b", "ab", "a\0", "a long name that has more than one word"] {
+        for size in [-1, 0, 1, i64::MAX] {
+            for diff in [-1, 1, 2] {
+                assert!(seen.insert(digest(&[(name, size, diff)])), "{name:?} {size} {diff}");
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! READ FIRST. The way of a fill, as the table in the README tells it: sources are received, decoded
+//! and normalised (1-3, `connectors`), sequenced (4), logged (5), fed, computed and drained (6-8,
+//! `runtime`), published (9) and delivered (10). Pressure travels upstream through bounded queues.
+
+mod open;
+mod outcome;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use connectors::quarantine::Quarantine;
+use dataflows::plan::View;
+
+use self::open::{Opening, interrupted, journal, open_sources, sequencer, spill};
+use self::outcome::Done;
+pub use self::outcome::{Progress, Summary, ViewSummary};
+use crate::config::plan::EnginePlan;
+use crate::data_dir::DataDir;
+use crate::deliver::End;
+use crate::env::Stopwatch;
+use crate::error::Error;
+use crate::ingest::{Ingest, ReadTo};
+use crate::journal::{Confirmer, Recorder};
+use crate::publish::Publisher;
+use crate::publish::newest::Newest;
+use crate::runtime;
+use crate::serve::background::Server;
+use crate::stop::Stop;
+
+/// How a run is watched and held.
+pub struct RunOptions<'a> {
+    /// Asks the run to stop: it reads no more, delivers what it has read, and ends well.
+    pub stop: Stop,
+    /// Whether to start anew where an interrupted run could be gone on with.
+    pub fresh: bool,
+    /// How many of each view's newest rows the summary shows.
+    pub n_newest: usize,
+    /// Told of the progress after each epoch.
+    pub progress: &'a mut dyn FnMut(&Progress),
+    /// Told once the server listens, with its address.
+    pub listening: &'a mut dyn FnMut(SocketAddr),
+    /// Called when all is delivered, before the server stops: returns when it may.
+    pub hold: &'a mut dyn FnMut(&Summary),
+}
+
+/// Runs a plan until its sources end.
+///
+/// # Errors
+/// Whatever stage fails first, said once.
+pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Error> {
+    let watch = Stopwatch::start();
+    let EnginePlan { pipeline, sources, plan, sinks, server, keeps_id_texts, base, digest, .. } =
+        plan;
+    let plan = Arc::new(plan);
+    let dir = DataDir::take(&pipeline.data_dir)?;
+    let interrupted = interrupted(&dir, digest, options.fresh)?;
+
+    // 10, 9: who reads comes first, so that what is wrong there is told before a row enters.
+    let spill = spill(&dir, pipeline.history_memory)?;
+    let mut sequencer =
+        sequencer(&pipeline, &sources, &plan, keeps_id_texts).spilling(spill.as_ref());
+    let names = Arc::clone(sequencer.names());
+    // 1 to 3: receive, decode, normalise.
+    let merge = open_sources(&sources)?;
+    let is_resumed = interrupted.is_some();
+    let opening =
+        Opening { pipeline: &pipeline, base: &base, dir: &dir, names: &names, is_resumed };
+    let deliveries = opening.sinks(sinks, &plan)?;
+    let server = server.map(|server| Server::start(server, &plan, &names)).transpose()?;
+    if let Some(server) = &server {
+        (options.listening)(server.address());
+    }
+    // 6 to 8: feed, compute, drain.
+    let (runtime, output) = runtime::start(&plan, &names, pipeline.workers, spill.as_ref())?;
+    let readers = server.as_ref().map(Server::readers);
+    let keep = |view: &View| Newest::new(&view.schema, options.n_newest);
+    let newest = plan.emitted_views().map(keep).collect();
+    let (journal, read, given) = journal(&dir, interrupted, digest, pipeline.sync)?;
+    let confirmer = Confirmer::new(Arc::clone(&journal), given);
+    let publisher = Publisher::start((output, confirmer), deliveries, readers, newest, &names)?;
+    if let Some(server) = &server {
+        server.set_ready();
+    }
+    // 4 and 5: sequence, log.
+    let quarantine = Quarantine::create(&dir.path().join("quarantine.jsonl"))?;
+    let recorder = Recorder::new(Arc::clone(&journal), read, &sources);
+    let mut ingest = Ingest::new(&sources, recorder, quarantine, runtime);
+    let read = ingest.read(merge, &mut sequencer, &mut options);
+    let (set_aside, computed) = ingest.finish();
+    let is_well = read.is_ok() && computed.is_ok() && set_aside.is_ok();
+    let is_stopped = matches!(read, Ok(ReadTo::Stop));
+    let published = publisher.finish(End::of(is_well, is_stopped));
+    let read = read.map(drop);
+    let published = first_cause(read, computed, published)?;
+    let set_aside = set_aside?;
+    if is_stopped { journal.close() } else { journal.end() }?;
+    let done = Done { name: pipeline.name, is_stopped, published, set_aside };
+    let summary = done.summary(&plan, &sequencer, spill.as_ref(), watch);
+    if let Some(server) = &server {
+        server.end();
+    }
+    (options.hold)(&summary);
+    server.map_or(Ok(()), Server::stop)?;
+    Ok(summary)
+}
+
+/// Of several stages that failed, the one that is the cause: a stage that only found another gone
+/// isn't.
+fn first_cause<T>(
+    read: Result<(), Error>,
+    computed: Result<(), Error>,
+    published: Result<T, Error>,
+) -> Result<T, Error> {
+    let is_stopped = |result: &Result<(), Error>| matches!(result, Err(Error::Stopped(_)));
+    match (read, computed) {
+        (Ok(()), Ok(())) => published,
+        (read, computed) if is_stopped(&read) && !is_stopped(&computed) && computed.is_err() => {
+            computed.and(published)
+        }
+        (read, computed) if is_stopped(&read) || is_stopped(&computed) => {
+            published.and_then(|published| read.and(computed).map(|()| published))
+        }
+        (read, computed) => read.and(computed).and(published),
+    }
+}

@@ -1,0 +1,136 @@
+//! What a run is made of, opened from its plan.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use connectors::sink::{SinkContext, SinkView};
+use dataflows::Plan;
+use dataflows::plan::View;
+use types::Names;
+
+use crate::cold::Spill;
+use crate::config::plan::{Pipeline, SinkPlan, SourcePlan};
+use crate::data_dir::DataDir;
+use crate::deliver::{self, Delivery, End};
+use crate::error::Error;
+use crate::ingest::{Merge, MergedStream, Sequencer, SequencerOptions};
+use crate::journal::{self, Found, Interrupted, Journal, Past};
+use crate::log::{Options, Sync};
+
+/// The run to go on with, if there is one of which something has left the engine for good. If not, what
+/// it kept is forgotten.
+pub(super) fn interrupted(
+    dir: &DataDir,
+    digest: u128,
+    fresh: bool,
+) -> Result<Option<Interrupted>, Error> {
+    if !fresh && dir.has_delivered()? {
+        match journal::find(dir)? {
+            Found::Interrupted(run) => {
+                run.check(digest)?;
+                tracing::info!("going on with the run that was interrupted");
+                return Ok(Some(*run));
+            }
+            Found::Nothing => {}
+        }
+    }
+    dir.forget_sinks()?;
+    Ok(None)
+}
+
+/// The journal, and what it holds of what the interrupted run read and gave.
+pub(super) fn journal(
+    dir: &DataDir,
+    interrupted: Option<Interrupted>,
+    digest: u128,
+    sync: Sync,
+) -> Result<(Arc<Journal>, Past, Past), Error> {
+    let options = Options { sync, ..Options::default() };
+    let (journal, read, given) = match interrupted {
+        Some(run) => run.resume(options)?,
+        None => (journal::start(dir, digest, options)?, Past::none(), Past::none()),
+    };
+    Ok((Arc::new(journal), read, given))
+}
+
+/// Where history and identities go that don't fit into memory: where the pipeline keeps its state.
+pub(super) fn spill(dir: &DataDir, memory: Option<u64>) -> Result<Option<Spill>, Error> {
+    memory.map(|memory| Spill::new(&dir.path().join("cold"), memory)).transpose()
+}
+
+/// The sequencer before its first row.
+pub(super) fn sequencer(
+    pipeline: &Pipeline,
+    sources: &[SourcePlan],
+    plan: &Plan,
+    keeps_id_texts: bool,
+) -> Sequencer {
+    let lateness_nanos = sources.iter().map(|s| s.lateness_nanos).max().unwrap_or(0);
+    let max_events = pipeline.max_events;
+    let options = SequencerOptions { max_events, lateness_nanos, keeps_id_texts };
+    Sequencer::new(&plan.relations, options)
+}
+
+/// Opens all streams of all sources.
+pub(super) fn open_sources(sources: &[SourcePlan]) -> Result<Merge, Error> {
+    let mut streams = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        for rows in connectors::source::open(&source.file)? {
+            let name = source.file.name.clone();
+            streams.push(MergedStream { rows, source: index, name });
+        }
+    }
+    Ok(Merge::new(streams)?)
+}
+
+/// What sinks are opened with.
+pub(super) struct Opening<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    /// The folder of the config.
+    pub(super) base: &'a Path,
+    pub(super) dir: &'a DataDir,
+    pub(super) names: &'a Arc<Names>,
+    /// Whether the run goes on with an interrupted one.
+    pub(super) is_resumed: bool,
+}
+
+impl Opening<'_> {
+    /// Opens sinks and starts their threads.
+    pub(super) fn sinks(&self, sinks: Vec<SinkPlan>, plan: &Plan) -> Result<Vec<Delivery>, Error> {
+        let emitted: Vec<&View> = plan.emitted_views().collect();
+        let mut deliveries = Vec::new();
+        for sink in sinks {
+            match self.sink(sink, &emitted) {
+                Ok(delivery) => deliveries.push(delivery),
+                Err(error) => {
+                    // Those that were opened clean up before the process ends.
+                    let opened = deliveries.into_iter().map(|delivery| delivery.end(End::Failed));
+                    opened.for_each(|ending| drop(ending.join()));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(deliveries)
+    }
+
+    fn sink(&self, sink: SinkPlan, emitted: &[&View]) -> Result<Delivery, Error> {
+        let view = |index: &usize| {
+            let view = emitted.get(*index)?;
+            let (name, schema) = (view.name.clone(), Arc::clone(&view.schema));
+            Some(SinkView { name, kind: view.kind, schema })
+        };
+        let context = SinkContext {
+            name: sink.name.clone(),
+            pipeline: self.pipeline.name.clone(),
+            settings: sink.settings,
+            base: self.base.to_path_buf(),
+            views: sink.views.iter().filter_map(view).collect(),
+            names: Arc::clone(self.names),
+            is_finite: true,
+            state_dir: self.dir.sink(&sink.name),
+            is_resumed: self.is_resumed,
+        };
+        let opened = (sink.kind.open)(context).map_err(|error| Error::sink(&sink.name, error))?;
+        deliver::start(&sink.name, opened, sink.views)
+    }
+}

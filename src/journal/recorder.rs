@@ -1,0 +1,118 @@
+//! Epochs on their way into the log, and those of a run that goes on beside what was logged of them.
+
+use std::sync::Arc;
+
+use types::digest::Fold;
+
+use super::{EpochEntry, Journal, OutputsEntry, Past, SourceRows};
+use crate::config::plan::SourcePlan;
+use crate::error::Error;
+use crate::runtime::EpochOutput;
+
+/// Logs what each epoch read.
+pub(crate) struct Recorder {
+    journal: Arc<Journal>,
+    past: Past,
+    /// How sources are named in errors.
+    sources: Vec<String>,
+    /// What the open epoch has read of each source.
+    read: Vec<(u64, Fold)>,
+}
+
+/// Logs what each epoch gives, once what it read is kept.
+pub(crate) struct Confirmer {
+    journal: Arc<Journal>,
+    past: Past,
+    /// The next epoch of the past.
+    next: Option<OutputsEntry>,
+}
+
+impl Recorder {
+    /// Starts before the first epoch; `past` holds what an interrupted run read.
+    pub(crate) fn new(journal: Arc<Journal>, past: Past, sources: &[SourcePlan]) -> Self {
+        let sources: Vec<String> = sources.iter().map(|source| source.file.name.clone()).collect();
+        let read = sources.iter().map(|_| (0, Fold::new(0))).collect();
+        Self { journal, past, sources, read }
+    }
+
+    /// Where the rows of a source are counted, and their digest is made.
+    ///
+    /// # Panics
+    /// If the plan has no such source.
+    pub(crate) fn rows_of(&mut self, source: usize, n_rows: usize) -> &mut Fold {
+        let (count, digest) = &mut self.read[source];
+        *count += u64::try_from(n_rows).unwrap_or(u64::MAX);
+        digest
+    }
+
+    /// Logs an epoch, or compares it with what was logged of it; `entry` lacks what was read.
+    ///
+    /// # Errors
+    /// If its rows aren't those that the interrupted run read, or the log has failed.
+    pub(crate) fn record(&mut self, mut entry: EpochEntry) -> Result<(), Error> {
+        let read = self.read.iter_mut().map(|read| {
+            let (n_rows, digest) = std::mem::replace(read, (0, Fold::new(0)));
+            SourceRows { n_rows, digest: digest.finish() }
+        });
+        entry.sources = read.collect();
+        match self.past.next_epoch()? {
+            None => self.journal.epoch(entry),
+            Some(kept) if kept == entry => Ok(()),
+            Some(kept) => Err(self.changed(&kept, &entry)),
+        }
+    }
+
+    fn changed(&self, kept: &EpochEntry, now: &EpochEntry) -> Error {
+        let epoch = now.epoch;
+        let sources = kept.sources.iter().zip(&now.sources).zip(&self.sources);
+        let differing = sources.filter(|((kept, now), _)| kept != now);
+        let said: Vec<String> = differing
+            .map(|((kept, now), name)| {
+                let (was, is) = (kept.n_rows, now.n_rows);
+                if was == is {
+                    format!("source `{name}` has other rows in epoch {epoch}")
+                } else {
+                    format!("source `{name}` gives {is} rows to epoch {epoch}, and gave {was}")
+                }
+            })
+            .collect();
+        let what = if said.is_empty() {
+            format!("epoch {epoch} is {now:?}, and was {kept:?}")
+        } else {
+            said.join("; ")
+        };
+        Error::Changed { what }
+    }
+}
+
+impl Confirmer {
+    /// Starts before the first epoch; `past` holds what an interrupted run gave.
+    pub(crate) const fn new(journal: Arc<Journal>, past: Past) -> Self {
+        Self { journal, past, next: None }
+    }
+
+    /// Returns once an epoch may leave: it is kept, and gave what it gave before, if it did.
+    ///
+    /// # Errors
+    /// If it gave something else, or the log has failed.
+    pub(crate) fn confirm(&mut self, output: &EpochOutput) -> Result<(), Error> {
+        let epoch = output.epoch.0;
+        let mut digest = Fold::new(epoch);
+        output.changes.iter().for_each(|changes| digest.add(changes.digest()));
+        let entry = OutputsEntry { epoch, digest: digest.finish() };
+        while self.next.is_none_or(|next| next.epoch < epoch) {
+            self.next = self.past.next_outputs()?;
+            if self.next.is_none() {
+                break;
+            }
+        }
+        match self.next.filter(|next| next.epoch == epoch) {
+            Some(kept) if kept != entry => {
+                return Err(Error::Diverged { epoch, was: kept.digest, is: entry.digest });
+            }
+            Some(_) => {}
+            None => self.journal.outputs(entry)?,
+        }
+        self.journal.wait_for(epoch)
+    }
+}
