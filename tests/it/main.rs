@@ -14,6 +14,8 @@ mod laws;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod rigs;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod shared_data;

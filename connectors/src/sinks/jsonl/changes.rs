@@ -90,7 +90,13 @@ impl ChangesSink {
         }
         self.kept.forget()?;
         for view in &self.views {
-            view.file.get_ref().set_len(0).map_err(|error| writing(&view.path, error))?;
+            let file = view.file.get_ref();
+            let emptied = file.metadata().and_then(|found| match found.len() {
+                // A device has no length to be set.
+                0 => Ok(()),
+                _ => file.set_len(0),
+            });
+            emptied.map_err(|error| writing(&view.path, error))?;
             point("changes.emptied");
         }
         Ok(())

@@ -1,0 +1,108 @@
+//! Signals at random instants, on 1, 2 and 4 workers: kill -9, SIGTERM, SIGTERM twice.
+
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use tapeline::env::Stopwatch;
+
+use super::job::{Dice, Job, difference, fills, house};
+use super::server::Server;
+
+/// How often runs are stopped in all; the variable sets another number.
+fn wanted(variable: &str, n: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(n)
+}
+
+/// What ends a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Kill,
+    Terminate,
+    TerminateTwice,
+}
+
+/// Lets a run go on for a while and stops it; whether it was still running.
+fn stop_after(mut child: Child, wait: Duration, stop: Stop) -> bool {
+    let watch = Stopwatch::start();
+    while watch.elapsed() < wait {
+        if child.try_wait().unwrap().is_some() {
+            Job::assert_done(&child.wait_with_output().unwrap());
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    if stop == Stop::Kill {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        return true;
+    }
+    let terminate = || {
+        let mut kill = Command::new("kill");
+        kill.args(["-TERM", &child.id().to_string()]).status().unwrap().success()
+    };
+    let was_there = terminate();
+    if stop == Stop::TerminateTwice {
+        std::thread::sleep(Duration::from_millis(3));
+        terminate();
+    }
+    let watch = Stopwatch::start();
+    let output = child.wait_with_output().unwrap();
+    assert!(watch.elapsed() < Duration::from_secs(20), "it took {:?} to stop", watch.elapsed());
+    let said = String::from_utf8_lossy(&output.stderr);
+    // Before it listens, a signal ends it as it ends any process. Where the run before was stopped only
+    // after its end, this is another run, which refuses tables that hold rows.
+    let is_well =
+        matches!(output.status.code(), Some(0 | 130) | None) || said.contains("holds rows");
+    assert!(is_well, "it was asked to stop and ended with {:?}: {said}", output.status);
+    was_there
+}
+
+/// Stops runs until so many were stopped; each job in the end gives what an undisturbed one gives.
+fn check(seed: u64, n_wanted: usize, stops: &[Stop], house: Option<&Server>, what: &str) {
+    let mut dice = Dice(seed);
+    let (mut n_stopped, mut round) = (0, 0);
+    while n_stopped < n_wanted {
+        let fills = fills(seed + round);
+        let undisturbed = Job::new(&fills, 1, house, &format!("whole{round}"));
+        let watch = Stopwatch::start();
+        undisturbed.finish();
+        let takes = u64::try_from(watch.elapsed().as_micros()).unwrap();
+        let expected = undisturbed.given(house);
+        let workers = [1, 2, 4][usize::try_from(round % 3).unwrap()];
+        let stopped = Job::new(&fills, workers, house, &format!("stopped{round}"));
+        let mut is_done = false;
+        for _ in 0..12 {
+            let wait = Duration::from_micros(dice.below(takes));
+            let stop = stops[usize::try_from(dice.below(3)).unwrap() % stops.len()];
+            if !stop_after(stopped.spawn(), wait, stop) {
+                is_done = true;
+                break;
+            }
+            n_stopped += 1;
+        }
+        if !is_done {
+            Job::assert_done(&stopped.command().output().unwrap());
+        }
+        let differs = difference(&stopped.given(house), &expected);
+        assert_eq!(differs, None, "seed {seed}, round {round}");
+        round += 1;
+    }
+    println!(
+        "{what}: {n_stopped} in {round} jobs on 1, 2 and 4 workers, seed {seed}: no byte differs"
+    );
+}
+
+#[test]
+fn killed_runs_give_what_undisturbed_ones_give() {
+    let house = house();
+    let house = house.as_ref().map(|(_folder, house)| house);
+    check(20_261_121, wanted("TAPELINE_KILLS", 100), &[Stop::Kill], house, "kill -9");
+}
+
+#[test]
+fn terminated_runs_give_what_undisturbed_ones_give() {
+    let house = house();
+    let house = house.as_ref().map(|(_folder, house)| house);
+    let stops = [Stop::Terminate, Stop::TerminateTwice, Stop::Kill];
+    check(20_261_122, wanted("TAPELINE_TERMS", 40), &stops, house, "SIGTERM, twice, kill -9");
+}

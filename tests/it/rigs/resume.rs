@@ -1,0 +1,115 @@
+//! What a run that was interrupted tells the next one, and what it asks of it.
+
+#![cfg(feature = "sabotage")]
+
+use std::fs::File;
+
+use super::job::{Job, difference, fills};
+use crate::program::Ended;
+
+/// A job whose run has ended in the middle, with changes delivered, and its fills.
+fn interrupted() -> (Job, String) {
+    let fills = fills(3);
+    let job = Job::new(&fills, 1, None, "");
+    let ended = job.folder.end(job.command().env("TAPELINE_FAIL", "changes.kept:3"));
+    assert_eq!(ended.code, None, "{ended:?}");
+    (job, fills)
+}
+
+/// The program's answer to the job as it stands now.
+fn run(job: &Job, more: &[&str]) -> Ended {
+    let mut command = job.command();
+    job.folder.end(command.args(more))
+}
+
+fn assert_refused(ended: &Ended, texts: &[&str]) {
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    for text in texts {
+        assert!(ended.err.contains(text), "{text} isn't in {}", ended.err);
+    }
+}
+
+#[test]
+fn a_run_goes_on_and_the_next_one_starts_anew() {
+    let (job, fills) = interrupted();
+    let whole = Job::new(&fills, 2, None, "");
+    whole.finish();
+    let before = job.folder.read("out/changes/positions.jsonl").len();
+    assert!(before > 0);
+    job.finish();
+    assert_eq!(difference(&job.given(None), &whole.given(None)), None);
+    // All is delivered now: the next run is another one.
+    job.folder.write("fills.csv", fills.replace("buy", "sell"));
+    job.finish();
+    assert!(difference(&job.given(None), &whole.given(None)).is_some());
+}
+
+#[test]
+fn rows_that_changed_are_told_with_their_source() {
+    let (job, fills) = interrupted();
+    let (head, rest) = fills.split_at(3_000);
+    job.folder.write("fills.csv", format!("{}{rest}", head.replacen("buy", "sell", 1)));
+    let told = ["source `fills` has other rows in epoch 1", "--fresh"];
+    assert_refused(&run(&job, &[]), &told);
+    let whole = Job::new(&job.folder.read("fills.csv"), 1, None, "");
+    whole.finish();
+    assert_eq!(run(&job, &["--fresh"]).code, Some(0));
+    assert_eq!(difference(&job.given(None), &whole.given(None)), None);
+}
+
+#[test]
+fn rows_that_are_gone_are_told_with_their_number() {
+    let (job, fills) = interrupted();
+    let rows: Vec<&str> = fills.lines().take(21).collect();
+    job.folder.write("fills.csv", rows.join("\n"));
+    assert_refused(&run(&job, &[]), &["source `fills` gives 20 rows to epoch 1, and gave 50"]);
+}
+
+#[test]
+fn another_config_is_another_run() {
+    let (job, fills) = interrupted();
+    let config = job.folder.read("c.toml");
+    job.folder.write("c.toml", config.replace("\"1m\", \"1h\"", "\"1m\", \"2h\""));
+    assert_refused(&run(&job, &[]), &["it computed something else", "--fresh"]);
+    // How many workers compute changes nothing of what comes out.
+    job.folder.write("c.toml", config.replace("workers = 1", "workers = 4"));
+    job.finish();
+    let whole = Job::new(&fills, 1, None, "");
+    whole.finish();
+    assert_eq!(difference(&job.given(None), &whole.given(None)), None);
+}
+
+#[test]
+fn other_results_stop_the_run() {
+    let (job, _) = interrupted();
+    let mut command = job.command();
+    let ended = job.folder.end(command.env("TAPELINE_SABOTAGE", "NewestInOrder"));
+    assert_refused(&ended, &["gave", "and gives", "this is a bug of Tapeline"]);
+}
+
+#[test]
+fn a_changed_output_file_is_told() {
+    let (job, _) = interrupted();
+    job.folder.write("out/changes/positions.jsonl", "");
+    assert_refused(&run(&job, &[]), &["positions.jsonl: it has 0 bytes, and", "--fresh"]);
+}
+
+#[test]
+fn a_damaged_log_is_told_with_its_place() {
+    let (job, _) = interrupted();
+    let path = "state/log/00000000000000000001.seg";
+    let mut bytes = std::fs::read(job.folder.path(path)).unwrap();
+    bytes[80] ^= 4;
+    job.folder.write(path, bytes);
+    assert_refused(&run(&job, &[]), &["00000000000000000001.seg, byte 64", "--fresh"]);
+}
+
+#[test]
+fn one_engine_at_a_time_runs_there() {
+    let (job, _) = interrupted();
+    let lock = File::options().write(true).open(job.folder.path("state/lock")).unwrap();
+    lock.lock().unwrap();
+    assert_refused(&run(&job, &[]), &["another engine runs there (process ", "data_dir"]);
+    drop(lock);
+    job.finish();
+}
