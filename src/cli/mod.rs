@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
 
 use crate::config::ConfigError;
 use crate::config::message::{Weight, render};
@@ -54,8 +55,19 @@ pub enum Format {
     Json,
 }
 
+/// What is told while a command runs, unless `RUST_LOG` says otherwise.
+const TOLD: &str = "warn,tapeline=info,connectors=info";
+
+/// Lets what stages tell go to stderr. Where that was done before, in this process, it stays so.
+fn tell_on_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(TOLD));
+    let told = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    told.with_ansi(is_colored()).with_target(false).try_init().unwrap_or_default();
+}
+
 /// Runs a command line, program name first; gives the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    tell_on_stderr();
     let outcome = match Cli::try_parse_from(arguments) {
         Ok(cli) => match cli.verb {
             Verb::Run(arguments) => run::run(&arguments),

@@ -36,7 +36,9 @@ fn a_run_goes_on_and_the_next_one_starts_anew() {
     whole.finish();
     let before = job.folder.read("out/changes/positions.jsonl").len();
     assert!(before > 0);
-    job.finish();
+    let ended = run(&job, &[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.err.contains("going on with the run that was interrupted"), "{ended:?}");
     assert_eq!(difference(&job.given(None), &whole.given(None)), None);
     // All is delivered now: the next run is another one.
     job.folder.write("fills.csv", fills.replace("buy", "sell"));
