@@ -1,4 +1,5 @@
-//! What it costs; by hand: `cargo test --release --lib log::tests::rates -- --ignored --nocapture`.
+//! What it costs. Rates worth reading: `TAPELINE_LOG_RATES=1 cargo test --release --lib log::tests::rates
+//! -- --nocapture`; without the variable it does a thousandth, to see that all of it works.
 
 use super::*;
 use crate::env::Stopwatch;
@@ -12,11 +13,11 @@ fn tell(what: &str, n: u64, n_bytes: u64, watch: Stopwatch) {
 }
 
 #[test]
-#[ignore = "measures; run by hand"]
 fn rates() {
+    let part = if std::env::var_os("TAPELINE_LOG_RATES").is_some() { 1 } else { 1000 };
     let payload = [7; 100];
     let mut bytes = Vec::with_capacity(64 << 20);
-    let (n, watch) = (500_000, Stopwatch::start());
+    let (n, watch) = (500_000 / part, Stopwatch::start());
     for number in 1..=n {
         encode(&Record { number, kind: 0, payload: &payload }, 1, seed(LOG_ID, 1), &mut bytes);
     }
@@ -28,7 +29,7 @@ fn rates() {
         let found = recover(&*files, LOG_ID).unwrap();
         let options = Options { sync, ..Options::default() };
         let mut writer = Writer::start(Arc::clone(&files), LOG_ID, &found, options).unwrap();
-        let (n, watch) = (2_000_000, Stopwatch::start());
+        let (n, watch) = (2_000_000 / part, Stopwatch::start());
         for _ in 0..n {
             writer.append(0, &payload).unwrap();
         }
@@ -45,13 +46,14 @@ fn rates() {
         n_bytes += wide(record.payload.len());
     }
     tell("reading", records.end - 1, n_bytes, watch);
+    assert_eq!(n_bytes, 2 * (2_000_000 / part) * 100, "all that was appended is read");
 
     // A source that waits for so many records at a time.
     for group in [1, 16, 256, 4096] {
         let found = recover(&*files, LOG_ID).unwrap();
         let mut writer =
             Writer::start(Arc::clone(&files), LOG_ID, &found, options(64 << 20)).unwrap();
-        let (n, watch) = (2000.max(group * 50), Stopwatch::start());
+        let (n, watch) = (2000.max(group * 50) / part, Stopwatch::start());
         for number in 1..=n {
             let appended = writer.append(0, &payload).unwrap();
             if number % group == 0 {
