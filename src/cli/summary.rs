@@ -27,7 +27,7 @@ fn text(done: &Summary) -> String {
         out.push('\n');
     };
     let counts = done.counts;
-    let stopped = if done.is_stopped { ", stopped: the next run goes on" } else { "" };
+    let stopped = if done.is_stopped { ", stopped before its end: run it again" } else { "" };
     line(format!("pipeline {}{stopped}", done.name));
     line(format!(
         "  events   {} received = {} applied + {} duplicate + {} quarantined; {} late, {} pending",

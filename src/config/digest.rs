@@ -4,13 +4,13 @@ use types::digest::Digest128;
 
 use super::file::{Data, Entry, Item, Part, Sections};
 
-/// Keys that change nothing of what comes out: how fast, how much at once, to which server.
+/// Keys that change nothing of what comes out: how fast, how much at once, by whom. To which server isn't
+/// among them: another one lacks what the first was given.
 const FREE: &[(&str, &[&str])] = &[
     ("pipeline", &["data_dir", "workers", "history_memory", "sync"]),
     (
         "sinks",
         &[
-            "url",
             "user",
             "password",
             "give_up",
@@ -104,7 +104,7 @@ mod tests {
         let one = "[pipeline]\nname = \"a\"\nworkers = 2\n[sinks.o]\ntype = \"jsonl\"\n\
                    [views.p]\nop = \"x\"\nsizes = [\"1m\", \"5m\"]\n[views.q]\nop = \"y\"";
         let same = "# other\n[views.q]\nop = \"y\"\n[views.p]\nsizes = [ \"1m\",\"5m\" ]\nop = 'x'\n\
-                    [sinks.o]\nurl = \"u\"\ntype = \"jsonl\"\n[pipeline]\nname = \"a\"\n[server]\n";
+                    [sinks.o]\ngive_up = \"1m\"\ntype = \"jsonl\"\n[pipeline]\nname = \"a\"\n[server]\n";
         assert_eq!(digest_of(one), digest_of(same));
         for (from, to) in [
             ("name = \"a\"", "name = \"b\""),
@@ -113,6 +113,7 @@ mod tests {
             ("[views.q]", "[views.r]"),
             ("op = \"y\"", "op = \"y\"\nm = 1"),
             ("type = \"jsonl\"", "type = \"parquet\""),
+            ("type = \"jsonl\"", "type = \"jsonl\"\nurl = \"http://other:8123\""),
         ] {
             assert!(one.contains(from));
             assert_ne!(digest_of(one), digest_of(&one.replacen(from, to, 1)), "{from} -> {to}");
