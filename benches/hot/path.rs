@@ -225,6 +225,7 @@ fn single(config: EnginePlan, n_events: usize) {
     let names = Arc::clone(sequencer.names());
     let emitted = config.plan.emitted_views();
     let spec = |view: &dataflows::plan::View| ViewSpec {
+        live: None,
         name: view.name.clone(),
         kind: view.kind,
         schema: Arc::clone(&view.schema),

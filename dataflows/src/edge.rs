@@ -64,6 +64,7 @@ macro_rules! with_edge {
             $crate::Edge::Pnl($rows) => $body,
             $crate::Edge::PositionPnl($rows) => $body,
             $crate::Edge::PnlNow($rows) => $body,
+            $crate::Edge::Marks($rows) => $body,
             $crate::Edge::Alerts($rows) => $body,
             $crate::Edge::Rows($rows) => $body,
             $crate::Edge::Steps(_) | $crate::Edge::FillEvents(_) | $crate::Edge::TradeEvents(_) => {

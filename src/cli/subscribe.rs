@@ -23,12 +23,16 @@ use crate::serve::PROTOCOL;
 #[command(after_help = "Examples:\n  \
     tapeline subscribe 127.0.0.1:8080 positions          until the server goes away\n  \
     tapeline subscribe 127.0.0.1:8080 pnl --once         the rows that are there now\n  \
+    tapeline subscribe 127.0.0.1:8080 pnl --live         P&L as of the current epoch\n  \
     tapeline subscribe 127.0.0.1:8080 bars --until-end   until all sources have ended")]
 pub(crate) struct SubscribeArgs {
     /// Where the server is: `127.0.0.1:8080`, `ws://127.0.0.1:8080/v1/ws`.
     pub(crate) url: String,
     /// The view's name.
     pub(crate) view: String,
+    /// P&L as of the current epoch instead of snapshots: of views of op `mark_to_market`.
+    #[arg(long)]
+    pub(crate) live: bool,
     /// Ends after the rows that are there now.
     #[arg(long)]
     pub(crate) once: bool,
@@ -125,8 +129,9 @@ async fn follow(args: &SubscribeArgs, out: &mut impl Write) -> Result<(), Subscr
     let url = address(&args.url)?;
     let mut socket = connect(&url).await?;
     let hello = r#"{"op":"hello","id":1,"client":"tapeline subscribe"}"#.to_owned();
+    let SubscribeArgs { view, live, .. } = args;
     let subscribe =
-        serde_json::json!({ "op": "subscribe", "id": 2, "sub": "1", "view": args.view });
+        serde_json::json!({ "op": "subscribe", "id": 2, "sub": "1", "view": view, "live": live });
     let lost =
         |reason: String| SubscribeError::Lost { url: url.clone(), view: args.view.clone(), reason };
     for message in [hello, subscribe.to_string()] {
@@ -280,6 +285,7 @@ mod tests {
     #[test]
     fn lines_keep_the_rows_as_they_came() {
         let args = |once, until_end| SubscribeArgs {
+            live: false,
             url: String::new(),
             view: "v".to_owned(),
             once,

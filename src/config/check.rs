@@ -197,9 +197,11 @@ fn unfed(parts: &Parts) -> Vec<Problem> {
 
 /// Finishes the plan with the views that leave the dataflow.
 fn finish(builder: PlanBuilder, parts: &Parts, purpose: Purpose) -> Plan {
-    let shown = builder.names().filter(|name| builder.view(name).is_some_and(sinks::is_shown));
-    let shown: Vec<String> = shown.map(str::to_owned).collect();
-    let mut emitted = sinks::wanted(&parts.sinks, parts.server.as_ref(), &shown);
+    let views = builder.names().filter_map(|name| Some((name, builder.view(name)?)));
+    let served = views.filter(|(_, view)| sinks::is_served(view));
+    let all: Vec<(String, bool)> =
+        served.map(|(name, view)| (name.to_owned(), sinks::is_shown(view))).collect();
+    let mut emitted = sinks::wanted(&parts.sinks, parts.server.as_ref(), &all);
     if purpose == Purpose::Test {
         let expect = parts.cases.iter().flat_map(|case| &case.expect);
         emitted.extend(expect.map(|expect| expect.view.as_str()));

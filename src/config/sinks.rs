@@ -6,6 +6,7 @@ use connectors::SinkKind;
 use dataflows::PlanBuilder;
 use dataflows::plan::{Plan, View};
 use types::options::{OptionSpec, Place, Problem, Settings, did_you_mean};
+use types::relations::RelationKind;
 
 use super::file::{Data, Part};
 use super::options::{check_label, settings};
@@ -124,27 +125,35 @@ pub(super) fn unknown(name: &str, place: &Place, builder: &PlanBuilder) -> Probl
 }
 
 /// Whether a view is written and shown where nothing says otherwise: all that have a key, but not
-/// what was fed, nor the single rules behind `alerts`.
+/// what was fed, nor the single rules behind `alerts`, nor marks.
 pub(super) fn is_shown(view: &View) -> bool {
+    is_served(view) && view.kind != RelationKind::Marks
+}
+
+/// Whether the server shows a view: marks too, as it makes P&L as of now of them.
+pub(super) fn is_served(view: &View) -> bool {
     let is_rule = view.operator == Some("alert") && view.name != ALERTS;
     view.is_keyed && view.operator.is_some() && !is_rule
 }
 
-/// The names of the views that sinks and server want.
+/// The names of the views that sinks and server want; `all` says which of those that may be asked for
+/// are written too where nothing says otherwise.
 pub(super) fn wanted<'a>(
     sinks: &'a [Sink],
     server: Option<&Server>,
-    all_shown: &'a [String],
+    all: &'a [(String, bool)],
 ) -> Vec<&'a str> {
+    let shown = all.iter().filter(|(_, is_shown)| *is_shown);
+    let (shown, served) = (shown.map(|(name, _)| name.as_str()), all.iter());
     let mut names = Vec::new();
     for sink in sinks {
         match &sink.views {
             Some(views) => names.extend(views.iter().map(|(name, _)| name.as_str())),
-            None => names.extend(all_shown.iter().map(String::as_str)),
+            None => names.extend(shown.clone()),
         }
     }
     if server.is_some() {
-        names.extend(all_shown.iter().map(String::as_str));
+        names.extend(served.map(|(name, _)| name.as_str()));
     }
     names
 }
@@ -154,7 +163,7 @@ pub(super) fn sink_plans(sinks: Vec<Sink>, plan: &Plan) -> Vec<SinkPlan> {
     let settle = |sink: Sink| {
         let views = match &sink.views {
             Some(views) => views.iter().filter_map(|(name, _)| emitted(plan, name)).collect(),
-            None => shown(plan),
+            None => emitted_where(plan, is_shown),
         };
         Some(SinkPlan { name: sink.name, kind: sink.kind?, settings: sink.settings, views })
     };
@@ -164,14 +173,14 @@ pub(super) fn sink_plans(sinks: Vec<Sink>, plan: &Plan) -> Vec<SinkPlan> {
 /// Settles the views of the server.
 pub(super) fn server_plan(server: Server, plan: &Plan) -> ServerPlan {
     let Server { listen, retain_nanos, origins } = server;
-    ServerPlan { listen, retain_nanos, origins, views: shown(plan) }
+    ServerPlan { listen, retain_nanos, origins, views: emitted_where(plan, is_served) }
 }
 
 fn emitted(plan: &Plan, name: &str) -> Option<usize> {
     plan.emitted_views().position(|view| view.name == name)
 }
 
-fn shown(plan: &Plan) -> Vec<usize> {
-    let views = plan.emitted_views().enumerate().filter(|(_, view)| is_shown(view));
+fn emitted_where(plan: &Plan, is_wanted: fn(&View) -> bool) -> Vec<usize> {
+    let views = plan.emitted_views().enumerate().filter(|(_, view)| is_wanted(view));
     views.map(|(index, _)| index).collect()
 }

@@ -5,6 +5,7 @@
 mod open;
 mod outcome;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -65,6 +66,8 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let is_resumed = interrupted.is_some();
     let opening =
         Opening { pipeline: &pipeline, base: &base, dir: &dir, names: &names, is_resumed };
+    let delivered: BTreeSet<usize> =
+        sinks.iter().flat_map(|sink| sink.views.iter().copied()).collect();
     let deliveries = opening.sinks(sinks, &plan)?;
     let server = server.map(|server| Server::start(server, &plan, &names)).transpose()?;
     if let Some(server) = &server {
@@ -76,7 +79,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let keep = |view: &View| Newest::new(&view.schema, options.n_newest);
     let newest = plan.emitted_views().map(keep).collect();
     let (journal, read, given) = journal(&dir, interrupted, digest, pipeline.sync)?;
-    let confirmer = Confirmer::new(Arc::clone(&journal), given);
+    let confirmer = Confirmer::new(Arc::clone(&journal), given, delivered.into_iter().collect());
     let publisher = Publisher::start((output, confirmer), deliveries, readers, newest, &names)?;
     if let Some(server) = &server {
         server.set_ready();

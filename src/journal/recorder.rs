@@ -23,6 +23,8 @@ pub(crate) struct Recorder {
 pub(crate) struct Confirmer {
     journal: Arc<Journal>,
     past: Past,
+    /// Places of the views that sinks have, among an epoch's changes.
+    delivered: Vec<usize>,
     /// The next epoch of the past.
     next: Option<OutputsEntry>,
 }
@@ -86,9 +88,11 @@ impl Recorder {
 }
 
 impl Confirmer {
-    /// Starts before the first epoch; `past` holds what an interrupted run gave.
-    pub(crate) const fn new(journal: Arc<Journal>, past: Past) -> Self {
-        Self { journal, past, next: None }
+    /// Starts before the first epoch; `past` holds what an interrupted run gave. `delivered` are the
+    /// emitted views that sinks have: what else leaves the dataflow is for readers, and another run may
+    /// have others.
+    pub(crate) const fn new(journal: Arc<Journal>, past: Past, delivered: Vec<usize>) -> Self {
+        Self { journal, past, delivered, next: None }
     }
 
     /// Returns once an epoch may leave: it is kept, and gave what it gave before, if it did.
@@ -98,7 +102,9 @@ impl Confirmer {
     pub(crate) fn confirm(&mut self, output: &EpochOutput) -> Result<(), Error> {
         let epoch = output.epoch.0;
         let mut digest = Fold::new(epoch);
-        output.changes.iter().for_each(|changes| digest.add(changes.digest()));
+        for view in &self.delivered {
+            digest.add(output.changes.get(*view).map_or(0, |changes| changes.digest()));
+        }
         let entry = OutputsEntry { epoch, digest: digest.finish() };
         while self.next.is_none_or(|next| next.epoch < epoch) {
             self.next = self.past.next_outputs()?;

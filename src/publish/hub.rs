@@ -1,10 +1,12 @@
 //! `Hub`: the views' newest rows, for all readers.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use types::{Epoch, Names, VenueTime};
+use types::{Epoch, Names, Schema, VenueTime};
 
+use super::live::{LiveCursor, LiveTable, Moment};
 use super::rows::{Chunks, Rows};
 use super::table::{AnyTable, table};
 use super::{Frontier, MAX_PENDING_KEYS, ViewSpec};
@@ -25,6 +27,10 @@ pub struct Hub {
 struct State {
     /// One for each view.
     tables: Vec<Box<dyn AnyTable>>,
+    /// What makes rows as of the current epoch, one for each view that has such.
+    live: Vec<Option<LiveTable>>,
+    /// The readers of such rows, by number.
+    live_readers: BTreeMap<u64, LiveCursor>,
     standing: Standing,
     /// Rows before this have left time-indexed views. Stays where it is once sources have ended.
     horizon: VenueTime,
@@ -71,8 +77,11 @@ impl Hub {
     /// Starts with no rows. Rows of time-indexed views are held for `retain_nanos` of event time
     /// behind the watermark.
     pub fn new(views: Vec<ViewSpec>, names: &Arc<Names>, retain_nanos: i64) -> Self {
+        let live = |spec: &ViewSpec| spec.live.map(|live| LiveTable::new(live, names));
         let state = State {
             tables: views.iter().map(|spec| table(spec, names)).collect(),
+            live: views.iter().map(live).collect(),
+            live_readers: BTreeMap::new(),
             standing: Standing { epoch: Epoch(0), frontier: Frontier::Unknown },
             horizon: VenueTime::MIN,
             is_ready: false,
@@ -172,6 +181,30 @@ impl Hub {
         Some((state.standing, state.tables.get(view)?.rows()))
     }
 
+    /// The columns of a view's rows as of the current epoch, where it has such.
+    pub(crate) fn live_schema(&self, view: usize) -> Option<Arc<Schema>> {
+        let state = self.state();
+        state.live.get(view)?.as_ref().map(|live| Arc::clone(&live.schema))
+    }
+
+    /// The rows of a view as of the current epoch; `None` where it has no such rows.
+    pub(crate) fn live_rows(&self, view: usize) -> Option<(Standing, Box<dyn Rows>)> {
+        let state = self.state();
+        let live = state.live.get(view)?.as_ref()?;
+        Some((state.standing, live.rows(moment(&state.tables, live)?)))
+    }
+
+    /// As [`Hub::attach`], for a view's rows as of the current epoch; `None` where it has no such rows.
+    pub(crate) fn attach_live(&self, view: usize, needs_everything: bool) -> Option<Place> {
+        let mut state = self.state();
+        let State { live, live_readers, n_readers, tables, .. } = &mut *state;
+        let live = live.get_mut(view)?.as_mut()?;
+        let cursor = live.cursor(moment(tables, live)?, needs_everything);
+        *n_readers += 1;
+        live_readers.insert(*n_readers, cursor);
+        Some(Place { view, reader: *n_readers })
+    }
+
     /// Adds a reader of a view: it gets all rows first, or only what changes from now on.
     pub(crate) fn attach(&self, view: usize, needs_everything: bool) -> Place {
         let mut state = self.state();
@@ -185,7 +218,11 @@ impl Hub {
 
     /// Forgets a reader.
     pub(crate) fn detach(&self, place: Place) {
-        if let Some(table) = self.state().tables.get_mut(place.view) {
+        let mut state = self.state();
+        if state.live_readers.remove(&place.reader).is_some() {
+            return;
+        }
+        if let Some(table) = state.tables.get_mut(place.view) {
             table.detach(place.reader);
         }
     }
@@ -194,12 +231,7 @@ impl Hub {
     pub(crate) fn take(&self, places: impl Iterator<Item = Place>) -> Cut {
         let mut state = self.state();
         let standing = state.standing;
-        let taken = places
-            .map(|place| match state.tables.get_mut(place.view) {
-                Some(table) => table.take(place.reader),
-                None => Taken::Nothing,
-            })
-            .collect();
+        let taken = places.map(|place| state.take(place)).collect();
         Cut { standing, taken }
     }
 
@@ -211,4 +243,25 @@ impl Hub {
         // A panic while publishing ends the engine; until then readers see the epoch before.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    /// What a reader has yet to be told.
+    fn take(&mut self, place: Place) -> Taken {
+        if let Some(cursor) = self.live_readers.get_mut(&place.reader) {
+            let live = self.live.get(place.view).and_then(Option::as_ref);
+            let now = live.and_then(|live| moment(&self.tables, live));
+            return live.zip(now).map_or(Taken::Nothing, |(live, now)| live.take(&now, cursor));
+        }
+        let table = self.tables.get_mut(place.view);
+        table.map_or(Taken::Nothing, |table| table.take(place.reader))
+    }
+}
+
+/// The newest positions and marks that live rows are made of.
+fn moment(tables: &[Box<dyn AnyTable>], live: &LiveTable) -> Option<Moment> {
+    let map = |table: usize| tables.get(table).map(|table| table.map());
+    let positions = map(live.spec.positions)?.downcast().ok()?;
+    let marks = map(live.spec.marks)?.downcast().ok()?;
+    Some(Moment { positions: *positions, marks: *marks })
 }

@@ -6,10 +6,11 @@
 //! reader is: what it missed is merged by key, and beyond a bound it starts again from a snapshot.
 //!
 //! Reading order: `stage` (the thread that publishes), [`hub`] (who may do what), `table` (the rows of a view), `cursor` (what one
-//! reader hasn't seen), `rows` (how rows leave as JSON, piece by piece).
+//! reader hasn't seen), `rows` (how rows leave as JSON, piece by piece), [`live`] (P&L as of now).
 
 mod cursor;
 mod hub;
+pub mod live;
 pub(crate) mod newest;
 mod rows;
 mod stage;
@@ -22,6 +23,7 @@ use types::{Schema, VenueTime};
 
 pub use hub::Hub;
 pub(crate) use hub::{Place, Standing, Taken};
+use live::LiveSpec;
 pub(crate) use rows::{BadCursor, Chunk, Chunks};
 pub(crate) use stage::{Published, Publisher, Readers};
 
@@ -40,6 +42,8 @@ pub struct ViewSpec {
     pub schema: Arc<Schema>,
     /// The operator that makes it, for readers.
     pub operator: &'static str,
+    /// How its rows as of the current epoch are made, where they differ from those that it holds.
+    pub live: Option<LiveSpec>,
 }
 
 /// How far event time is complete.

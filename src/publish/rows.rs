@@ -1,5 +1,6 @@
 //! A view's rows at one epoch, and how they leave as JSON: page by page, or piece by piece.
 
+use std::borrow::Borrow;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::vec;
@@ -47,6 +48,38 @@ impl Chunk {
     pub(crate) fn len(&self) -> usize {
         self.put.len() + self.del.len()
     }
+
+    /// Writes one more item, unless there is `enough` already or it would be more than the `most`;
+    /// says whether it is in.
+    pub(super) fn add(
+        &mut self,
+        (enough, most): (usize, usize),
+        write: impl FnOnce(&mut Self),
+    ) -> bool {
+        let (n_put, n_del) = (self.put.len(), self.del.len());
+        if n_put + n_del >= enough {
+            return false;
+        }
+        write(self);
+        let fits = n_put + n_del == 0 || self.len() <= most;
+        if !fits {
+            self.put.truncate(n_put);
+            self.del.truncate(n_del);
+        }
+        fits
+    }
+
+    /// Writes a row.
+    pub(super) fn put<R: Relation>(&mut self, row: &R, schema: &Schema, names: &Names) {
+        start_item(&mut self.put);
+        json::write_row(&mut self.put, row, schema, names);
+    }
+
+    /// Writes the key of a row that went.
+    pub(super) fn del<R: Relation>(&mut self, row: &R, schema: &Schema, names: &Names) {
+        start_item(&mut self.del);
+        json::write_key(&mut self.del, row, schema, names);
+    }
 }
 
 /// A snapshot or an epoch's changes, written piece by piece.
@@ -73,19 +106,25 @@ impl<R: Relation> Snapshot<R> {
 impl<R: Relation> Rows for Snapshot<R> {
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Page, BadCursor> {
         let after: Option<R::Key> = after.map(read_place).transpose()?;
-        let mut rows = Vec::new();
-        let (mut last, mut n_rows) = (None, 0);
-        for (key, row) in self.after(after.as_ref()) {
-            if n_rows == limit {
-                return Ok(Page { rows, next: last.map(write_place) });
-            }
-            start_item(&mut rows);
-            json::write_row(&mut rows, row, &self.schema, &self.names);
-            last = Some(key);
-            n_rows += 1;
-        }
-        Ok(Page { rows, next: None })
+        let rows = self.after(after.as_ref()).map(|(key, row)| (key.clone(), row));
+        Ok(page::<R>(rows, limit, (&self.schema, &self.names)))
     }
+}
+
+/// The next page of rows that stand in the order of their keys.
+pub(super) fn page<R: Relation>(
+    mut rows: impl Iterator<Item = (R::Key, impl Borrow<R>)>,
+    limit: usize,
+    (schema, names): (&Schema, &Names),
+) -> Page {
+    let (mut text, mut last) = (Vec::new(), None);
+    for (key, row) in rows.by_ref().take(limit) {
+        start_item(&mut text);
+        json::write_row(&mut text, row.borrow(), schema, names);
+        last = Some(key);
+    }
+    let has_more = rows.next().is_some();
+    Page { rows: text, next: last.as_ref().filter(|_| has_more).map(write_place) }
 }
 
 /// Hex of the key's text, so that a URL takes it as it is.
@@ -95,7 +134,8 @@ fn write_place<K: Serialize>(key: &K) -> String {
     text.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-fn read_place<K: DeserializeOwned>(place: &str) -> Result<K, BadCursor> {
+/// The key of a place.
+pub(super) fn read_place<K: DeserializeOwned>(place: &str) -> Result<K, BadCursor> {
     let digit = |c: char| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let nibbles: Option<Vec<u8>> = place.chars().map(digit).collect();
     let nibbles = nibbles.ok_or(BadCursor)?;
@@ -121,22 +161,14 @@ impl<R: Relation> SnapshotChunks<R> {
 impl<R: Relation> Chunks for SnapshotChunks<R> {
     fn next(&mut self, enough: usize, most: usize) -> Chunk {
         let mut chunk = Chunk::default();
-        let mut after = self.after.take();
-        chunk.last = true;
-        for (key, row) in self.snapshot.after(after.clone().as_ref()) {
-            let start = chunk.put.len();
-            if start < enough {
-                start_item(&mut chunk.put);
-                json::write_row(&mut chunk.put, row, &self.snapshot.schema, &self.snapshot.names);
-            }
-            if start >= enough || (start > 0 && chunk.put.len() > most) {
-                chunk.put.truncate(start);
-                chunk.last = false;
-                break;
-            }
-            after = Some(key.clone());
-        }
-        self.after = after;
+        let Snapshot { schema, names, .. } = &self.snapshot;
+        let mut last = None;
+        chunk.last = self.snapshot.after(self.after.as_ref()).all(|(key, row)| {
+            let is_in = chunk.add((enough, most), |chunk| chunk.put(row, schema, names));
+            last = is_in.then_some(key).or(last);
+            is_in
+        });
+        self.after = last.cloned().or_else(|| self.after.take());
         chunk
     }
 }
@@ -159,26 +191,14 @@ impl<R: Relation> Chunks for ChangeChunks<R> {
         let mut chunk = Chunk::default();
         let mut n_taken = 0;
         for (key, touch) in self.touched.as_slice() {
-            if chunk.len() >= enough {
-                break;
-            }
-            let (n_put, n_del) = (chunk.put.len(), chunk.del.len());
             let Snapshot { rows, schema, names } = &self.snapshot;
-            match (rows.get(key), &touch.gone) {
-                (Some(row), _) => {
-                    start_item(&mut chunk.put);
-                    json::write_row(&mut chunk.put, row, schema, names);
-                }
-                (None, Some(gone)) if touch.had => {
-                    start_item(&mut chunk.del);
-                    json::write_key(&mut chunk.del, gone.as_ref(), schema, names);
-                }
+            let is_in = chunk.add((enough, most), |chunk| match (rows.get(key), &touch.gone) {
+                (Some(row), _) => chunk.put(row, schema, names),
+                (None, Some(gone)) if touch.had => chunk.del(gone.as_ref(), schema, names),
                 // Came and went since the reader last looked.
                 (None, _) => {}
-            }
-            if n_put + n_del > 0 && chunk.len() > most {
-                chunk.put.truncate(n_put);
-                chunk.del.truncate(n_del);
+            });
+            if !is_in {
                 break;
             }
             n_taken += 1;

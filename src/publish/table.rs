@@ -28,6 +28,9 @@ pub(super) trait AnyTable: Send {
     /// The rows as they are now; takes no time.
     fn rows(&self) -> Box<dyn Rows>;
 
+    /// The rows as they are now by key, an `OrdMap<R::Key, R>`; takes no time.
+    fn map(&self) -> Box<dyn Any>;
+
     /// Adds a reader: it gets all rows first, or only changes.
     fn attach(&mut self, reader: u64, needs_everything: bool, max_keys: usize);
 
@@ -153,6 +156,10 @@ impl<R: Relation> AnyTable for Table<R> {
 
     fn rows(&self) -> Box<dyn Rows> {
         Box::new(self.snapshot())
+    }
+
+    fn map(&self) -> Box<dyn Any> {
+        Box::new(self.rows.clone())
     }
 
     fn attach(&mut self, reader: u64, needs_everything: bool, max_keys: usize) {

@@ -16,7 +16,13 @@ pub(crate) fn view(name: &str, is_timed: bool) -> ViewSpec {
     let mut columns = vec![column("k", Kind::Text), column("n", Kind::Count)];
     columns.extend(is_timed.then(|| column("t", Kind::Time)));
     let schema = Schema { columns, n_key: 1, time: is_timed.then_some(2) }.shared();
-    ViewSpec { name: name.to_owned(), kind: RelationKind::Rows, schema, operator: "filter" }
+    ViewSpec {
+        name: name.to_owned(),
+        kind: RelationKind::Rows,
+        schema,
+        operator: "filter",
+        live: None,
+    }
 }
 
 /// A row of such a view; the time is only seen in a timed one.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dataflows::Plan;
+use dataflows::operators::mark_to_market::live::{Live, live};
+use dataflows::plan::View;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -14,6 +16,7 @@ use super::ServeOptions;
 use crate::config::plan::ServerPlan;
 use crate::env;
 use crate::error::Error;
+use crate::publish::live::LiveSpec;
 use crate::publish::{Hub, Readers, ViewSpec};
 
 /// A server at work.
@@ -48,16 +51,24 @@ impl Server {
             .map_err(|source| Error::io(doing(), source))?;
         let address = listener.local_addr().map_err(|source| Error::io(doing(), source))?;
         let emitted: Vec<_> = plan.emitted_views().collect();
-        let spec = |view: &usize| {
-            let view = emitted.get(*view)?;
-            Some(ViewSpec {
-                name: view.name.clone(),
-                kind: view.kind,
-                schema: Arc::clone(&view.schema),
-                operator: view.operator.unwrap_or("input"),
-            })
+        let served: Vec<&View> =
+            server.views.iter().filter_map(|view| emitted.get(*view).copied()).collect();
+        let live = |view: &View| {
+            let Live { positions, marks, rows } = live(plan, view)?;
+            let place = |view: usize| {
+                let name = &plan.views.get(view)?.name;
+                served.iter().position(|served| served.name == *name)
+            };
+            Some(LiveSpec { positions: place(positions)?, marks: place(marks)?, rows })
         };
-        let specs = server.views.iter().filter_map(spec).collect();
+        let spec = |view: &&View| ViewSpec {
+            name: view.name.clone(),
+            kind: view.kind,
+            schema: Arc::clone(&view.schema),
+            operator: view.operator.unwrap_or("input"),
+            live: live(view),
+        };
+        let specs = served.iter().map(spec).collect();
         let hub = Arc::new(Hub::new(specs, names, server.retain_nanos));
         let (stop, stopped) = oneshot::channel::<()>();
         let options = ServeOptions {

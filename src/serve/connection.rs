@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::feed::Feed;
+use super::feed::{Feed, Wanted};
 use super::frames::{self, Object, Refusal};
 use super::request::{self, Asked, Malformed, Request, What};
 use super::websocket::End;
@@ -174,9 +174,9 @@ impl Connection {
             Request::Hello => {
                 return Err(Refusal::of("bad_request", "op", "hello was said before"));
             }
-            Request::Subscribe { sub, view, snapshot } => {
-                let ok = answer("ok");
-                vec![self.feed.subscribe(ok, (sub, &view, snapshot), Instant::now())?]
+            Request::Subscribe { sub, view, snapshot, live } => {
+                let wanted = Wanted { name: sub, view: &view, snapshot, live };
+                vec![self.feed.subscribe(answer("ok"), wanted, Instant::now())?]
             }
             Request::Unsubscribe { sub } => {
                 self.feed.unsubscribe(&sub)?;

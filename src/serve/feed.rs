@@ -19,6 +19,8 @@ struct Sub {
     /// The client's name for it.
     name: String,
     place: Place,
+    /// Whether its rows are those as of the current epoch.
+    is_live: bool,
     /// Grows with each reset.
     generation: u64,
     /// The number of the last frame in this generation.
@@ -29,6 +31,18 @@ struct Sub {
     knows_end: bool,
     /// When the last frame was made.
     fed_at: Instant,
+}
+
+/// What a client wants to follow.
+pub(super) struct Wanted<'a> {
+    /// Its name for the subscription.
+    pub(super) name: String,
+    /// The view's name.
+    pub(super) view: &'a str,
+    /// Whether the rows come first.
+    pub(super) snapshot: bool,
+    /// Whether the rows are those as of the current epoch.
+    pub(super) live: bool,
 }
 
 /// Frames that a subscription has yet to get. All jobs of one cut bear one epoch.
@@ -88,13 +102,14 @@ impl Feed {
         self.subs.iter().map(|sub| sub.fed_at + heartbeat).min()
     }
 
-    /// Adds a subscription (its name, its view, whether the rows come first); completes its `ok`.
+    /// Adds a subscription; completes its `ok`.
     pub(super) fn subscribe(
         &mut self,
         ok: Object,
-        (name, view, snapshot): (String, &str, bool),
+        wanted: Wanted<'_>,
         now: Instant,
     ) -> Result<Object, Refusal> {
+        let Wanted { name, view, snapshot, live } = wanted;
         if self.subs.iter().any(|sub| sub.name == name) {
             let message = format!("the connection has a subscription `{name}` already");
             return Err(Refusal::of("dup_sub", "sub", message));
@@ -107,8 +122,16 @@ impl Feed {
             let message = http::no_such_view(self.hub(), view);
             return Err(Refusal::of("unknown_view", "view", message));
         };
-        let schema = self.hub().views().get(index).map(|spec| Arc::clone(&spec.schema));
-        let place = self.hub().attach(index, snapshot);
+        let (place, schema) = if live {
+            let place = self
+                .hub()
+                .attach_live(index, snapshot)
+                .ok_or_else(|| Refusal::of("not_live", "live", http::not_live(self.hub(), view)))?;
+            (place, self.hub().live_schema(index))
+        } else {
+            let schema = self.hub().views().get(index).map(|spec| Arc::clone(&spec.schema));
+            (self.hub().attach(index, snapshot), schema)
+        };
         let ok = ok
             .with("sub", name.as_str())
             .with("gen", 1)
@@ -118,6 +141,7 @@ impl Feed {
         let sub = Sub {
             name,
             place,
+            is_live: live,
             generation: 1,
             seq: 0,
             // Without a snapshot, rows can only come after a reset.
@@ -147,7 +171,8 @@ impl Feed {
         let views = self.hub().views();
         let describe = |sub: &Sub| {
             let view = views.get(sub.place.view).map(|spec| spec.name.as_str());
-            json!({ "sub": sub.name, "view": view, "gen": sub.generation, "seq": sub.seq })
+            let Sub { name, generation, seq, is_live, .. } = sub;
+            json!({ "sub": name, "view": view, "live": is_live, "gen": generation, "seq": seq })
         };
         self.subs.iter().map(describe).collect()
     }

@@ -106,35 +106,46 @@ async fn view(
 ) -> Result<Response, Problem> {
     let Path(name) = path.map_err(|rejection| bad_request(rejection.body_text()))?;
     let index = server.hub.view(&name).ok_or_else(|| unknown_view(&server.hub, &name))?;
-    let asked = PageRequest::read(parameters, &place_prefix(&server, index))?;
-    let unknown = || unknown_view(&server.hub, &name);
-    let (at, rows) = server.hub.rows(index).ok_or_else(unknown)?;
-    let page = rows.page(asked.after.as_deref(), asked.limit).map_err(|BadCursor| bad_cursor())?;
-    let next = page.next.map(|place| format!("{}{place}", place_prefix(&server, index)));
+    let asked = PageRequest::read(parameters)?;
+    let found = if asked.live { server.hub.live_rows(index) } else { server.hub.rows(index) };
+    let (at, rows) = found.ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "not_live", not_live(&server.hub, &name))
+    })?;
+    let prefix = place_prefix(&server, index, asked.live);
+    let after = asked.cursor.map(|cursor| match cursor.strip_prefix(&prefix) {
+        Some(place) => Ok(place.to_owned()),
+        None => Err(bad_cursor()),
+    });
+    let after = after.transpose()?;
+    let page = rows.page(after.as_deref(), asked.limit).map_err(|BadCursor| bad_cursor())?;
+    let next = page.next.map(|place| prefix + &place);
     Ok(json(standing(at).list("rows", &page.rows).with("next", next)))
 }
 
-/// A place is good for the view and the process that gave it: keys are interned anew in each.
-fn place_prefix(server: &Server, view: usize) -> String {
-    format!("{:x}.{view:x}.", server.options.run_id)
+/// A place is good for the rows and the process that gave it: keys are interned anew in each.
+fn place_prefix(server: &Server, view: usize, live: bool) -> String {
+    format!("{:x}.{view:x}{}.", server.options.run_id, if live { "l" } else { "" })
 }
 
 struct PageRequest {
     limit: usize,
-    after: Option<String>,
+    cursor: Option<String>,
+    live: bool,
 }
 
 impl PageRequest {
-    fn read(parameters: Parameters, prefix: &str) -> Result<Self, Problem> {
+    fn read(parameters: Parameters) -> Result<Self, Problem> {
         let Query(parameters) =
             parameters.map_err(|rejection| bad_request(rejection.body_text()))?;
-        let mut asked = Self { limit: DEFAULT_LIMIT, after: None };
+        let mut asked = Self { limit: DEFAULT_LIMIT, cursor: None, live: false };
         for (name, value) in parameters {
             match name.as_str() {
                 "limit" => asked.limit = read_limit(&value)?,
-                "cursor" => {
-                    let place = value.strip_prefix(prefix).ok_or_else(bad_cursor)?;
-                    asked.after = Some(place.to_owned());
+                "cursor" => asked.cursor = Some(value),
+                "live" => {
+                    asked.live = value.parse().map_err(|_| {
+                        bad_request(format!("`live` must be true or false, not `{value}`"))
+                    })?;
                 }
                 "where" | "columns" | "order" | "as_of" => {
                     let detail = format!("the parameter `{name}` isn't supported by this server");
@@ -164,7 +175,7 @@ fn bad_cursor() -> Problem {
 }
 
 fn unknown_parameter(name: &str) -> Problem {
-    let hint = did_you_mean(name, ["limit", "cursor"]).unwrap_or_default();
+    let hint = did_you_mean(name, ["limit", "cursor", "live"]).unwrap_or_default();
     let detail = format!("unknown parameter `{name}`; {hint}");
     Problem::new(StatusCode::BAD_REQUEST, "unknown_parameter", detail)
 }
@@ -180,6 +191,14 @@ pub(super) fn no_such_view(hub: &Hub, name: &str) -> String {
         Some(hint) => format!("no view is named `{name}`; {hint}"),
         None => format!("no view is named `{name}`; there are none"),
     }
+}
+
+/// What is told to whoever asks for live rows of a view that has none.
+pub(super) fn not_live(hub: &Hub, name: &str) -> String {
+    let views = hub.views().iter().filter(|view| view.live.is_some());
+    let known: Vec<&str> = views.map(|view| view.name.as_str()).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    format!("the rows of `{name}` are as of the current epoch already; views with `live`: {known}")
 }
 
 async fn live() -> Response {

@@ -20,6 +20,8 @@ pub(super) enum Request {
         view: String,
         /// Whether the rows come first.
         snapshot: bool,
+        /// Whether the rows are those as of the current epoch.
+        live: bool,
     },
     /// Wants no more of them.
     Unsubscribe {
@@ -110,10 +112,8 @@ fn subscribe(fields: &Map<String, Value>) -> Result<Request, Refusal> {
         }
         Some(_) => return Err(wrong("conflate_ms", "a whole number")),
     }
-    if flag(fields, "live", false)? {
-        return Err(unsupported("live", "the option `live`"));
-    }
-    Ok(Request::Subscribe { sub, view, snapshot: flag(fields, "snapshot", true)? })
+    let (snapshot, live) = (flag(fields, "snapshot", true)?, flag(fields, "live", false)?);
+    Ok(Request::Subscribe { sub, view, snapshot, live })
 }
 
 fn list(fields: &Map<String, Value>) -> Result<Request, Refusal> {
@@ -203,8 +203,12 @@ mod tests {
     #[test]
     fn unknown_fields_are_ignored() {
         let asked = read(r#"{"op":"subscribe","id":7,"sub":"p","view":"v","more":[1]}"#).unwrap();
-        let request =
-            Request::Subscribe { sub: "p".to_owned(), view: "v".to_owned(), snapshot: true };
+        let request = Request::Subscribe {
+            sub: "p".to_owned(),
+            view: "v".to_owned(),
+            snapshot: true,
+            live: false,
+        };
         assert_eq!(asked, Asked { id: Some(7.into()), request: Ok(request) });
     }
 
@@ -217,7 +221,6 @@ mod tests {
             (r#""envelope":"diff""#, "/envelope"),
             (r#""on_slow":"drop""#, "/on_slow"),
             (r#""conflate_ms":5"#, "/conflate_ms"),
-            (r#""live":true"#, "/live"),
         ] {
             let text = format!(r#"{{"op":"subscribe","id":"1","sub":"p","view":"v",{option}}}"#);
             assert_eq!(refusal(&text), ("unsupported", field.to_owned()));
@@ -235,6 +238,7 @@ mod tests {
             (r#"{"op":"subscribe","id":1,"sub":"","view":"v"}"#, "/sub"),
             (r#"{"op":"subscribe","id":1,"sub":"p"}"#, "/view"),
             (r#"{"op":"subscribe","id":1,"sub":"p","view":"v","snapshot":1}"#, "/snapshot"),
+            (r#"{"op":"subscribe","id":1,"sub":"p","view":"v","live":"yes"}"#, "/live"),
             (r#"{"op":"subscribe","id":1,"sub":"p","view":"v","envelope":"x"}"#, "/envelope"),
             (r#"{"op":"list","id":1,"what":"all"}"#, "/what"),
         ] {

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use types::{Changes, Epoch, VenueTime};
 
-use super::feed::Feed;
+use super::feed::{Feed, Wanted};
 use super::frames::Object;
 use super::{MAX_SUBS, ServeOptions, Server};
 use crate::publish::Hub;
@@ -70,6 +70,10 @@ impl Client {
     }
 }
 
+fn wanted<'a>(name: &str, view: &'a str) -> Wanted<'a> {
+    Wanted { name: name.to_owned(), view, snapshot: true, live: false }
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
@@ -97,7 +101,7 @@ fn what_clients_fold_is_what_the_hub_held_at_that_epoch() {
                 0 if clients.len() < 4 => {
                     let (name, view) = (format!("s{step}"), usize::try_from(step % 2).unwrap());
                     let view_name = ["a", "b"][view];
-                    feed.subscribe(Object::op("ok"), (name.clone(), view_name, true), now).unwrap();
+                    feed.subscribe(Object::op("ok"), wanted(&name, view_name), now).unwrap();
                     clients.insert(name, (view, Client::default()));
                 }
                 1 if clients.len() == 4 => {
@@ -134,7 +138,7 @@ fn a_slow_reader_gets_merged_deltas_and_a_hopeless_one_starts_again() {
         let (mut chance, mut twin) = (Chance(7), Twin::new(&["a"], max_keys));
         let mut feed = feed(&twin.hub, 1 << 20);
         let now = Instant::now();
-        feed.subscribe(Object::op("ok"), ("s".to_owned(), "a", true), now).unwrap();
+        feed.subscribe(Object::op("ok"), wanted("s", "a"), now).unwrap();
         let (mut client, mut told) = (Client::default(), Vec::new());
         let mut read = |feed: &mut Feed, client: &mut Client| {
             feed.plan(true, now);
@@ -158,7 +162,7 @@ fn changes_in_pieces_end_with_a_last_one_though_it_be_empty() {
     let twin = Twin::new(&["a"], 10);
     let mut feed = feed(&twin.hub, 1);
     let now = Instant::now();
-    feed.subscribe(Object::op("ok"), ("s".to_owned(), "a", true), now).unwrap();
+    feed.subscribe(Object::op("ok"), wanted("s", "a"), now).unwrap();
     feed.plan(false, now);
     assert_eq!(parse(feed.next_frame(now).unwrap())["last"], true);
     // Of two keys that came, in this order, the second goes before anybody looks.
@@ -190,7 +194,7 @@ fn silence_is_broken_by_progress_and_the_end_is_told_at_once() {
     let mut feed = feed(&twin.hub, 1 << 20);
     let start = Instant::now();
     let heartbeat = ServeOptions::default().heartbeat;
-    feed.subscribe(Object::op("ok"), ("s".to_owned(), "a", true), start).unwrap();
+    feed.subscribe(Object::op("ok"), wanted("s", "a"), start).unwrap();
     let told = |feed: &mut Feed, has_changed, now| {
         feed.plan(has_changed, now);
         let mut told = Vec::new();
@@ -210,7 +214,7 @@ fn silence_is_broken_by_progress_and_the_end_is_told_at_once() {
     twin.hub.end();
     assert_eq!(told(&mut feed, true, start + heartbeat), "progress\"end\"");
     assert_eq!(told(&mut feed, true, start + heartbeat), "");
-    feed.subscribe(Object::op("ok"), ("late".to_owned(), "a", true), start + heartbeat).unwrap();
+    feed.subscribe(Object::op("ok"), wanted("late", "a"), start + heartbeat).unwrap();
     assert_eq!(told(&mut feed, false, start + heartbeat), "snap progress\"end\"");
 }
 
@@ -220,7 +224,7 @@ fn wrong_subscriptions_are_refused() {
     let mut feed = feed(&twin.hub, 1 << 20);
     let now = Instant::now();
     let mut ask = |name: String, view: &str| {
-        feed.subscribe(Object::op("ok"), (name, view, true), now)
+        feed.subscribe(Object::op("ok"), wanted(&name, view), now)
             .map(parse)
             .map_err(|r| (r.code, r.message))
     };

@@ -12,6 +12,8 @@ mod exact;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod rigs;

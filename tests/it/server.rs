@@ -49,6 +49,7 @@ impl Rig {
         let schema = Schema { columns: vec![column("k"), column("v")], n_key: 1, time: None };
         let schema = schema.shared();
         let views = ["rows", "others"].map(|name| ViewSpec {
+            live: None,
             name: name.to_owned(),
             kind: RelationKind::Rows,
             schema: Arc::clone(&schema),

@@ -9,7 +9,7 @@ mod history;
 mod identities;
 pub(crate) mod index;
 mod latest;
-mod mark_to_market;
+pub mod mark_to_market;
 mod ordered;
 mod rollup;
 mod select;

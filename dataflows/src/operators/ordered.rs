@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use types::json::write_row;
 use types::relations::{
-    Alert, Bar, Break, Fill, FoldError, Pnl, PnlNow, Position, PositionPnl, Quote, Relation,
-    Settlement, Trade,
+    Alert, Bar, Break, Fill, FoldError, MarkNow, Pnl, PnlNow, Position, PositionPnl, Quote,
+    Relation, Settlement, Trade,
 };
 use types::{EventId, Names, Row, Schema, Value, VenueTime};
 
@@ -39,7 +39,7 @@ macro_rules! has_id {
 }
 has_id! {
     with: Fill, Trade, FoldError, Break;
-    without: Quote, Settlement, Position, Bar, Pnl, PositionPnl, PnlNow, Alert, Row
+    without: Quote, Settlement, Position, Bar, Pnl, PositionPnl, PnlNow, MarkNow, Alert, Row
 }
 
 /// Finds places and texts of a view's rows.

@@ -8,8 +8,8 @@ use dataflows::oracle::alert::{Rule, alerts};
 use dataflows::oracle::marks::{self, Market};
 use num_traits::ToPrimitive;
 use types::relations::{
-    Alert, Bar, Basis, Fill, FillKind, Input, Pnl, PnlNow, Position, PositionPnl, Quote, RareSums,
-    Relation, Settlement, Severity, Trade,
+    Alert, Bar, Basis, Fill, FillKind, Input, Mark, MarkNow, Pnl, PnlNow, Position, PositionPnl,
+    Quote, RareSums, Relation, Settlement, Severity, Trade, WalletNow,
 };
 use types::{AssetId, Interner, Money, Price, Schema, Size, Span, Sym, VenueTime};
 
@@ -51,6 +51,7 @@ pub(super) fn market_views(loaded: &Loaded, history: &[Placed]) -> Lines {
     lines.insert("newest", standing.lines(&newest, &Quote::schema()));
     lines.insert("last", standing.lines(&last, &Trade::schema()));
 
+    standing.add_live(&mut lines, &at_end);
     let (pnl, now) = standing.pnl(history);
     lines.insert("pnl", standing.lines(&pnl, &Pnl::schema()));
     lines.insert("pnl.now", standing.lines(&now, &PnlNow::schema()));
@@ -59,6 +60,14 @@ pub(super) fn market_views(loaded: &Loaded, history: &[Placed]) -> Lines {
     lines.insert("held.now", standing.lines(&now, &PnlNow::schema()));
     let found = standing.alerts(bars, pnl);
     lines.insert("alerts", standing.lines(&found, &Alert::schema()));
+    lines
+}
+
+/// Lines of the newest marks, and of the live rows of the views that have such.
+pub(super) fn live_views(loaded: &Loaded, history: &[Placed]) -> Lines {
+    let standing = Standing::new(loaded, history);
+    let mut lines = Lines::new();
+    standing.add_live(&mut lines, &standing.positions_before(VenueTime::END));
     lines
 }
 
@@ -157,6 +166,39 @@ impl Standing {
         schema: &Schema,
     ) -> BTreeSet<Bar> {
         oracle::rollup(rows, read, sizes, VenueTime::END, (schema, self.names.names()))
+    }
+
+    /// Adds the newest marks, and what all positions are worth at them.
+    fn add_live(&self, lines: &mut Lines, positions: &[Position]) {
+        let (quotes, trades, settlements) = (&self.quotes, &self.trades, &self.settlements);
+        let names = self.names.names();
+        let none = Market { quotes: &[], fills: &[], trades: &[], settlements: &[], names };
+        let of_quotes = Market { quotes, ..none };
+        let of_trades = Market { trades, settlements, ..none };
+        let [quoted, traded] = [(of_quotes, "mid"), (of_trades, "last")]
+            .map(|(market, mark)| market.marks(mark, VenueTime::END));
+        let newest = |marks: &BTreeMap<AssetId, Mark>| {
+            let now = |mark: &Mark| {
+                let Mark { asset, long_twice, short_twice, mark_time, .. } = *mark;
+                MarkNow { asset, long_twice, short_twice, mark_time }
+            };
+            self.lines(&marks.values().map(now).collect::<Vec<_>>(), &MarkNow::schema())
+        };
+        lines.insert("pnl.marks", newest(&quoted));
+        lines.insert("held.marks", newest(&traded));
+        let by_wallet = marks::wallets(positions, &quoted).into_iter();
+        let by_wallet: Vec<_> =
+            by_wallet.map(|(wallet, (at, _))| WalletNow { wallet, at }).collect();
+        lines.insert("pnl (live)", self.lines(&by_wallet, &WalletNow::schema()));
+        let by_position = |marks: &BTreeMap<AssetId, Mark>, needs_open: bool| {
+            let shown = marks::positions(positions, marks).into_iter();
+            let shown = shown.filter(|(_, (_, is_open))| *is_open || !needs_open);
+            let row = |((wallet, asset), (at, _))| PnlNow { wallet, asset, at };
+            self.lines(&shown.map(row).collect::<Vec<_>>(), &PnlNow::schema())
+        };
+        lines.insert("pnl.now (live)", by_position(&quoted, true));
+        lines.insert("held (live)", by_position(&traded, false));
+        lines.insert("held.now (live)", by_position(&traded, true));
     }
 
     /// Twin of `pnl`: by wallet, where it changed, at the middle of the quotes.

@@ -8,6 +8,7 @@ mod busy;
 mod cases;
 mod history;
 mod ledger;
+mod live;
 mod market;
 mod runs;
 #[cfg(feature = "sabotage")]

@@ -17,6 +17,7 @@ use types::relations::InputColumn;
 use types::{Op, VenueTime, with_changes};
 
 use super::history::{Arrival, Change, Fill, Placed, Quote, Settlement, Trade};
+use super::live::live_rows;
 
 /// 2026-01-05, a Monday.
 pub(super) const START: i64 = 1_767_571_200;
@@ -114,7 +115,8 @@ pub(super) fn run_all(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
     let simulated = simulate_within(&loaded.plan, rows, options, way.n_workers, spill).unwrap();
     let counts = simulated.counts;
     assert_eq!(counts.received, counts.applied + counts.duplicate + counts.quarantined);
-    let (rows, epochs) = read(&loaded.plan, &simulated);
+    let (mut rows, epochs) = read(&loaded.plan, &simulated);
+    rows.extend(live_rows(&loaded.plan, &simulated, simulated.outputs.len()));
     Ran { rows, epochs, simulated }
 }
 

@@ -115,3 +115,17 @@ fn one_engine_at_a_time_runs_there() {
     drop(lock);
     job.finish();
 }
+
+/// Readers see more than sinks have: a server may come and go between the parts of a run.
+#[test]
+fn a_server_may_be_added() {
+    let (job, fills) = interrupted();
+    let config = job.folder.read("c.toml");
+    job.folder.write("c.toml", format!("{config}\n[server]\nlisten = \"127.0.0.1:0\"\n"));
+    let ended = run(&job, &[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.err.contains("going on with the run that was interrupted"), "{ended:?}");
+    let whole = Job::new(&fills, 1, None, "");
+    whole.finish();
+    assert_eq!(difference(&job.given(None), &whole.given(None)), None);
+}

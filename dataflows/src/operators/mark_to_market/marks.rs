@@ -1,4 +1,5 @@
-//! Marks as of the grid's steps: for each asset and step before which it had a mark row, the last.
+//! Marks as of the grid's steps: for each asset and step before which it had a mark row, the last; and
+//! the last of all, as of the current epoch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 use types::changes::consolidate;
 use types::json::write_row;
-use types::relations::{Identity, Mark, Quote, Settlement};
+use types::relations::{Identity, Mark, MarkNow, Quote, Settlement};
 use types::sabotage::{Safeguard, is_out};
 use types::{AssetId, Names, Price, Schema, Span, VenueTime};
 
@@ -44,13 +45,17 @@ struct Input {
     settlements: Vec<(Settlement, isize)>,
 }
 
-/// The marks of each asset on its worker, with +1 or -1.
+/// A row, its epoch and its change of multiplicity.
+type Update<R> = (R, u64, isize);
+
+/// The marks of each asset on its worker, with +1 or -1: as of the grid's steps, and the newest where
+/// they are read.
 pub(super) fn build<'s>(
     kind: MarkKind,
-    grid: Span,
+    (grid, tells_newest): (Span, bool),
     context: &Context<'s, '_>,
     sources: &Sources<'_, 's>,
-) -> StreamVec<'s, u64, (Mark, u64, isize)> {
+) -> (StreamVec<'s, u64, Update<Mark>>, StreamVec<'s, u64, Update<MarkNow>>) {
     let name = format!("view {}: marks", context.view);
     let mut builder = OperatorBuilder::new(name, context.scope);
     let (mut quotes, mut printed) = (None, None);
@@ -72,13 +77,17 @@ pub(super) fn build<'s>(
             Exchange::new(|(row, _, _): &(Settlement, u64, isize)| route_asset(row.asset));
         builder.new_input(edge.settlements().inner, by_asset)
     });
-    let (output, stream) = builder.new_output::<Vec<(Mark, u64, isize)>>();
+    let (output, stream) = builder.new_output::<Vec<Update<Mark>>>();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(output);
+    let (newest, newest_stream) = builder.new_output::<Vec<Update<MarkNow>>>();
+    let mut newest = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(newest);
     let mut marks = Marks::new(kind, grid, Arc::clone(&context.names), sources.has_corrections);
+    marks.tells_newest = tells_newest;
     builder.build(move |_| {
-        let mut stash: BTreeMap<u64, (Capability<u64>, Input)> = BTreeMap::new();
+        let mut stash: BTreeMap<u64, ([Capability<u64>; 2], Input)> = BTreeMap::new();
         move |frontiers| {
-            let start = |time: &InputCapability<u64>| (time.retain(0), Input::default());
+            let start =
+                |time: &InputCapability<u64>| ([time.retain(0), time.retain(1)], Input::default());
             if let Some(quotes) = &mut quotes {
                 quotes.for_each_time(|time, containers| {
                     let (_, input) = stash.entry(*time.time()).or_insert_with(|| start(&time));
@@ -102,16 +111,28 @@ pub(super) fn build<'s>(
                 if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
                     break;
                 }
-                let (epoch, (capability, input)) = entry.remove_entry();
-                let mut told = Vec::new();
-                marks.take(input, |mark, diff| told.push((mark, epoch, diff)));
-                if !told.is_empty() {
-                    output.activate().session(&capability).give_container(&mut told);
+                let (epoch, ([capability, of_newest], input)) = entry.remove_entry();
+                let mut told = Told::default();
+                marks.take(input, epoch, &mut told);
+                if !told.marks.is_empty() {
+                    output.activate().session(&capability).give_container(&mut told.marks);
+                }
+                if !told.newest.is_empty() {
+                    newest.activate().session(&of_newest).give_container(&mut told.newest);
                 }
             }
         }
     });
-    stream
+    (stream, newest_stream)
+}
+
+/// What an epoch changed.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    /// Marks as of steps.
+    marks: Vec<Update<Mark>>,
+    /// The newest marks.
+    newest: Vec<Update<MarkNow>>,
 }
 
 /// The mark rows of a worker's assets.
@@ -125,6 +146,8 @@ struct Marks {
     identities: Option<Box<Identities<Tick>>>,
     /// The steps of an epoch at which marks may have changed.
     touched: Vec<(AssetId, VenueTime)>,
+    /// Whether the newest marks are told too.
+    tells_newest: bool,
 }
 
 /// One asset's mark rows.
@@ -144,10 +167,11 @@ impl Marks {
     fn new(kind: MarkKind, grid: Span, names: Arc<Names>, has_corrections: bool) -> Self {
         let identities = has_corrections.then(|| Box::new(Identities::new()));
         let (quote_schema, assets) = (Quote::schema(), FxHashMap::default());
-        Self { kind, grid, names, quote_schema, assets, identities, touched: Vec::new() }
+        let (touched, tells_newest) = (Vec::new(), false);
+        Self { kind, grid, names, quote_schema, assets, identities, touched, tells_newest }
     }
 
-    fn take(&mut self, input: Input, mut tell: impl FnMut(Mark, isize)) {
+    fn take(&mut self, input: Input, epoch: u64, told: &mut Told) {
         let Input { quotes, prints, mut settlements } = input;
         // Quotes are never taken back, and one that repeats says nothing new.
         for (quote, _, _) in quotes.into_iter().flatten().filter(|(_, _, diff)| *diff > 0) {
@@ -167,10 +191,28 @@ impl Marks {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
-        for (asset, step) in touched.drain(..) {
-            self.tell(asset, step, &mut tell);
+        for steps in touched.chunk_by(|a, b| a.0 == b.0) {
+            let asset = steps[0].0;
+            let before = self.newest(asset);
+            for (_, step) in steps {
+                self.tell(asset, *step, &mut |mark, diff| told.marks.push((mark, epoch, diff)));
+            }
+            let now = self.newest(asset);
+            if before != now {
+                told.newest.extend(before.map(|mark| (mark, epoch, -1)));
+                told.newest.extend(now.map(|mark| (mark, epoch, 1)));
+            }
         }
+        touched.clear();
         self.touched = touched;
+    }
+
+    /// The last mark of an asset, where it is told.
+    fn newest(&self, asset: AssetId) -> Option<MarkNow> {
+        let asset = self.assets.get(&asset).filter(|_| self.tells_newest)?;
+        let Mark { asset, long_twice, short_twice, mark_time, .. } =
+            *asset.told.as_of(VenueTime::END)?;
+        Some(MarkNow { asset, long_twice, short_twice, mark_time })
     }
 
     /// Takes an epoch's trades: rows or events, never both.
@@ -359,9 +401,9 @@ mod tests {
         let mut marks = Marks::new(MarkKind::Last, Span::parse("1m").unwrap(), names, false);
         let print = |diff| Print::of_trade(&trade, Change::Row(diff));
         let prints = vec![vec![print(-1)], vec![print(1)]];
-        let mut told = Vec::new();
-        marks.take(Input { prints, ..Input::default() }, |mark, diff| told.push((mark, diff)));
-        assert_eq!(told, []);
+        let mut told = Told::default();
+        marks.take(Input { prints, ..Input::default() }, 0, &mut told);
+        assert_eq!(told, Told::default());
     }
 
     #[test]
@@ -372,7 +414,9 @@ mod tests {
     /// Marks made from events of identities are those made from the rows that stand.
     fn check_events(events: &Events) {
         let new = |has_corrections| {
-            Marks::new(MarkKind::Last, Span::parse("1m").unwrap(), names(), has_corrections)
+            let grid = Span::parse("1m").unwrap();
+            let marks = Marks::new(MarkKind::Last, grid, names(), has_corrections);
+            Marks { tells_newest: true, ..marks }
         };
         let (mut by_events, mut by_rows, mut model) = (new(true), new(false), Model::default());
         for (index, epoch) in events.epochs.iter().enumerate() {
@@ -382,9 +426,9 @@ mod tests {
             };
             let row = |(fill, diff): &(Fill, isize)| Print::of_fill(fill, Change::Row(*diff));
             let told = |marks: &mut Marks, prints: Vec<Print>| {
-                let mut told = Vec::new();
+                let mut told = Told::default();
                 let input = Input { prints: vec![prints], ..Input::default() };
-                marks.take(input, |mark, diff| told.push((mark, diff)));
+                marks.take(input, 0, &mut told);
                 told
             };
             let given = told(&mut by_events, events.iter().map(event).collect());

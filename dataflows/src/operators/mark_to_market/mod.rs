@@ -8,12 +8,15 @@
 //! mark, and an unrealised P&L of zero.
 //!
 //! `now` holds the values at the newest snapshot of each open position; a flat one has no row there.
+//! `marks` holds the newest mark of each asset, as of the current epoch. From it and the positions
+//! [`live`] makes P&L as of the current epoch for whoever asks; nothing keeps it.
 //! What doesn't fit its column is left out and stands in `errors` for as long as that is so.
 //!
 //! Positions are never joined with quotes. Both are told as of the grid's steps alone, and a sweep
 //! visits what changed at a step: positions with events, and holders of assets with new marks. All
 //! steps are kept for ever, because a late event must change exactly what it changes.
 
+pub mod live;
 mod marks;
 mod mirror;
 mod newest;
@@ -89,6 +92,7 @@ impl Operator for MarkToMarket {
         Some(vec![
             Output::built_in("", kind),
             Output::built_in("now", RelationKind::PnlNow),
+            Output::built_in("marks", RelationKind::Marks),
             Output { suffix: "errors", kind: RelationKind::Rows, schema, is_keyed: true },
         ])
     }

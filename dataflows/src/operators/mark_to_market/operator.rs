@@ -34,7 +34,7 @@ pub(super) fn build<'s>(
     context: &Context<'s, '_>,
     steps: &Edge<'s>,
     marks: StreamVec<'s, u64, Update<Mark>>,
-) -> Vec<Edge<'s>> {
+) -> [Edge<'s>; 3] {
     let name = format!("view {}: mark_to_market", context.view);
     let mut builder = OperatorBuilder::new(name, context.scope);
     let activator = context.scope.activator_for(builder.operator_info().address);
@@ -99,7 +99,7 @@ pub(super) fn build<'s>(
     } else {
         Edge::Pnl(wallets_stream.as_collection())
     };
-    vec![rows, Edge::PnlNow(now_stream.as_collection()), Edge::Rows(errors_stream.as_collection())]
+    [rows, Edge::PnlNow(now_stream.as_collection()), Edge::Rows(errors_stream.as_collection())]
 }
 
 const N_OUTPUTS: usize = 4;

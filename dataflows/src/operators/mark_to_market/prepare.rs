@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use differential_dataflow::AsCollection;
 use timely::dataflow::operators::vec::Broadcast;
 use types::Span;
 use types::options::{Problem, Settings};
@@ -117,17 +118,22 @@ impl Build for Marked {
         let prices = if self.kind == MarkKind::Settlement { None } else { sources.next() };
         let settlements = sources.next();
         let sources = Sources { prices, has_corrections: self.has_corrections, settlements };
-        let marks = marks::build(self.kind, self.snapshot, context, &sources).broadcast();
+        let is_read = |output: usize| context.is_read.get(output).copied().unwrap_or(true);
+        let told = (self.snapshot, is_read(MARKS));
+        let (marks, newest) = marks::build(self.kind, told, context, &sources);
         let snapshots = Snapshots {
             grid: self.snapshot,
             emits_all: self.emits_all,
             names: Arc::clone(&context.names),
         };
-        let tells_now = context.is_read.get(NOW).copied().unwrap_or(true);
-        let sweep = Sweep::new(snapshots, self.by_position, tells_now);
-        operator::build(sweep, self.snapshot, context, steps, marks)
+        let sweep = Sweep::new(snapshots, self.by_position, is_read(NOW));
+        let [rows, now, errors] =
+            operator::build(sweep, self.snapshot, context, steps, marks.broadcast());
+        vec![rows, now, Edge::Marks(newest.as_collection()), errors]
     }
 }
 
 /// The output of the newest rows.
 const NOW: usize = 1;
+/// The output of the newest marks.
+pub(super) const MARKS: usize = 2;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use ethnum::I256;
 use types::number::div_rem_nano;
-use types::relations::{Pnl, Position};
+use types::relations::{self, Pnl, Position};
 use types::sabotage::{Safeguard, is_out};
 use types::{Money, Price, Size, Sym, VenueTime};
 
@@ -288,10 +288,8 @@ pub(super) fn shown(
     mark: Option<Marked>,
 ) -> (Option<Money>, Option<VenueTime>, Option<Price>) {
     let twice = mark.and_then(|mark| mark_of(held.qty, mark));
-    // Twice a price of 1e-9 is 5e8 units of 1e-18.
-    let shown = twice.map(|twice| Money::from_raw(i128::from(twice) * 500_000_000).rounded());
     let time = mark.filter(|_| twice.is_some()).map(|mark| mark.time);
-    (shown, time, held.cost.and_then(|cost| cost.price_half_even(held.qty)))
+    (twice.map(relations::shown), time, held.cost.and_then(|cost| cost.price_half_even(held.qty)))
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ macro_rules! with_changes {
             $crate::Changes::Pnl($rows) => $body,
             $crate::Changes::PositionPnl($rows) => $body,
             $crate::Changes::PnlNow($rows) => $body,
+            $crate::Changes::Marks($rows) => $body,
             $crate::Changes::Alerts($rows) => $body,
             $crate::Changes::Rows($rows) => $body,
         }

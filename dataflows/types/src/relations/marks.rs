@@ -141,3 +141,58 @@ relation! {
         total_pnl: Kind::Money, null => |r, _n| r.at.total_pnl;
     }
 }
+
+relation! {
+    /// The newest mark of an asset, as of the current epoch. Prices are doubled, as in [`Mark`].
+    #[derive(Copy)]
+    MarkNow {
+        key {
+            /// Of what, at which venue.
+            asset: AssetId,
+        }
+        /// Twice the mark of a long position.
+        long_twice: i64,
+        /// Twice the mark of a short position.
+        short_twice: i64,
+        /// When the row that it comes from happened.
+        mark_time: VenueTime,
+    }
+    columns(2, time None) {
+        venue: Kind::Name => |r, n| n.text(n.venue(r.asset));
+        asset: Kind::Text => |r, n| n.text(n.asset(r.asset));
+        long_mark: Kind::Money => |r, _n| shown(r.long_twice);
+        short_mark: Kind::Money => |r, _n| shown(r.short_twice);
+        mark_time: Kind::Time => |r, _n| r.mark_time;
+    }
+}
+
+relation! {
+    /// A wallet's P&L as of the current epoch: [`Pnl`] without the snapshot. No view; made for who
+    /// asks.
+    #[derive(Copy)]
+    WalletNow {
+        key {
+            /// Whose.
+            wallet: Sym,
+        }
+        /// The amounts.
+        at: Pnl,
+    }
+    columns(1, time None) {
+        wallet: Kind::Text => |r, n| n.text(r.wallet);
+        realized_pnl: Kind::Money => |r, _n| r.at.realized_pnl;
+        unrealized_pnl: Kind::Money => |r, _n| r.at.unrealized_pnl;
+        fees: Kind::Money => |r, _n| r.at.fees;
+        funding: Kind::Money => |r, _n| r.at.funding;
+        total_pnl: Kind::Money => |r, _n| r.at.total_pnl;
+        exposure: Kind::Money => |r, _n| r.at.exposure;
+        n_positions: Kind::Count => |r, _n| r.at.n_positions;
+        n_unmarked: Kind::Count => |r, _n| r.at.n_unmarked;
+    }
+}
+
+/// Half of a doubled price, as it is shown: half-even at 1e-9.
+pub fn shown(twice: i64) -> Money {
+    // Twice a price of 1e-9 is 5e8 units of 1e-18.
+    Money::from_raw(i128::from(twice) * 500_000_000).rounded()
+}

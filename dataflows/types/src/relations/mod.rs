@@ -30,7 +30,7 @@ pub use input::{
     Identity, Input, InputColumn, InputKind, declared_inputs, place_columns, revision_column,
 };
 pub use ledger::{Basis, Break, FoldError, Position, PositionStep, RareSums};
-pub use marks::{Mark, Pnl, PnlNow, PositionPnl};
+pub use marks::{Mark, MarkNow, Pnl, PnlNow, PositionPnl, WalletNow, shown};
 pub use quotes::Quote;
 pub use settlements::Settlement;
 pub use trades::Trade;
@@ -257,6 +257,7 @@ macro_rules! for_relations {
             Pnl($crate::relations::Pnl),
             PositionPnl($crate::relations::PositionPnl),
             PnlNow($crate::relations::PnlNow),
+            Marks($crate::relations::MarkNow),
             Alerts($crate::relations::Alert),
             Rows($crate::Row),
         }
@@ -315,6 +316,7 @@ impl RelationKind {
             Self::Pnl => "P&L by wallet",
             Self::PositionPnl => "P&L by position",
             Self::PnlNow => "the newest P&L by position",
+            Self::Marks => "marks",
             Self::Alerts => "alerts",
             Self::Rows => "declared or computed rows",
         }
@@ -337,6 +339,7 @@ impl RelationKind {
             Self::Pnl => Some(Pnl::schema()),
             Self::PositionPnl => Some(PositionPnl::schema()),
             Self::PnlNow => Some(PnlNow::schema()),
+            Self::Marks => Some(MarkNow::schema()),
             Self::Alerts => Some(Alert::schema()),
             Self::Rows => None,
         }
