@@ -2,6 +2,7 @@
 //! enter here. Everything from the sequencer to the drain is what a run uses.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use connectors::source::Record;
 use dataflows::Plan;
@@ -9,8 +10,8 @@ use types::{Names, Reject};
 
 use crate::cold::Spill;
 use crate::error::Error;
-use crate::ingest::{Counts, Outcome, Sequencer, SequencerOptions};
-use crate::runtime::{self, EpochOutput};
+use crate::ingest::{Batch, Bulk, Counts, Kept, Outcome, Sequencer, SequencerOptions};
+use crate::runtime::{self, EpochOutput, Runtime};
 
 /// What came of a simulated run.
 pub struct Simulated {
@@ -50,33 +51,135 @@ pub fn simulate_within(
     n_workers: usize,
     spill: Option<&Spill>,
 ) -> Result<Simulated, Error> {
-    let mut sequencer = Sequencer::new(&plan.relations, options).spilling(spill);
-    let names = Arc::clone(sequencer.names());
-    let (mut runtime, mut output) = runtime::start(plan, &names, n_workers, spill)?;
-    let reader = std::thread::Builder::new()
-        .name("simulate".to_owned())
-        .spawn(move || {
-            let mut outputs = Vec::new();
-            while let Some(epoch) = output.next() {
-                output.release(epoch.epoch);
-                outputs.push(epoch);
-            }
-            outputs
-        })
-        .map_err(|source| Error::io("starting a simulation", source))?;
-    let mut refused = Vec::new();
-    for (index, (relation, record)) in rows.into_iter().enumerate() {
-        if let Outcome::Quarantined(reject) = sequencer.admit(relation, &record.view())? {
-            refused.push((index, reject));
+    let sequencer = Sequencer::new(&plan.relations, options).spilling(spill);
+    let simulation = Simulation::start(plan, sequencer, (n_workers, Bulk::default()), spill)?;
+    simulation.run(rows.into_iter().enumerate())
+}
+
+/// Where a run is interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interruption {
+    /// The last epoch in its log.
+    pub logged: u64,
+    /// The last epoch that all of its sinks have; not behind the former.
+    pub delivered: u64,
+}
+
+/// As [`simulate`], of a run that was interrupted and goes on with the events in its log: gives what comes
+/// out of the second part.
+///
+/// # Errors
+/// As [`simulate`], and if the second part can't take what the first one kept.
+pub fn simulate_resumed(
+    plan: &Arc<Plan>,
+    rows: impl IntoIterator<Item = (usize, Record)>,
+    options: SequencerOptions,
+    n_workers: usize,
+    at: Interruption,
+) -> Result<Simulated, Error> {
+    let options = SequencerOptions { keeps_events: true, ..options };
+    let mut first = Sequencer::new(&plan.relations, options);
+    let second = Sequencer::new(&plan.relations, options);
+    let bulk = Bulk::until(at.delivered);
+    let mut simulation = Simulation::start(plan, second, (n_workers, bulk), None)?;
+    let (mut rows, mut epoch) = (rows.into_iter().enumerate().peekable(), 0);
+    while epoch < at.logged && rows.peek().is_some() {
+        let Some((index, (relation, record))) = rows.next() else { break };
+        if let Outcome::Quarantined(reject) = first.admit(relation, &record.view())? {
+            simulation.refused.push((index, reject));
         }
-        if let Some(batch) = sequencer.cut() {
-            runtime.feed(batch)?;
+        if let Some(batch) = first.cut() {
+            epoch = batch.epoch;
+            simulation.restore(batch, first.counts())?;
         }
     }
-    runtime.feed(sequencer.finish())?;
-    runtime.finish()?;
-    let outputs =
-        reader.join().map_err(|_| Error::Worker("a simulation's reader panicked".to_owned()))?;
-    let (counts, n_pending) = (sequencer.counts(), sequencer.n_pending());
-    Ok(Simulated { names, outputs, counts, n_pending, refused })
+    if epoch == at.logged {
+        return simulation.run(rows);
+    }
+    // It had read all there was, and is interrupted behind its last epoch.
+    let last = first.finish();
+    simulation.restore(last, first.counts())?;
+    simulation.end()
+}
+
+/// A sequencer and workers without files.
+struct Simulation {
+    sequencer: Sequencer,
+    bulk: Bulk,
+    runtime: Runtime,
+    reader: JoinHandle<Vec<EpochOutput>>,
+    refused: Vec<(usize, Reject)>,
+}
+
+impl Simulation {
+    fn start(
+        plan: &Arc<Plan>,
+        sequencer: Sequencer,
+        (n_workers, bulk): (usize, Bulk),
+        spill: Option<&Spill>,
+    ) -> Result<Self, Error> {
+        let (runtime, mut output) = runtime::start(plan, sequencer.names(), n_workers, spill)?;
+        let reader = std::thread::Builder::new()
+            .name("simulate".to_owned())
+            .spawn(move || {
+                let mut outputs = Vec::new();
+                while let Some(epoch) = output.next() {
+                    output.release(epoch.epoch);
+                    outputs.push(epoch);
+                }
+                outputs
+            })
+            .map_err(|source| Error::io("starting a simulation", source))?;
+        Ok(Self { sequencer, bulk, runtime, reader, refused: Vec::new() })
+    }
+
+    fn restore(&mut self, batch: Batch, counts: Counts) -> Result<(), Error> {
+        let kept = Kept {
+            epoch: batch.epoch,
+            watermark: batch.clock.watermark,
+            counts,
+            greatest: batch.clock.greatest.to_vec(),
+            events: batch.events,
+            beside: batch.kept.unwrap_or_default(),
+        };
+        let batch = self.sequencer.restore(kept)?;
+        self.feed(batch)
+    }
+
+    fn feed(&mut self, batch: Batch) -> Result<(), Error> {
+        self.bulk.take(batch).map_or(Ok(()), |batch| self.runtime.feed(batch))
+    }
+
+    /// Reads all rows to their end.
+    fn run(
+        mut self,
+        rows: impl Iterator<Item = (usize, (usize, Record))>,
+    ) -> Result<Simulated, Error> {
+        for (index, (relation, record)) in rows {
+            let outcome = self.sequencer.admit(relation, &record.view())?;
+            if let Outcome::Quarantined(reject) = outcome {
+                self.refused.push((index, reject));
+            }
+            if let Some(batch) = self.sequencer.cut() {
+                self.feed(batch)?;
+            }
+        }
+        let last = self.sequencer.finish();
+        self.feed(last)?;
+        self.end()
+    }
+
+    fn end(mut self) -> Result<Simulated, Error> {
+        if let Some(rest) = self.bulk.rest() {
+            self.runtime.feed(rest)?;
+        }
+        self.runtime.finish()?;
+        let outputs = self
+            .reader
+            .join()
+            .map_err(|_| Error::Worker("a simulation's reader panicked".to_owned()))?;
+        let (counts, n_pending) = (self.sequencer.counts(), self.sequencer.n_pending());
+        let (names, refused) = (Arc::clone(self.sequencer.names()), self.refused);
+        Ok(Simulated { names, outputs, counts, n_pending, refused })
+    }
 }

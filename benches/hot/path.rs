@@ -189,7 +189,12 @@ fn decode(config: &EnginePlan, mut take: impl FnMut(&RowRef<'_>)) -> usize {
 }
 
 fn sequencer(config: &EnginePlan, max_events: usize) -> Sequencer {
-    let options = SequencerOptions { max_events, lateness_nanos: 0, keeps_id_texts: false };
+    let options = SequencerOptions {
+        max_events,
+        lateness_nanos: 0,
+        keeps_id_texts: false,
+        keeps_events: false,
+    };
     Sequencer::new(&config.plan.relations, options)
 }
 

@@ -40,6 +40,8 @@ pub struct Entry<'a> {
 pub struct Quarantine {
     path: PathBuf,
     file: Option<BufWriter<File>>,
+    /// The line that was written last.
+    line: String,
 }
 
 impl Quarantine {
@@ -52,7 +54,7 @@ impl Quarantine {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ConnectError::file("preparing the quarantine file", path, error))
             }
-            _ => Ok(Self { path: path.to_owned(), file: None }),
+            _ => Ok(Self { path: path.to_owned(), file: None, line: String::new() }),
         }
     }
 
@@ -61,12 +63,29 @@ impl Quarantine {
         &self.path
     }
 
-    /// Adds an entry.
+    /// Adds an entry; gives its line, without the break.
     ///
     /// # Errors
     /// Where the file can't be made or written.
-    pub fn write(&mut self, entry: &Entry<'_>) -> Result<(), ConnectError> {
-        let written = self.try_write(entry);
+    pub fn write(&mut self, entry: &Entry<'_>) -> Result<&str, ConnectError> {
+        let line = serde_json::to_string(&Written::from(entry)).map_err(io::Error::from);
+        let written = line.and_then(|line| {
+            self.line = line;
+            self.try_write()
+        });
+        match written {
+            Ok(()) => Ok(&self.line),
+            Err(error) => Err(ConnectError::file("writing quarantine file", &self.path, error)),
+        }
+    }
+
+    /// Adds an entry by the line that an earlier [`Quarantine::write`] gave.
+    ///
+    /// # Errors
+    /// As [`Quarantine::write`].
+    pub fn write_line(&mut self, line: &str) -> Result<(), ConnectError> {
+        line.clone_into(&mut self.line);
+        let written = self.try_write();
         written.map_err(|error| ConnectError::file("writing quarantine file", &self.path, error))
     }
 
@@ -79,7 +98,7 @@ impl Quarantine {
         flushed.map_err(|error| ConnectError::file("writing quarantine file", &self.path, error))
     }
 
-    fn try_write(&mut self, entry: &Entry<'_>) -> io::Result<()> {
+    fn try_write(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             none => {
@@ -89,7 +108,7 @@ impl Quarantine {
                 none.insert(BufWriter::new(File::create(&self.path)?))
             }
         };
-        serde_json::to_writer(&mut *file, &Written::from(entry))?;
+        file.write_all(self.line.as_bytes())?;
         file.write_all(b"\n")
     }
 }

@@ -93,6 +93,12 @@ pub trait Sink: Send {
     /// Where the sink can't go on.
     fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError>;
 
+    /// The last epoch of which all is kept for good: a run that goes on need not give it, nor those
+    /// before it, one by one. `None` for a sink that makes its result of the rows as they stand at the end.
+    fn kept_until(&self) -> Option<Epoch> {
+        None
+    }
+
     /// Hands over what is held back, now that no epoch follows for a while; called when the input
     /// pauses, and before `finish`.
     ///

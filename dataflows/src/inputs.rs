@@ -51,6 +51,19 @@ macro_rules! inputs {
                 }
             }
 
+            /// Adds the events of the same relation that came behind these.
+            ///
+            /// # Panics
+            /// If they are of another relation.
+            pub fn append(&mut self, more: Self) {
+                match (self, more) {
+                    $((Self::$variant(events), Self::$variant(mut more)) => {
+                        events.append(&mut more);
+                    })*
+                    _ => panic!("events of two relations"),
+                }
+            }
+
             /// How many events there are.
             pub const fn len(&self) -> usize {
                 match self { $(Self::$variant(events) => events.len(),)* }

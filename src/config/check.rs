@@ -140,6 +140,7 @@ fn pipeline(sections: &Sections, base: &Path, problems: &mut Vec<Problem>) -> Op
         name: name.to_owned(),
         data_dir,
         history_memory,
+        keeps_events: read.text("journal") == Some("events"),
         sync: if read.text("sync") == Some("none") { log::Sync::None } else { log::Sync::Data },
         workers: usize::try_from(read.count("workers")?).ok()?,
         max_events: usize::try_from(epoch.count("max_events")?).ok()?,

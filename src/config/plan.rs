@@ -51,6 +51,8 @@ pub struct Pipeline {
     pub name: String,
     /// Where it keeps what it must not forget; relative to the folder of the process.
     pub data_dir: PathBuf,
+    /// Whether the log keeps events; else it keeps where their rows are, and they are read again.
+    pub keeps_events: bool,
     /// When what the log holds counts as kept.
     pub sync: Sync,
     /// How many timely workers compute.

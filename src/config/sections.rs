@@ -17,6 +17,12 @@ pub const PIPELINE: &[OptionSpec] = &[
         "bytes of old events and identities in memory, the rest goes to `data_dir`; all by default",
     ),
     option(
+        "journal",
+        Choice(&["positions", "events"]),
+        Need::Default("positions"),
+        "what the log keeps of rows: where they are read again, or what they said",
+    ),
+    option(
         "sync",
         Choice(&["data", "none"]),
         Need::Default("data"),

@@ -59,6 +59,7 @@ pub struct Delivery {
     /// Bounds the epochs of the queue and the one at work.
     gate: Arc<Gate>,
     thread: JoinHandle<Result<SinkReport, ConnectError>>,
+    kept_until: Option<u64>,
 }
 
 /// Starts a sink's thread.
@@ -70,14 +71,21 @@ pub fn start(name: &str, sink: Box<dyn Sink>, views: Vec<usize>) -> Result<Deliv
     let (queue, epochs) = bounded(limits::SINK_EPOCHS + 1);
     let gate = Gate::new(limits::SINK_EPOCHS, limits::SINK_BYTES);
     let at_end = CloseAtEnd(Arc::clone(&gate));
+    let kept_until = sink.kept_until().map(|epoch| epoch.0);
     let thread = std::thread::Builder::new()
         .name(format!("sink {name}"))
         .spawn(move || deliver(sink, &epochs, &at_end.0))
         .map_err(|source| Error::io("starting a sink", source))?;
-    Ok(Delivery { name: name.to_owned(), views, queue, gate, thread })
+    Ok(Delivery { name: name.to_owned(), views, queue, gate, thread, kept_until })
 }
 
 impl Delivery {
+    /// The last epoch that the sink needn't be given by itself, as it stood when it was opened; `None`
+    /// where it needs none.
+    pub const fn kept_until(&self) -> Option<u64> {
+        self.kept_until
+    }
+
     /// Queues an epoch; waits while the queue is full. False if the sink has failed.
     pub fn send(&self, output: &EpochOutput) -> bool {
         let views = self.views.iter().filter_map(|view| output.changes.get(*view)).map(Arc::clone);

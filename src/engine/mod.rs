@@ -17,10 +17,10 @@ use self::outcome::Done;
 pub use self::outcome::{Progress, Summary, ViewSummary};
 use crate::config::plan::EnginePlan;
 use crate::data_dir::DataDir;
-use crate::deliver::End;
+use crate::deliver::{Delivery, End};
 use crate::env::Stopwatch;
 use crate::error::Error;
-use crate::ingest::{Ingest, ReadTo};
+use crate::ingest::{Bulk, Ingest, ReadTo};
 use crate::journal::{Confirmer, Recorder};
 use crate::publish::Publisher;
 use crate::publish::newest::Newest;
@@ -69,6 +69,9 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let delivered: BTreeSet<usize> =
         sinks.iter().flat_map(|sink| sink.views.iter().copied()).collect();
     let deliveries = opening.sinks(sinks, &plan)?;
+    // What all sinks have needs no epochs.
+    let kept_until = deliveries.iter().filter_map(Delivery::kept_until).min();
+    let bulk_until = kept_until.filter(|_| is_resumed).unwrap_or(0);
     let server = server.map(|server| Server::start(server, &plan, &names)).transpose()?;
     if let Some(server) = &server {
         (options.listening)(server.address());
@@ -79,15 +82,19 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let keep = |view: &View| Newest::new(&view.schema, options.n_newest);
     let newest = plan.emitted_views().map(keep).collect();
     let (journal, read, given) = journal(&dir, interrupted, digest, pipeline.sync)?;
-    let confirmer = Confirmer::new(Arc::clone(&journal), given, delivered.into_iter().collect());
+    let confirmer = Confirmer::new(Arc::clone(&journal), given, delivered.into_iter().collect())
+        .from(bulk_until);
     let publisher = Publisher::start((output, confirmer), deliveries, readers, newest, &names)?;
     if let Some(server) = &server {
         server.set_ready();
     }
     // 4 and 5: sequence, log.
     let quarantine = Quarantine::create(&dir.path().join("quarantine.jsonl"))?;
-    let recorder = Recorder::new(Arc::clone(&journal), read, &sources);
-    let mut ingest = Ingest::new(&sources, recorder, quarantine, runtime);
+    let mut recorder = Recorder::new(Arc::clone(&journal), read, &sources);
+    if pipeline.keeps_events {
+        recorder = recorder.keeping_events(&plan.relations);
+    }
+    let mut ingest = Ingest::new(&sources, recorder, quarantine, runtime, Bulk::until(bulk_until));
     let read = ingest.read(merge, &mut sequencer, &mut options);
     let (set_aside, computed) = ingest.finish();
     let is_well = read.is_ok() && computed.is_ok() && set_aside.is_ok();

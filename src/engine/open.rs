@@ -67,7 +67,8 @@ pub(super) fn sequencer(
 ) -> Sequencer {
     let lateness_nanos = sources.iter().map(|s| s.lateness_nanos).max().unwrap_or(0);
     let max_events = pipeline.max_events;
-    let options = SequencerOptions { max_events, lateness_nanos, keeps_id_texts };
+    let keeps_events = pipeline.keeps_events;
+    let options = SequencerOptions { max_events, lateness_nanos, keeps_id_texts, keeps_events };
     Sequencer::new(&plan.relations, options)
 }
 

@@ -10,17 +10,22 @@ use crate::config::plan::SourcePlan;
 use crate::engine::{Progress, RunOptions};
 use crate::error::Error;
 use crate::ingest::sequencer::ReadRows as _;
-use crate::ingest::{Batch, Counts, Merge, Sequencer};
-use crate::journal::{EpochEntry, Recorder};
+use crate::ingest::{Batch, Bulk, Counts, Merge, Sequencer};
+use crate::journal::{Recorder, Refused};
 use crate::runtime::Runtime;
+use types::VenueTime;
+use types::event::Reason;
 use types::fault::point;
 
 /// The stage between sources and workers.
 pub(crate) struct Ingest<'a> {
     sources: &'a [SourcePlan],
     recorder: Recorder,
+    /// What the open epoch has refused, where events are kept.
+    refused: Vec<Refused>,
     set_aside: SetAside,
     runtime: Runtime,
+    bulk: Bulk,
 }
 
 /// Where reading ended.
@@ -48,9 +53,10 @@ impl<'a> Ingest<'a> {
         recorder: Recorder,
         quarantine: Quarantine,
         runtime: Runtime,
+        bulk: Bulk,
     ) -> Self {
         let set_aside = SetAside { file: quarantine, reasons: BTreeMap::new(), path: None };
-        Self { sources, recorder, set_aside, runtime }
+        Self { sources, recorder, refused: Vec::new(), set_aside, runtime, bulk }
     }
 
     /// Reads all rows to their end, or until it is asked to stop.
@@ -63,13 +69,21 @@ impl<'a> Ingest<'a> {
         sequencer: &mut Sequencer,
         options: &mut RunOptions<'_>,
     ) -> Result<ReadTo, Error> {
+        if let Some(read_to) = self.replay(&mut merge, sequencer, options)? {
+            return Ok(read_to);
+        }
         while let Some(merged) = merge.next_rows(sequencer.room())? {
             let Some(source) = self.sources.get(merged.source) else { continue };
             let digest = self.recorder.rows_of(merged.source, merged.n_rows());
+            let mut refused = Vec::new();
             sequencer.admit_all(source.relation, &merged, digest, |index, reject| {
                 let Some(row) = merged.get(index) else { return Ok(()) };
-                self.set_aside.take(source, merged.path, &row, reject)
+                refused.push(self.set_aside.take(source, merged.path, &row, reject)?);
+                Ok(())
             })?;
+            if self.recorder.keeps_events() {
+                self.refused.append(&mut refused);
+            }
             if let Some(batch) = sequencer.cut() {
                 let progress = Progress {
                     n_rows: sequencer.counts().received,
@@ -89,22 +103,62 @@ impl<'a> Ingest<'a> {
     }
 
     /// Ends the input and waits for the workers.
-    pub(crate) fn finish(self) -> (Result<SetAside, Error>, Result<(), Error>) {
-        (self.set_aside.finish(), self.runtime.finish())
+    pub(crate) fn finish(mut self) -> (Result<SetAside, Error>, Result<(), Error>) {
+        let rest = self.bulk.rest().map_or(Ok(()), |batch| self.runtime.feed(batch));
+        (self.set_aside.finish(), rest.and(self.runtime.finish()))
+    }
+
+    /// Feeds what the log holds, as it was; then goes to where the sources were read to. Says where
+    /// reading has ended, where it has.
+    fn replay(
+        &mut self,
+        merge: &mut Merge,
+        sequencer: &mut Sequencer,
+        options: &mut RunOptions<'_>,
+    ) -> Result<Option<ReadTo>, Error> {
+        let mut is_at_end = false;
+        while let Some((kept, refused)) = self.recorder.next_kept()? {
+            is_at_end = kept.watermark == VenueTime::END;
+            for row in refused {
+                self.set_aside.restore(&row)?;
+            }
+            let batch = sequencer.restore(kept)?;
+            point("epoch.replayed");
+            self.feed_on(batch)?;
+            (options.progress)(&Progress {
+                n_rows: sequencer.counts().received,
+                bytes: merge.progress(),
+                event_time: sequencer.greatest(),
+            });
+            if options.stop.was_asked() {
+                return Ok(Some(ReadTo::Stop));
+            }
+        }
+        if is_at_end {
+            return Ok(Some(ReadTo::End));
+        }
+        let mut left = if self.recorder.keeps_events() { sequencer.counts().received } else { 0 };
+        while left > 0 {
+            let n_max = usize::try_from(left).unwrap_or(usize::MAX);
+            let Some(rows) = merge.next_rows(n_max)? else {
+                let what = format!("sources have {left} rows less than were read of them");
+                return Err(Error::Changed { what });
+            };
+            left -= u64::try_from(rows.n_rows()).unwrap_or(left).min(left);
+        }
+        Ok(None)
     }
 
     fn feed(&mut self, batch: Batch, counts: Counts) -> Result<(), Error> {
-        self.recorder.record(EpochEntry {
-            epoch: batch.epoch,
-            watermark: batch.clock.watermark.nanos(),
-            sources: Vec::new(),
-            names: batch.names,
-            counts,
-        })?;
+        self.recorder.record(&batch, counts, std::mem::take(&mut self.refused))?;
         point("epoch.recorded");
-        self.runtime.feed(batch)?;
+        self.feed_on(batch)?;
         point("epoch.fed");
         Ok(())
+    }
+
+    fn feed_on(&mut self, batch: Batch) -> Result<(), Error> {
+        self.bulk.take(batch).map_or(Ok(()), |batch| self.runtime.feed(batch))
     }
 }
 
@@ -115,7 +169,7 @@ impl SetAside {
         path: &str,
         row: &RowRef<'_>,
         reject: &types::Reject,
-    ) -> Result<(), Error> {
+    ) -> Result<Refused, Error> {
         let reason = reject.reason.code();
         if source.stops_on_bad_row {
             return Err(Error::BadRow {
@@ -137,9 +191,21 @@ impl SetAside {
             detail: &reject.detail,
             bytes: row.bytes,
         };
-        self.file.write(&entry)?;
+        let line = self.file.write(&entry)?.to_owned();
         point("row.refused");
-        Ok(())
+        Ok(Refused { reason: reason.to_owned(), line })
+    }
+
+    /// Takes a row that the log holds.
+    fn restore(&mut self, refused: &Refused) -> Result<(), Error> {
+        let reason = Reason::from_code(&refused.reason).ok_or_else(|| Error::OtherRun {
+            what: format!(
+                "refused a row for a reason that this version doesn't know: {}",
+                refused.reason
+            ),
+        })?;
+        *self.reasons.entry(reason.code()).or_default() += 1;
+        Ok(self.file.write_line(&refused.line)?)
     }
 
     fn finish(mut self) -> Result<Self, Error> {

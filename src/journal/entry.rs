@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::brought::{Brought, EventsPart};
 use crate::ingest::Counts;
 
 /// The version of these entries. A log of another version is told as such, never misread.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// What a log is about; its first record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,10 @@ pub(crate) struct OutputsEntry {
 pub(crate) enum Entry {
     /// What the log is about.
     Start(Start),
+    /// What an epoch brought; its own entry follows.
+    Brought(Brought),
+    /// Some of its events.
+    Events(EventsPart),
     /// An epoch.
     Epoch(EpochEntry),
     /// What an epoch changed.
@@ -65,16 +70,23 @@ pub(crate) enum Entry {
 }
 
 /// The kinds of records.
-const START: u8 = 1;
-const EPOCH: u8 = 2;
-const OUTPUTS: u8 = 3;
-const END: u8 = 4;
+pub(super) const START: u8 = 1;
+pub(super) const EPOCH: u8 = 2;
+pub(super) const OUTPUTS: u8 = 3;
+pub(super) const END: u8 = 4;
+const BROUGHT: u8 = 5;
+const EVENTS: u8 = 6;
 
 impl Entry {
     /// The kind and payload of its record.
     pub(super) fn encode(&self) -> (u8, Vec<u8>) {
         let (kind, payload) = match self {
             Self::Start(start) => (START, postcard::to_stdvec(start)),
+            Self::Brought(brought) => (BROUGHT, postcard::to_stdvec(brought)),
+            Self::Events(EventsPart { epoch, relation, n_events, bytes }) => {
+                let head = postcard::to_stdvec(&(epoch, relation, n_events));
+                (EVENTS, head.map(|head| [head.as_slice(), bytes].concat()))
+            }
             Self::Epoch(epoch) => (EPOCH, postcard::to_stdvec(epoch)),
             Self::Outputs(outputs) => (OUTPUTS, postcard::to_stdvec(outputs)),
             Self::End => (END, Ok(Vec::new())),
@@ -86,6 +98,13 @@ impl Entry {
     pub(super) fn decode(kind: u8, payload: &[u8]) -> Option<Self> {
         match kind {
             START => postcard::from_bytes(payload).ok().map(Self::Start),
+            BROUGHT => postcard::from_bytes(payload).ok().map(Self::Brought),
+            EVENTS => {
+                let ((epoch, relation, n_events), bytes) =
+                    postcard::take_from_bytes(payload).ok()?;
+                let bytes = bytes.to_vec();
+                Some(Self::Events(EventsPart { epoch, relation, n_events, bytes }))
+            }
             EPOCH => postcard::from_bytes(payload).ok().map(Self::Epoch),
             OUTPUTS => postcard::from_bytes(payload).ok().map(Self::Outputs),
             END => payload.is_empty().then_some(Self::End),

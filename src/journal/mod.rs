@@ -3,8 +3,10 @@
 //!
 //! An epoch is in the log before anything of it leaves the engine, so that a run which goes on cuts the
 //! same epochs, and everybody outside sees one run. Rows that can be read again are logged as position,
-//! count and digest; that they are the same is checked, not believed.
+//! count and digest; that they are the same is checked, not believed. With `journal = "events"` the
+//! events themselves are logged, and a run that goes on feeds them as they were.
 
+mod brought;
 mod entry;
 mod past;
 mod recorder;
@@ -12,6 +14,8 @@ mod recorder;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use self::brought::Refused;
+use self::brought::{Brought, EventsPart};
 use self::entry::{Entry, FORMAT, Start};
 pub(crate) use self::entry::{EpochEntry, OutputsEntry, SourceRows};
 pub(crate) use self::past::Past;
@@ -125,6 +129,24 @@ impl Journal {
     fn new(writer: Writer) -> Self {
         let durable = writer.durable();
         Self { writer: Mutex::new(Some(writer)), durable, epochs: Mutex::default() }
+    }
+
+    /// Appends what an epoch brought, before the epoch itself.
+    ///
+    /// # Errors
+    /// If the log has failed.
+    fn brought(
+        &self,
+        brought: Brought,
+        parts: impl Iterator<Item = EventsPart>,
+    ) -> Result<(), Error> {
+        point("journal.brought.before");
+        self.append(&Entry::Brought(brought))?;
+        for part in parts {
+            point("journal.events.before");
+            self.append(&Entry::Events(part))?;
+        }
+        Ok(())
     }
 
     /// Appends an epoch; doesn't wait until it is kept.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::entry::{Entry, EpochEntry, OutputsEntry};
+use super::brought::{Collector, Refused};
+use super::entry::{END, EPOCH, Entry, EpochEntry, OUTPUTS, OutputsEntry, START};
 use crate::error::Error;
+use crate::ingest::Kept;
 use crate::log::Files;
 use crate::log::Reader;
 use crate::log::Recovered;
@@ -31,25 +33,26 @@ impl Past {
 
     /// The next entry; `None` behind the last.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, Error> {
+        self.next_of(|_| true)
+    }
+
+    /// The next entry whose record is of a kind that is wanted. Others aren't read.
+    fn next_of(&mut self, is_wanted: impl Fn(u8) -> bool) -> Result<Option<Entry>, Error> {
         let Some(reader) = &mut self.reader else { return Ok(None) };
-        let Some(record) = reader.next_record()? else {
-            self.reader = None;
-            return Ok(None);
-        };
-        let number = record.number;
-        Entry::decode(record.kind, record.payload).map(Some).ok_or_else(|| Error::OtherRun {
-            what: format!("was kept by another version of Tapeline (record {number} of its log)"),
-        })
+        while let Some(record) = reader.next_record()? {
+            if is_wanted(record.kind) {
+                let number = record.number;
+                let entry = Entry::decode(record.kind, record.payload);
+                return entry.map(Some).ok_or_else(|| unreadable(number));
+            }
+        }
+        self.reader = None;
+        Ok(None)
     }
 
     /// Whether the run came to its end.
     pub(super) fn has_ended(&mut self) -> Result<bool, Error> {
-        while let Some(entry) = self.next()? {
-            if entry == Entry::End {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        Ok(self.next_of(|kind| kind == END)?.is_some())
     }
 
     /// The next epoch.
@@ -57,9 +60,37 @@ impl Past {
     /// # Errors
     /// If the log can't be read.
     pub(crate) fn next_epoch(&mut self) -> Result<Option<EpochEntry>, Error> {
-        while let Some(entry) = self.next()? {
-            if let Entry::Epoch(epoch) = entry {
-                return Ok(Some(epoch));
+        match self.next_of(|kind| kind == EPOCH)? {
+            Some(Entry::Epoch(epoch)) => Ok(Some(epoch)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The next epoch with its events, and its rows that went to quarantine.
+    ///
+    /// # Errors
+    /// If the log can't be read.
+    pub(super) fn next_kept(
+        &mut self,
+        collector: &mut Collector,
+    ) -> Result<Option<(Kept, Vec<Refused>)>, Error> {
+        while let Some(entry) = self.next_of(|kind| kind != OUTPUTS && kind != START)? {
+            let is_ours = match entry {
+                Entry::Brought(brought) => {
+                    collector.begin(brought);
+                    true
+                }
+                Entry::Events(part) => collector.add(&part).is_some(),
+                Entry::Epoch(entry) => {
+                    let epoch = entry.epoch;
+                    return collector.end(&entry).map(Some).ok_or_else(|| Error::OtherRun {
+                        what: format!("kept no events of epoch {epoch} that can be read"),
+                    });
+                }
+                Entry::Start(_) | Entry::Outputs(_) | Entry::End => true,
+            };
+            if !is_ours {
+                return Err(Error::OtherRun { what: "kept events that can't be read".to_owned() });
             }
         }
         Ok(None)
@@ -70,11 +101,14 @@ impl Past {
     /// # Errors
     /// If the log can't be read.
     pub(crate) fn next_outputs(&mut self) -> Result<Option<OutputsEntry>, Error> {
-        while let Some(entry) = self.next()? {
-            if let Entry::Outputs(outputs) = entry {
-                return Ok(Some(outputs));
-            }
+        match self.next_of(|kind| kind == OUTPUTS)? {
+            Some(Entry::Outputs(outputs)) => Ok(Some(outputs)),
+            _ => Ok(None),
         }
-        Ok(None)
     }
+}
+
+fn unreadable(number: u64) -> Error {
+    let what = format!("was kept by another version of Tapeline (record {number} of its log)");
+    Error::OtherRun { what }
 }

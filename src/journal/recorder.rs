@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use dataflows::plan::RelationSpec;
 use types::digest::Fold;
 
+use super::brought::{Brought, Collector, Refused, parts};
 use super::{EpochEntry, Journal, OutputsEntry, Past, SourceRows};
 use crate::config::plan::SourcePlan;
 use crate::error::Error;
+use crate::ingest::{Batch, Counts, Kept};
 use crate::runtime::EpochOutput;
 
 /// Logs what each epoch read.
@@ -17,6 +20,8 @@ pub(crate) struct Recorder {
     sources: Vec<String>,
     /// What the open epoch has read of each source.
     read: Vec<(u64, Fold)>,
+    /// Puts epochs together, where events are kept.
+    events: Option<Collector>,
 }
 
 /// Logs what each epoch gives, once what it read is kept.
@@ -25,6 +30,8 @@ pub(crate) struct Confirmer {
     past: Past,
     /// Places of the views that sinks have, among an epoch's changes.
     delivered: Vec<usize>,
+    /// The last epoch whose changes aren't those that it gave.
+    bulk_until: u64,
     /// The next epoch of the past.
     next: Option<OutputsEntry>,
 }
@@ -34,7 +41,7 @@ impl Recorder {
     pub(crate) fn new(journal: Arc<Journal>, past: Past, sources: &[SourcePlan]) -> Self {
         let sources: Vec<String> = sources.iter().map(|source| source.file.name.clone()).collect();
         let read = sources.iter().map(|_| (0, Fold::new(0))).collect();
-        Self { journal, past, sources, read }
+        Self { journal, past, sources, read, events: None }
     }
 
     /// Where the rows of a source are counted, and their digest is made.
@@ -47,16 +54,58 @@ impl Recorder {
         digest
     }
 
-    /// Logs an epoch, or compares it with what was logged of it; `entry` lacks what was read.
+    /// Makes it keep events instead of comparing rows that are read again.
+    #[must_use]
+    pub(crate) fn keeping_events(mut self, relations: &[RelationSpec]) -> Self {
+        self.events = Some(Collector::new(relations));
+        self
+    }
+
+    /// The next epoch of the past with its events, and its rows that went to quarantine; none where
+    /// events aren't kept.
+    ///
+    /// # Errors
+    /// If the log can't be read.
+    pub(crate) fn next_kept(&mut self) -> Result<Option<(Kept, Vec<Refused>)>, Error> {
+        match &mut self.events {
+            Some(collector) => self.past.next_kept(collector),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether rows that went to quarantine are wanted with their epoch.
+    pub(crate) fn keeps_events(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Logs an epoch, or compares it with what was logged of it. `refused` are its rows that went to
+    /// quarantine.
     ///
     /// # Errors
     /// If its rows aren't those that the interrupted run read, or the log has failed.
-    pub(crate) fn record(&mut self, mut entry: EpochEntry) -> Result<(), Error> {
+    pub(crate) fn record(
+        &mut self,
+        batch: &Batch,
+        counts: Counts,
+        refused: Vec<Refused>,
+    ) -> Result<(), Error> {
+        let mut entry = EpochEntry {
+            epoch: batch.epoch,
+            watermark: batch.clock.watermark.nanos(),
+            sources: Vec::new(),
+            names: batch.names,
+            counts,
+        };
         let read = self.read.iter_mut().map(|read| {
             let (n_rows, digest) = std::mem::replace(read, (0, Fold::new(0)));
             SourceRows { n_rows, digest: digest.finish() }
         });
         entry.sources = read.collect();
+        if self.events.is_some() {
+            // All epochs of the past were fed as they were kept.
+            self.journal.brought(Brought::of(batch, refused), parts(batch))?;
+            return self.journal.epoch(entry);
+        }
         match self.past.next_epoch()? {
             None => self.journal.epoch(entry),
             Some(kept) if kept == entry => Ok(()),
@@ -92,7 +141,14 @@ impl Confirmer {
     /// emitted views that sinks have: what else leaves the dataflow is for readers, and another run may
     /// have others.
     pub(crate) const fn new(journal: Arc<Journal>, past: Past, delivered: Vec<usize>) -> Self {
-        Self { journal, past, delivered, next: None }
+        Self { journal, past, delivered, bulk_until: 0, next: None }
+    }
+
+    /// Doesn't look at what epochs up to this one give: they are fed as few large ones, and all have what
+    /// they gave.
+    #[must_use]
+    pub(crate) fn from(self, bulk_until: u64) -> Self {
+        Self { bulk_until, ..self }
     }
 
     /// Returns once an epoch may leave: it is kept, and gave what it gave before, if it did.
@@ -101,6 +157,9 @@ impl Confirmer {
     /// If it gave something else, or the log has failed.
     pub(crate) fn confirm(&mut self, output: &EpochOutput) -> Result<(), Error> {
         let epoch = output.epoch.0;
+        if epoch <= self.bulk_until {
+            return Ok(());
+        }
         let mut digest = Fold::new(epoch);
         for view in &self.delivered {
             digest.add(output.changes.get(*view).map_or(0, |changes| changes.digest()));

@@ -51,6 +51,7 @@ pub fn run(plan: EnginePlan) -> impl Iterator<Item = Tested> {
         max_events: pipeline.max_events,
         lateness_nanos: sources.iter().map(|s| s.lateness_nanos).max().unwrap_or(0),
         keeps_id_texts,
+        keeps_events: false,
     };
     let bench = Bench { plan: Arc::new(plan), sequencing, n_workers: pipeline.workers, texts };
     tests.into_iter().map(move |case| bench.test(&case))
@@ -92,7 +93,7 @@ impl Bench {
             let number = u64::try_from(*place).ok()? + 1;
             Some((*relation, Record { row: number, line: number, draft, ..Record::default() }))
         });
-        let mut sequencing = self.sequencing.clone();
+        let mut sequencing = self.sequencing;
         sequencing.max_events = way.max_events(sequencing.max_events);
         let n_workers = way.n_workers(self.n_workers);
         let simulated = match simulate(&self.plan, records, sequencing, n_workers) {

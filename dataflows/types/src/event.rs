@@ -78,6 +78,28 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 13] = [
+        Self::UnreadableRow,
+        Self::MissingValue,
+        Self::NotANumber,
+        Self::TooManyDecimals,
+        Self::OutOfRange,
+        Self::NotATime,
+        Self::TimeOutOfRange,
+        Self::SizeNotPositive,
+        Self::PriceOutOfRange,
+        Self::UnknownSide,
+        Self::UnknownKind,
+        Self::UnknownValue,
+        Self::IdentityConflict,
+    ];
+
+    /// The reason with this code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// The reason's code in quarantine files and summaries.
     pub const fn code(self) -> &'static str {
         match self {

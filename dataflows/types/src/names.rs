@@ -3,6 +3,7 @@
 use std::sync::{Arc, RwLock};
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::id::{AssetId, EventId, Sym};
 use crate::probe::{Probe, Probes};
@@ -16,6 +17,28 @@ pub struct Names {
     /// Texts of digested event ids. Filled only where a view shows them, so the fold's runs don't
     /// pay for it.
     id_texts: RwLock<FxHashMap<EventId, Text>>,
+    /// The ids of those, in the order in which they came.
+    ids: boxcar::Vec<EventId>,
+}
+
+/// How large a dictionary was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    texts: usize,
+    assets: usize,
+    ids: usize,
+}
+
+/// What came into a dictionary, in the order in which it came: whoever enters it into an equal
+/// dictionary gets the same numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewNames {
+    /// Texts of names.
+    pub texts: Vec<String>,
+    /// Venues and names of assets.
+    pub assets: Vec<(Sym, Sym)>,
+    /// Texts of ids, as far as they are kept.
+    pub ids: Vec<String>,
 }
 
 impl Names {
@@ -30,6 +53,23 @@ impl Names {
     /// The texts of all names from the one of this number on, in the order in which they came.
     pub fn since(&self, number: usize) -> impl Iterator<Item = &Text> {
         (number..).map_while(|number| self.texts.get(number))
+    }
+
+    /// How large it is.
+    pub fn extent(&self) -> Extent {
+        let (texts, assets) = (self.texts.count(), self.assets.count());
+        Extent { texts, assets, ids: self.ids.count() }
+    }
+
+    /// What came since it was smaller.
+    pub fn new_since(&self, extent: Extent) -> NewNames {
+        let texts = self.since(extent.texts).map(|text| text.as_str().to_owned());
+        let ids = (extent.ids..).map_while(|number| self.ids.get(number));
+        NewNames {
+            texts: texts.collect(),
+            assets: (extent.assets..).map_while(|n| self.assets.get(n).copied()).collect(),
+            ids: ids.map(|id| self.id_text(*id).as_str().to_owned()).collect(),
+        }
     }
 
     /// The venue of an asset, as a name.
@@ -143,9 +183,40 @@ impl Interner {
         if self.keeps_id_texts && id.is_digest() {
             let mut kept =
                 self.names.id_texts.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            kept.entry(id).or_insert_with(|| Text::from(text));
+            kept.entry(id).or_insert_with(|| {
+                self.names.ids.push(id);
+                Text::from(text)
+            });
         }
         id
+    }
+
+    /// Enters what came into another dictionary that was equal to this one. False where it wasn't: then
+    /// this one is of no use any more.
+    #[must_use]
+    pub fn enter(&mut self, names: &NewNames) -> bool {
+        let before = self.names.extent();
+        for text in &names.texts {
+            self.sym(text);
+        }
+        let known =
+            |sym: Sym| usize::try_from(sym.index()).is_ok_and(|n| n < self.names.extent().texts);
+        if !names.assets.iter().all(|(venue, asset)| known(*venue) && known(*asset)) {
+            return false;
+        }
+        for (venue, asset) in &names.assets {
+            let [venue, asset] = [*venue, *asset].map(|sym| self.names.text(sym).clone());
+            self.asset(venue.as_str(), asset.as_str());
+        }
+        for text in &names.ids {
+            self.event_id(text);
+        }
+        self.names.extent()
+            == Extent {
+                texts: before.texts + names.texts.len(),
+                assets: before.assets + names.assets.len(),
+                ids: before.ids + names.ids.len(),
+            }
     }
 }
 
@@ -198,6 +269,41 @@ mod tests {
                 twin.entry(venue).or_insert(pair.0);
             }
         }
+    }
+
+    #[test]
+    fn names_enter_an_equal_dictionary_under_the_same_numbers() {
+        let mut one = Interner::new(true);
+        let mut extents = vec![one.names().extent()];
+        for n in 0..300 {
+            one.sym(&format!("w{}", n % 70));
+            one.asset(&format!("v{}", n % 3), &format!("w{}", n % 90));
+            one.event_id(&format!("id {}", n % 40));
+            if n % 17 == 0 {
+                extents.push(one.names().extent());
+            }
+        }
+        let mut other = Interner::new(true);
+        for extent in extents.windows(2) {
+            assert_eq!(other.names().extent(), extent[0]);
+            let new = one.names().new_since(extent[0]);
+            let of = |all: usize, first: usize| all - first;
+            let part = NewNames {
+                texts: new.texts[..of(extent[1].texts, extent[0].texts)].to_vec(),
+                assets: new.assets[..of(extent[1].assets, extent[0].assets)].to_vec(),
+                ids: new.ids[..of(extent[1].ids, extent[0].ids)].to_vec(),
+            };
+            assert!(other.enter(&part));
+        }
+        let rest = one.names().new_since(other.names().extent());
+        assert!(other.enter(&rest));
+        assert_eq!(other.sym("w69"), one.sym("w69"));
+        assert_eq!(other.asset("v2", "w89"), one.asset("v2", "w89"));
+        assert_eq!(other.names().id_text(EventId::new("id 39")).as_str(), "id 39");
+        let all = one.names().new_since(Extent::default());
+        assert!(!other.enter(&all), "they are there already");
+        let unknown = vec![(Sym::from_index(9_999), Sym::from_index(0))];
+        assert!(!other.enter(&NewNames { assets: unknown, ..NewNames::default() }));
     }
 
     #[test]

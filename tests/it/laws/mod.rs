@@ -10,6 +10,7 @@ mod history;
 mod ledger;
 mod live;
 mod market;
+mod resumed;
 mod runs;
 #[cfg(feature = "sabotage")]
 mod sabotage;

@@ -100,15 +100,24 @@ pub(super) fn run(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
     ran
 }
 
-/// Runs a history.
-pub(super) fn run_all(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
+/// The rows of a history as they arrive, each with its relation.
+pub(super) fn rows(loaded: &Loaded, history: &[Placed], way: Way) -> Vec<(usize, Record)> {
     let arrivals = way.order.of(history).into_iter();
-    let rows: Vec<(usize, Record)> = arrivals.map(|placed| record(loaded, &placed.0)).collect();
-    let options = SequencerOptions {
+    arrivals.map(|placed| record(loaded, &placed.0)).collect()
+}
+
+pub(super) fn options(loaded: &Loaded, way: Way) -> SequencerOptions {
+    SequencerOptions {
         max_events: way.max_events,
         lateness_nanos: way.lateness_seconds * 1_000_000_000,
         keeps_id_texts: loaded.keeps_id_texts,
-    };
+        keeps_events: false,
+    }
+}
+
+/// Runs a history.
+pub(super) fn run_all(loaded: &Loaded, history: &[Placed], way: Way) -> Ran {
+    let (rows, options) = (rows(loaded, history, way), options(loaded, way));
     let folder = tempfile::tempdir().unwrap();
     let spill = way.spills.then(|| Spill::new(folder.path(), 0).unwrap());
     let spill = spill.as_ref();
@@ -124,7 +133,7 @@ type Rows = BTreeMap<String, BTreeSet<String>>;
 
 /// Adds changes up, and checks on the way that each takes back only what stands, and that a key
 /// never holds two rows.
-fn read(plan: &Plan, simulated: &Simulated) -> (Rows, Vec<(VenueTime, Vec<String>)>) {
+pub(super) fn read(plan: &Plan, simulated: &Simulated) -> (Rows, Vec<(VenueTime, Vec<String>)>) {
     let names = &simulated.names;
     let mut held: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let mut epochs = Vec::new();

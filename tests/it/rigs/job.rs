@@ -58,6 +58,17 @@ pub(super) fn fills(seed: u64) -> String {
 pub(super) struct Job {
     pub(super) folder: Folder,
     database: String,
+    /// The config behind its head.
+    rest: String,
+}
+
+/// What the log keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// Where rows are.
+    Positions,
+    /// What they said.
+    Events,
 }
 
 impl Job {
@@ -65,18 +76,27 @@ impl Job {
     pub(super) fn new(fills: &str, workers: usize, house: Option<&Server>, database: &str) -> Self {
         let folder = Folder::new();
         folder.write("fills.csv", fills);
-        let mut config = format!("[pipeline]\nname = \"rig\"\nworkers = {workers}\n{CONFIG}");
+        let mut rest = CONFIG.to_owned();
         if let Some(house) = house {
             write!(
-                config,
+                rest,
                 "[sinks.house]\ntype = \"clickhouse\"\nurl = \"{}\"\ndatabase = \"{database}\"\n\
                  max_rows = 400\ngive_up = \"60s\"\n",
                 house.url()
             )
             .unwrap();
         }
-        folder.write("c.toml", config);
-        Self { folder, database: database.to_owned() }
+        let job = Self { folder, database: database.to_owned(), rest };
+        job.set(workers, Keeps::Positions);
+        job
+    }
+
+    /// Says how the next run of it goes.
+    pub(super) fn set(&self, workers: usize, keeps: Keeps) {
+        let journal = if keeps == Keeps::Events { "events" } else { "positions" };
+        let head =
+            format!("[pipeline]\nname = \"rig\"\nworkers = {workers}\njournal = \"{journal}\"\n");
+        self.folder.write("c.toml", head + &self.rest);
     }
 
     /// The program on this job.

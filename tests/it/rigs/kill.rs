@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tapeline::env::Stopwatch;
 
-use super::job::{Dice, Job, difference, fills, house};
+use super::job::{Dice, Job, Keeps, difference, fills, house};
 use super::server::Server;
 
 /// How often runs are stopped in all; the variable sets another number.
@@ -68,12 +68,14 @@ fn check(seed: u64, n_wanted: usize, stops: &[Stop], house: Option<&Server>, wha
         undisturbed.finish();
         let takes = u64::try_from(watch.elapsed().as_micros()).unwrap();
         let expected = undisturbed.given(house);
-        let workers = [1, 2, 4][usize::try_from(round % 3).unwrap()];
-        let stopped = Job::new(&fills, workers, house, &format!("stopped{round}"));
+        let keeps = [Keeps::Positions, Keeps::Events][usize::try_from(round % 2).unwrap()];
+        let stopped = Job::new(&fills, 1, house, &format!("stopped{round}"));
         let mut is_done = false;
         for _ in 0..12 {
             let wait = Duration::from_micros(dice.below(takes));
             let stop = stops[usize::try_from(dice.below(3)).unwrap() % stops.len()];
+            // Each part of a run may have other workers.
+            stopped.set([1, 2, 4][usize::try_from(dice.below(3)).unwrap()], keeps);
             if !stop_after(stopped.spawn(), wait, stop) {
                 is_done = true;
                 break;

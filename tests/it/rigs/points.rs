@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use types::sabotage::Safeguard;
 
-use super::job::{Job, difference, fills, house};
+use super::job::{Job, Keeps, difference, fills, house};
 
 /// What ends a run, and what its control takes out.
 #[derive(Clone, Copy)]
@@ -48,25 +48,27 @@ fn end_at(job: &Job, fault: Fault<'_>) -> usize {
 }
 
 /// Ends runs at every point the `time`-th time that they come by.
-fn end_everywhere(time: usize) {
+fn end_everywhere(time: usize, keeps: Keeps) {
     let house = house();
     let house = house.as_ref().map(|(_folder, house)| house);
     let fills = fills(7);
     let whole = Job::new(&fills, 1, house, "whole");
+    whole.set(1, keeps);
     let output = whole.command().env("TAPELINE_POINTS", "points").output().unwrap();
     assert!(output.status.success());
     let expected = whole.given(house);
     let points: BTreeSet<String> = whole.folder.read("points").lines().map(str::to_owned).collect();
     let (mut n_ended, mut n_jobs) = (0, 0);
     for (index, point) in points.iter().enumerate() {
-        let job = Job::new(&fills, [1, 2, 4][index % 3], house, &format!("j{n_jobs}"));
+        let job = Job::new(&fills, 1, house, &format!("j{n_jobs}"));
+        job.set([1, 2, 4][index % 3], keeps);
         n_ended += end_at(&job, Fault { point, time, sabotage: None });
         let differs = difference(&job.given(house), &expected);
-        assert_eq!(differs, None, "{point}, time {time}");
+        assert_eq!(differs, None, "{point}, time {time}, {keeps:?}");
         n_jobs += 1;
     }
     println!(
-        "fail points: {} points, ended {n_ended} times in {n_jobs} runs: no byte differs",
+        "fail points, {keeps:?}: {} points, ended {n_ended} times in {n_jobs} runs: no byte differs",
         points.len()
     );
     assert!(points.len() >= if house.is_some() { 40 } else { 30 }, "{points:?}");
@@ -74,17 +76,22 @@ fn end_everywhere(time: usize) {
 
 #[test]
 fn a_run_may_end_at_every_point() {
-    end_everywhere(1);
+    end_everywhere(1, Keeps::Positions);
 }
 
 #[test]
 fn a_run_may_end_at_every_point_the_second_time() {
-    end_everywhere(2);
+    end_everywhere(2, Keeps::Events);
 }
 
 #[test]
 fn a_run_may_end_at_every_point_the_tenth_time() {
-    end_everywhere(10);
+    end_everywhere(10, Keeps::Positions);
+}
+
+#[test]
+fn a_run_that_keeps_events_may_end_at_every_point() {
+    end_everywhere(10, Keeps::Events);
 }
 
 /// A run with a protection out must give something else at one of some points.

@@ -4,13 +4,18 @@
 
 use std::fs::File;
 
-use super::job::{Job, difference, fills};
+use super::job::{Job, Keeps, difference, fills};
 use crate::program::Ended;
 
 /// A job whose run has ended in the middle, with changes delivered, and its fills.
 fn interrupted() -> (Job, String) {
+    interrupted_keeping(Keeps::Positions)
+}
+
+fn interrupted_keeping(keeps: Keeps) -> (Job, String) {
     let fills = fills(3);
     let job = Job::new(&fills, 1, None, "");
+    job.set(1, keeps);
     let ended = job.folder.end(job.command().env("TAPELINE_FAIL", "changes.kept:3"));
     assert_eq!(ended.code, None, "{ended:?}");
     (job, fills)
@@ -128,4 +133,28 @@ fn a_server_may_be_added() {
     let whole = Job::new(&fills, 1, None, "");
     whole.finish();
     assert_eq!(difference(&job.given(None), &whole.given(None)), None);
+}
+
+/// Events that are kept are fed as they were, whatever has become of their rows.
+#[test]
+fn rows_whose_events_are_kept_need_not_be_there() {
+    let (job, fills) = interrupted_keeping(Keeps::Events);
+    let (head, rest) = fills.split_at(3_000);
+    let head = head.replace("buy", "sell").replace("insert", "inserd");
+    job.folder.write("fills.csv", format!("{head}{rest}"));
+    job.set(4, Keeps::Events);
+    job.finish();
+    let whole = Job::new(&fills, 1, None, "");
+    whole.finish();
+    assert_eq!(difference(&job.given(None), &whole.given(None)), None);
+}
+
+#[test]
+fn rows_that_were_kept_and_are_gone_are_counted() {
+    let (job, fills) = interrupted_keeping(Keeps::Events);
+    let rows: Vec<&str> = fills.lines().take(21).collect();
+    job.folder.write("fills.csv", rows.join("\n"));
+    assert_refused(&run(&job, &[]), &["rows less than were read", "--fresh"]);
+    job.set(1, Keeps::Positions);
+    assert_refused(&run(&job, &[]), &["it computed something else", "--fresh"]);
 }

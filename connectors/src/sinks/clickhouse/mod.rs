@@ -212,6 +212,10 @@ impl Table {
 }
 
 impl Sink for ClickHouse {
+    fn kept_until(&self) -> Option<Epoch> {
+        Some(self.last.unwrap_or(Epoch(0)))
+    }
+
     fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError> {
         if self.last >= Some(changes.epoch) {
             return Ok(());

@@ -121,6 +121,10 @@ impl ChangesSink {
 }
 
 impl Sink for ChangesSink {
+    fn kept_until(&self) -> Option<Epoch> {
+        Some(self.last.unwrap_or(Epoch(0)))
+    }
+
     fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError> {
         if self.last >= Some(changes.epoch) {
             return Ok(());

@@ -67,6 +67,11 @@ struct ParquetSink {
 }
 
 impl Sink for ParquetSink {
+    fn kept_until(&self) -> Option<Epoch> {
+        // Files of changes are made anew, of each change.
+        self.views.iter().any(|(rows, _)| rows.is_none()).then_some(Epoch(0))
+    }
+
     fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError> {
         if self.last >= Some(changes.epoch) {
             return Ok(());

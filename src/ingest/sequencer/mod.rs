@@ -1,6 +1,8 @@
 //! The sequencer: judges rows, gives order and epoch, makes the watermark. A function of its input:
 //! no clock, no chance.
 
+mod restore;
+
 use std::sync::Arc;
 
 use connectors::source::RowRef;
@@ -11,9 +13,11 @@ use dataflows::plan::RelationSpec;
 use serde::{Deserialize, Serialize};
 use types::digest::{Fold, halves};
 use types::event::{Cells, Reason};
+use types::names::{Extent, NewNames};
 use types::relations::{Input, content32, content128, revision_column};
 use types::{Event, Interner, Names, Op, Reject, Row, Schema, VenueTime, relations};
 
+pub use self::restore::Kept;
 use super::identities::{Identities, RecentRows, Standing};
 use crate::cold::Spill;
 use crate::error::Error;
@@ -35,6 +39,17 @@ pub struct Batch {
     pub clock: Arc<Clock>,
     /// The digest of the names that it brought.
     pub names: u64,
+    /// What else a log must hold so that it can be had again, where it was asked for.
+    pub kept: Option<KeptBeside>,
+}
+
+/// What the log holds of an epoch beside its events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptBeside {
+    /// Digests of the events' contents, by relation.
+    pub contents: Vec<Vec<u128>>,
+    /// The names that it brought.
+    pub names: NewNames,
 }
 
 /// What became of a row.
@@ -64,7 +79,7 @@ pub struct Counts {
 }
 
 /// What a sequencer is made with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SequencerOptions {
     /// Rows of an epoch.
     pub max_events: usize,
@@ -72,6 +87,8 @@ pub struct SequencerOptions {
     pub lateness_nanos: i64,
     /// Whether the dictionary keeps the texts of ids.
     pub keeps_id_texts: bool,
+    /// Whether batches come with what a log must hold beside their events.
+    pub keeps_events: bool,
 }
 
 /// Rows that were read, in their order.
@@ -109,6 +126,8 @@ struct Relation {
     identities: Identities,
     recent: RecentRows,
     events: Events,
+    /// Digests of the events' contents, where they are kept.
+    contents: Option<Vec<u128>>,
     greatest: VenueTime,
 }
 
@@ -122,6 +141,7 @@ pub struct Sequencer {
     n_rows: usize,
     /// How many names there were before the open epoch.
     n_names: usize,
+    extent: Extent,
     /// The greatest event time of all finite sources so far.
     greatest: VenueTime,
 }
@@ -129,11 +149,13 @@ pub struct Sequencer {
 impl Sequencer {
     /// Starts before the first row.
     pub fn new(specs: &[RelationSpec], options: SequencerOptions) -> Self {
+        let keeps_events = options.keeps_events;
         let relation = |spec: &RelationSpec| Relation {
             revision: revision_column(&spec.kind.input_columns(&spec.schema)),
             identities: Identities::default(),
             recent: RecentRows::default(),
             events: Events::empty(spec.kind),
+            contents: keeps_events.then(Vec::new),
             greatest: VenueTime::MIN,
             spec: spec.clone(),
         };
@@ -145,6 +167,7 @@ impl Sequencer {
             epoch: 1,
             n_rows: 0,
             n_names: 0,
+            extent: Extent::default(),
             greatest: VenueTime::MIN,
         }
     }
@@ -226,8 +249,15 @@ impl Sequencer {
         refuse: impl FnMut(usize, &Reject) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Self { options, interner, relations, counts, n_rows, greatest, .. } = self;
-        let Relation { spec, revision, identities, recent, events, greatest: of_relation } =
-            &mut relations[relation];
+        let Relation {
+            spec,
+            revision,
+            identities,
+            recent,
+            events,
+            contents,
+            greatest: of_relation,
+        } = &mut relations[relation];
         let before = counts.received;
         let mut judge = Judge {
             schema: spec.schema.as_ref(),
@@ -235,6 +265,7 @@ impl Sequencer {
             lateness_nanos: options.lateness_nanos,
             identities,
             recent,
+            contents: contents.as_mut(),
             names: interner,
             counts,
             digest,
@@ -279,9 +310,11 @@ impl Sequencer {
             names.add_text(name.as_str());
             self.n_names += 1;
         }
+        let kept = self.options.keeps_events.then(|| self.kept_beside());
         let batch = Batch {
             epoch: self.epoch,
             names: names.finish(),
+            kept,
             n_rows: self.n_rows,
             events: self.relations.iter_mut().map(take).collect(),
             clock: Arc::new(Clock {
@@ -302,6 +335,8 @@ struct Judge<'a> {
     lateness_nanos: i64,
     identities: &'a mut Identities,
     recent: &'a mut RecentRows,
+    /// Where digests of contents go, if they are kept.
+    contents: Option<&'a mut Vec<u128>>,
     names: &'a mut Interner,
     counts: &'a mut Counts,
     /// Of what was read.
@@ -367,23 +402,25 @@ impl Judge<'_> {
         let Some(event) = events.last_mut() else { return Ok(()) };
         let is_bust = event.op == Op::Bust;
         let time = event.row.event_time(schema).filter(|_| !is_bust);
-        let standing = if let Some(identity) = event.row.identity(schema) {
+        let (standing, content) = if let Some(identity) = event.row.identity(schema) {
             let content = if is_bust { 0 } else { content32(&event.row, cells, schema) };
             self.digest.add(u64::from(content) << 2 | u64::from(event.op.place()));
             self.digest.add(halves(identity.id)[0] ^ event.revision.rotate_left(32));
             let judged = self.identities.judge(identity, event.op, event.revision, content);
-            judged.map_err(|failure| Box::new(Refused::All(failure)))?
+            (judged.map_err(|failure| Box::new(Refused::All(failure)))?, u128::from(content))
         } else {
             // Rows without an identity are one where all of their content is equal.
             let content = content128(&event.row, cells, schema);
             self.digest.add(halves(content)[0]);
             let is_new = self.recent.is_new(time.unwrap_or(VenueTime::MIN), content);
-            if is_new { Standing::First } else { Standing::Duplicate }
+            (if is_new { Standing::First } else { Standing::Duplicate }, content)
         };
         event.is_first = standing == Standing::First;
         let enters = standing.enters();
         if !enters {
             events.pop();
+        } else if let Some(contents) = &mut self.contents {
+            contents.push(content);
         }
         if standing == Standing::Conflict {
             return Err(Box::new(conflict()));

@@ -1,0 +1,63 @@
+//! Epochs that nobody outside needs one by one: all that came before the place where a run goes on.
+//!
+//! The rows that stand at an epoch depend on the events until then and its watermark alone (law A), so
+//! those epochs are fed as few large ones: what a key went through on the way is never told.
+
+use std::sync::Arc;
+
+use dataflows::Clock;
+use dataflows::inputs::Events;
+use types::VenueTime;
+
+use super::Batch;
+
+/// Events of a large epoch: about what a worker takes in at once without growing for it.
+const EVENTS: usize = 1 << 17;
+
+/// Puts epochs together.
+#[derive(Debug, Default)]
+pub struct Bulk {
+    /// The last epoch that isn't needed by itself.
+    until: u64,
+    open: Option<Batch>,
+}
+
+impl Bulk {
+    /// Puts epochs together up to this one.
+    pub const fn until(epoch: u64) -> Self {
+        Self { until: epoch, open: None }
+    }
+
+    /// Takes an epoch; gives what is to be fed now.
+    pub fn take(&mut self, mut batch: Batch) -> Option<Batch> {
+        if batch.epoch > self.until {
+            return Some(batch);
+        }
+        batch.kept = None;
+        let mut whole = match self.open.take() {
+            None => batch,
+            Some(mut open) => {
+                open.events.iter_mut().zip(batch.events).for_each(|(all, more)| all.append(more));
+                open.n_rows += batch.n_rows;
+                Batch { epoch: batch.epoch, clock: batch.clock, ..open }
+            }
+        };
+        let n_events: usize = whole.events.iter().map(Events::len).sum();
+        if whole.epoch < self.until && n_events < EVENTS {
+            self.open = Some(whole);
+            return None;
+        }
+        if whole.epoch < self.until {
+            // Steps of event time are told at the end, with all that they hold.
+            let Clock { greatest, .. } = whole.clock.as_ref();
+            let greatest = Arc::clone(greatest);
+            whole.clock = Arc::new(Clock { watermark: VenueTime::MIN, greatest });
+        }
+        Some(whole)
+    }
+
+    /// What is left where reading ends before the last epoch that was to come.
+    pub fn rest(&mut self) -> Option<Batch> {
+        self.open.take()
+    }
+}
