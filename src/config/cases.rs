@@ -203,7 +203,7 @@ fn draft(
         if let Err(problem) = set_cell(&mut draft, index, column, item) {
             problems.push(problem);
         }
-        draft.seq_is_mapped |= known.kind != RelationKind::Rows && column.name == "seq";
+        draft.seq_is_mapped |= column.name == "seq";
     }
     if problems.len() > n_problems {
         return None;

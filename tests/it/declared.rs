@@ -30,6 +30,42 @@ fn run(columns: &str, asks: &str, lines: &[&str]) -> (Work, tapeline::engine::Su
     (work, summary)
 }
 
+#[test]
+fn the_place_of_a_row_isnt_its_content() {
+    for columns in ["seq = \"count?\"", "id = \"text?\""] {
+        let (work, summary) = run(
+            columns,
+            "weight > 0",
+            &[
+                "slot,weight,event_time",
+                "1,2,2026-01-05T00:00:00Z",
+                "2,2,2026-01-05T00:00:01Z",
+                "1,2,2026-01-05T00:00:00Z",
+                "2,3,2026-01-05T00:00:01Z",
+            ],
+        );
+        let counts = summary.counts;
+        assert_eq!((counts.applied, counts.duplicate, counts.quarantined), (2, 1, 1), "{columns}");
+        assert_eq!(work.lines("out/asked.jsonl").len(), 2);
+    }
+}
+
+#[test]
+fn a_seq_that_is_mapped_is_content() {
+    let (_, summary) = run(
+        "seq = \"count?\"",
+        "weight > 0",
+        &[
+            "slot,weight,event_time,seq",
+            "1,2,2026-01-05T00:00:00Z,1",
+            "1,2,2026-01-05T00:00:00Z,1",
+            "1,2,2026-01-05T00:00:00Z,2",
+        ],
+    );
+    let counts = summary.counts;
+    assert_eq!((counts.applied, counts.duplicate, counts.quarantined), (1, 1, 1));
+}
+
 /// Expressions take what is written of a wallet as relations keep it, so rows must keep it so.
 #[test]
 fn hex_wallets_are_kept_in_lower_case_in_each_column_of_wallets() {

@@ -204,10 +204,12 @@ impl Input for Row {
         Ok(Self(values?.into()))
     }
 
-    fn digest(&self, _cells: &Cells<'_>, schema: &Schema, content: &mut Content) {
+    fn digest(&self, cells: &Cells<'_>, schema: &Schema, content: &mut Content) {
         // The key is the identity.
-        for value in self.0.iter().skip(schema.n_key) {
-            content.value(value);
+        for (column, value) in schema.columns.iter().zip(self.0.iter()).skip(schema.n_key) {
+            let is_place =
+                !cells.seq_is_mapped && column.name == "seq" && column.kind == Kind::Count;
+            content.value(if is_place { &Value::Null } else { value });
         }
     }
 
