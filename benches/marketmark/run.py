@@ -6,7 +6,7 @@ where WORK has none, prints rate, CPU time, peak memory and how long an epoch of
 exits 1 if one differs.
 
     run.py SHARED WORK                            all, 1,000,000 fills, M3 at 100,000 as well, best of 3
-    run.py SHARED WORK --quick                    M1, M2, M5 at 1,000,000, M3 at 100,000, once: what CI runs
+    run.py SHARED WORK --quick                    M1, M2, M5, M3 at 1,000,000, M3 at 100,000, once: what CI runs
     run.py SHARED WORK --tasks m1,m3 --runs 5     some of them
     run.py SHARED WORK --events 5000000           the same with more fills; the reference takes minutes
     run.py SHARED WORK --agree 20000000           no reference: 1 and 2 workers must give the same bytes
@@ -195,7 +195,9 @@ def main():
     if a.agree:
         good = [bench.agree(task, a.agree) for task in a.tasks.split(",")]
     elif a.quick:
-        good = [bench.task(task, 1_000_000) for task in ("m1", "m2", "m5")] + [bench.task("m3", 100_000)]
+        # One run of the reference makes all of its results, so M3's costs nothing beside M1's.
+        good = [bench.task(task, 1_000_000) for task in ("m1", "m2", "m5", "m3")]
+        good.append(bench.task("m3", 100_000))
     else:
         good = []
         for task in a.tasks.split(","):

@@ -9,6 +9,7 @@ use types::event::{Cell, Draft};
 use types::number::parse_scaled;
 use types::options::{Need, OptionKind, OptionSpec, Place, Problem, did_you_mean, option};
 use types::relations::{self, InputColumn, InputKind, RelationKind};
+use types::schema::holds_wallets;
 use types::value::{Float, Text};
 use types::{Decimal, Interner, Kind, Op, Rounding, Value, VenueTime, for_inputs};
 
@@ -202,7 +203,7 @@ fn draft(
         if let Err(problem) = set_cell(&mut draft, index, column, item) {
             problems.push(problem);
         }
-        draft.seq_is_mapped |= known.kind != RelationKind::Rows && column.name == "seq";
+        draft.seq_is_mapped |= column.name == "seq";
     }
     if problems.len() > n_problems {
         return None;
@@ -342,7 +343,7 @@ fn expected_row(cells: &[Entry], view: &View, problems: &mut Vec<Problem>) -> Ve
         let written = item.scalar();
         let value = match written.as_deref() {
             Some("") if column.nullable => Some(Value::Null),
-            Some(text) => value(text, column.kind, key == "wallet"),
+            Some(text) => value(text, column.kind, holds_wallets(key)),
             None => None,
         };
         if let Some(value) = value {

@@ -135,7 +135,13 @@ fn declared_schema(part: &Part, problems: &mut Vec<Problem>) -> Option<Schema> {
             let problem = Problem::new(entry.key_place.clone(), "bad_name", message);
             problems.push(problem.hint("choose another name"));
         }
-        columns.extend(declared_column(&entry.key, &entry.item, problems));
+        let column = declared_column(&entry.key, &entry.item, problems);
+        if column.as_ref().is_some_and(|c| c.name == "revision" && c.kind != Kind::Count) {
+            let message = "`revision` must be a count: it says which of several states this is";
+            let problem = Problem::new(entry.item.place.clone(), "wrong_kind", message);
+            problems.push(problem.hint("write \"count\", or \"count?\""));
+        }
+        columns.extend(column);
     }
     let mut key = Vec::new();
     for (name, place) in read.list("key") {

@@ -6,6 +6,8 @@ mod bad_input;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod declared;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod exact;

@@ -102,7 +102,10 @@ impl Mapper {
             Some(index) if !source.identity.is_empty() => {
                 Id::Identity(index, settle.identity(&source.identity)?)
             }
-            Some(index) if !source.mapping.contains_key(&index) => {
+            // Where `id` tells no rows apart, a place would only make a repeat another row.
+            Some(index)
+                if !source.mapping.contains_key(&index) && source.key_columns.contains(&index) =>
+            {
                 Id::Place(index, format!("{}:{path}:", source.name))
             }
             _ => Id::Mapped,

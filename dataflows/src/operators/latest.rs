@@ -17,6 +17,7 @@ use timely::dataflow::operators::Exchange;
 use types::changes::consolidate;
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, did_you_mean, option};
 use types::relations::{Relation, RelationKind};
+use types::sabotage::{Safeguard, is_out};
 use types::{Column, Names, Row, Schema, Value};
 
 use crate::edge::{Coll, Edge};
@@ -200,7 +201,7 @@ impl Last {
             route(row).hash(&mut hasher);
             mix(hasher.finish())
         });
-        let is_stream = self.is_stream;
+        let is_stream = self.is_stream || is_out(Safeguard::KeptBesideLast);
         let mut keys: FxHashMap<K, Ordered<R>> = FxHashMap::default();
         let name = format!("view {}: latest", context.view);
         let changes = per_epoch(routed, &name, move |epoch, inputs, out| {

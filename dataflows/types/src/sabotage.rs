@@ -134,6 +134,12 @@ safeguards! {
     /// Marks' additions of an epoch come before its removals.
     MarksAdditionsFirst,
 
+    // Rows in order.
+    /// Rows of one time, `seq` and id stand in the order of their texts.
+    TiesByText,
+    /// Rows behind which one may be taken back are kept beside the last.
+    KeptBesideLast,
+
     // Rules.
     /// A rule stops where it stands as it stood before.
     RuleConverged,

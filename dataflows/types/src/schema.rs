@@ -97,6 +97,12 @@ pub struct Schema {
     pub time: Option<usize>,
 }
 
+/// Whether a column of this name holds wallets, of which hex addresses are kept in lower case: `wallet`,
+/// and whatever ends so.
+pub fn holds_wallets(column: &str) -> bool {
+    column == "wallet" || column.ends_with("_wallet")
+}
+
 impl Schema {
     /// The index of a column.
     pub fn index(&self, name: &str) -> Option<usize> {

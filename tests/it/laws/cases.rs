@@ -5,11 +5,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Instant;
 
 use proptest::prelude::*;
-#[cfg(feature = "sabotage")]
 use proptest::strategy::ValueTree as _;
-#[cfg(feature = "sabotage")]
-use proptest::test_runner::{RngAlgorithm, TestRng};
-use proptest::test_runner::{RngSeed, TestRunner};
+use proptest::test_runner::{RngAlgorithm, RngSeed, TestRng, TestRunner};
 
 /// Multiplies how many cases of each law run: for long runs on demand.
 const SCALE: &str = "TAPELINE_LAW_CASES";
@@ -47,7 +44,6 @@ where
 }
 
 /// A value of a strategy, the same for the same seed.
-#[cfg(feature = "sabotage")]
 pub(super) fn sample<S: Strategy>(strategy: &S, seed: u64) -> S::Value {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());

@@ -72,6 +72,7 @@ pub(super) enum Arrival {
     Settlement(Change<Settlement>),
     Trade(Change<Trade>),
     Quote(Quote),
+    Declared(super::declared::Event),
 }
 
 /// An arrival and its places in two random orders.
@@ -84,6 +85,7 @@ impl Arrival {
             Self::Settlement(change) => change.row.second,
             Self::Trade(change) => change.row.second,
             Self::Quote(row) => row.second,
+            Self::Declared(event) => event.second(),
         }
     }
 
@@ -93,6 +95,7 @@ impl Arrival {
             Self::Settlement(change) => change.op == Op::Bust,
             Self::Trade(change) => change.op == Op::Bust,
             Self::Quote(_) => false,
+            Self::Declared(event) => event.op() == Op::Bust,
         }
     }
 
@@ -104,6 +107,7 @@ impl Arrival {
             Self::Settlement(change) => change.state(&change.row.asset),
             Self::Trade(change) => change.state(&change.row.identity()),
             Self::Quote(_) => None,
+            Self::Declared(event) => event.state(),
         }
     }
 }
@@ -176,12 +180,12 @@ fn asset() -> impl Strategy<Value = Asset> {
     prop_oneof![4 => Just(("x", "BTC")), 1 => Just(("y", "BTC")), 1 => Just(("x", "a\"\\é"))]
 }
 
-fn second() -> impl Strategy<Value = i64> {
+pub(super) fn seconds() -> impl Strategy<Value = i64> {
     // Few times, so that many rows share one and `seq` and `id` decide.
     (0..60i64).prop_map(|step| step * 7)
 }
 
-fn op() -> impl Strategy<Value = (Op, Option<u64>)> {
+pub(super) fn op() -> impl Strategy<Value = (Op, Option<u64>)> {
     prop_oneof![
         6 => Just((Op::Insert, None)),
         2 => (0..3u64).prop_map(|revision| (Op::Insert, Some(revision))),
@@ -238,7 +242,7 @@ fn fill() -> impl Strategy<Value = Arrival> {
     let market = prop::sample::select(vec![None, None, Some("m"), Some("n")]);
     let start = prop_oneof![8 => Just(None), 1 => (-3..4i128).prop_map(|n| Some(n * UNIT))];
     let rest = (fee, fee_asset, quote_asset, market, start);
-    (op(), who, any::<bool>(), kind(), rest, second(), 0..3u64).prop_map(
+    (op(), who, any::<bool>(), kind(), rest, seconds(), 0..3u64).prop_map(
         |((op, revision), who, buys, (kind, worth), rest, second, seq)| {
             let ((wallet, asset, id), (price, size, notional)) = (who, worth);
             let (fee, fee_asset, quote_asset, market, start_qty) = rest;
@@ -268,14 +272,14 @@ fn fill() -> impl Strategy<Value = Arrival> {
 
 fn settlement() -> impl Strategy<Value = Arrival> {
     let payout = prop::sample::select(vec![0, UNIT, UNIT / 2, 123_456_789]);
-    (op(), asset(), payout, second()).prop_map(|((op, revision), asset, payout, second)| {
+    (op(), asset(), payout, seconds()).prop_map(|((op, revision), asset, payout, second)| {
         Arrival::Settlement(Change { op, revision, row: Settlement { asset, payout, second } })
     })
 }
 
 fn trade() -> impl Strategy<Value = Arrival> {
     let ids = prop::sample::select(vec!["1", "2", "3", "10", "t"]);
-    (op(), asset(), ids, price(), size(), second(), 0..3u64).prop_map(
+    (op(), asset(), ids, price(), size(), seconds(), 0..3u64).prop_map(
         |((op, revision), asset, id, price, size, second, seq)| {
             Arrival::Trade(Change {
                 op,
@@ -289,7 +293,7 @@ fn trade() -> impl Strategy<Value = Arrival> {
 fn quote() -> impl Strategy<Value = Arrival> {
     let side = || prop_oneof![1 => Just(None), 5 => price().prop_map(Some)];
     let ask_size = prop::sample::select(vec![None, Some(0), Some(UNIT)]);
-    (asset(), side(), side(), ask_size, second(), 0..3u64).prop_map(
+    (asset(), side(), side(), ask_size, seconds(), 0..3u64).prop_map(
         |(asset, bid, ask, ask_size, second, seq)| {
             Arrival::Quote(Quote { asset, bid, ask, ask_size, second, seq })
         },
@@ -342,7 +346,10 @@ pub(super) fn conflicting_history(n: usize) -> impl Strategy<Value = Vec<Placed>
 }
 
 /// Distinct states and some repeats of them.
-fn history(arrival: BoxedStrategy<Arrival>, n: usize) -> impl Strategy<Value = Vec<Placed>> {
+pub(super) fn history(
+    arrival: BoxedStrategy<Arrival>,
+    n: usize,
+) -> impl Strategy<Value = Vec<Placed>> {
     let placed = (arrival, any::<u16>(), any::<u16>());
     let repeats = prop::collection::vec((any::<prop::sample::Index>(), any::<u16>()), 0..n / 5);
     (prop::collection::vec(placed, 1..n), repeats).prop_map(|(mut rows, repeats)| {

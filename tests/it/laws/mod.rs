@@ -6,6 +6,7 @@
 
 mod busy;
 mod cases;
+mod declared;
 mod history;
 mod ledger;
 mod live;
@@ -167,6 +168,8 @@ macro_rules! many {
     };
 }
 
+use many;
+
 many! {
     ledgers_follow_both_laws: 900 of ledger_follows(ledger_history(45), way());
     more_ledgers_follow_both_laws: 900 of ledger_follows(ledger_history(45), way());
@@ -249,7 +252,7 @@ fn only_inserts(mut history: Vec<Placed>) -> Vec<Placed> {
                 change.revision = None;
                 change.op == Op::Insert
             }
-            Arrival::Trade(_) | Arrival::Quote(_) => false,
+            Arrival::Trade(_) | Arrival::Quote(_) | Arrival::Declared(_) => false,
         };
         let Some(state) = arrival.state() else { return false };
         is_insert && known.entry(state).or_insert_with(|| arrival.clone()) == arrival

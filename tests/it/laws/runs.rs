@@ -178,6 +178,7 @@ pub(super) fn record(loaded: &Loaded, arrival: &Arrival) -> (usize, Record) {
         Arrival::Settlement(change) => ("settlements", change.op, settlement_cells(change)),
         Arrival::Trade(change) => ("trades", change.op, trade_cells(change)),
         Arrival::Quote(row) => ("quotes", Op::Insert, quote_cells(row)),
+        Arrival::Declared(event) => event.cells(),
     };
     let (index, columns) = &loaded.columns[relation];
     let mut draft = Draft::default();
@@ -196,36 +197,42 @@ pub(super) fn record(loaded: &Loaded, arrival: &Arrival) -> (usize, Record) {
     (*index, Record { draft, ..Record::default() })
 }
 
-enum Given {
+/// A cell as a source has it.
+pub(super) enum Given {
     Text(&'static str),
     Nano(i128),
     Cell(Cell),
 }
 
-type Cells = Vec<(&'static str, Given)>;
+/// Cells by column.
+pub(super) type Cells = Vec<(&'static str, Given)>;
 
-fn text(text: &'static str) -> Given {
+pub(super) fn text(text: &'static str) -> Given {
     Given::Text(text)
 }
 
-fn maybe_text(text: Option<&'static str>) -> Given {
+pub(super) fn maybe_text(text: Option<&'static str>) -> Given {
     text.map_or(Given::Cell(Cell::Null), Given::Text)
 }
 
-fn nano(nano: impl Into<Option<i128>>) -> Given {
+pub(super) fn nano(nano: impl Into<Option<i128>>) -> Given {
     nano.into().map_or(Given::Cell(Cell::Null), Given::Nano)
 }
 
-fn count(count: Option<u64>) -> Given {
+pub(super) fn count(count: Option<u64>) -> Given {
     Given::Cell(count.map_or(Cell::Null, Cell::Count))
 }
 
-fn time(second: i64) -> Given {
+pub(super) fn time(second: i64) -> Given {
     Given::Cell(Cell::Time(VenueTime::from_nanos((START + second) * 1_000_000_000)))
 }
 
+pub(super) fn maybe_time(second: Option<i64>) -> Given {
+    second.map_or(Given::Cell(Cell::Null), time)
+}
+
 /// Of a bust, readers give identity, key and revision alone.
-fn cells<R>(change: &Change<R>, key: Cells, rest: Cells) -> Cells {
+pub(super) fn cells<R>(change: &Change<R>, key: Cells, rest: Cells) -> Cells {
     let mut cells = key;
     cells.push(("revision", count(change.revision)));
     if change.op != Op::Bust {

@@ -5,7 +5,7 @@ use types::sabotage::{Safeguard, assert_noticed};
 
 use super::cases::sample;
 use super::history::{conflicting_history, ledger_history, market_history};
-use super::{busy, busy_way, conflicts_follow, ledger_follows, market_follows, way};
+use super::{busy, busy_way, conflicts_follow, declared, ledger_follows, market_follows, way};
 
 fn ledger(seed: u64) {
     let (history, way) = sample(&(ledger_history(45), way()), seed);
@@ -20,6 +20,16 @@ fn market(seed: u64) {
 fn conflicts(seed: u64) {
     let (history, way) = sample(&(conflicting_history(45), way()), seed);
     conflicts_follow(&history, way);
+}
+
+fn declared_rows(seed: u64) {
+    let (history, way) = sample(&(declared::declared_history(80), way()), seed);
+    declared::declared_follows(&history, way);
+}
+
+fn declared_conflicts(seed: u64) {
+    let (history, way) = sample(&(declared::conflicting_history(45), way()), seed);
+    declared::conflicts_follow(&history, way);
 }
 
 fn long_ledger(seed: u64) {
@@ -76,6 +86,14 @@ noticed! {
     rules_that_go_on: RuleConverged by 20 of long_market;
     what_is_open_goes_on: OpenGoesOn by 30 of long_market;
     epochs_of_all_workers: WholeEpochs by 10 of ledger;
+    declared_keys_that_came: FilterNeverDenies by 10 of declared_rows;
+    declared_conflicts_of_content: ConflictByContent by 10 of declared_conflicts;
+    declared_rows_of_one_key: Contested by 10 of declared_rows;
+    what_is_remembered_of_declared_rows: RevisionsKept by 30 of declared_rows;
+    declared_rows_that_tie: TiesByText by 30 of declared_rows;
+    declared_rows_before_the_last: KeptBesideLast by 10 of declared_rows;
+    rules_over_declared_rows: RuleConverged by 30 of declared_rows;
+    epochs_of_declared_rows: WholeEpochs by 10 of declared_rows;
 }
 
 /// What only shorter histories of all relations, or the twins of parts, need is here as well.

@@ -6,7 +6,7 @@ use super::eval::Op;
 use super::parse::{Comparison, Node, Tree};
 use super::{EvalError, Expr, ExprError};
 use crate::options::{closest, did_you_mean};
-use crate::schema::Type;
+use crate::schema::{Type, holds_wallets};
 use crate::time::VenueTime;
 use crate::value::{Text, Value};
 
@@ -415,10 +415,10 @@ fn is_literal(tree: &Tree) -> bool {
     matches!(tree.node, Node::Literal(_))
 }
 
-/// Whether the value is a wallet's name: the column `wallet`, one that ends so, or a function of it.
+/// Whether the value is a wallet's name: a column that holds wallets, or a function of it.
 fn names_wallet(tree: &Tree) -> bool {
     match &tree.node {
-        Node::Column(name) => name == "wallet" || name.ends_with("_wallet"),
+        Node::Column(name) => holds_wallets(name),
         Node::Call { arguments, .. } => arguments.iter().any(names_wallet),
         _ => false,
     }

@@ -11,7 +11,7 @@ use crate::fixed::Size;
 use crate::id::{AssetId, Sym};
 use crate::names::Interner;
 use crate::row::Row;
-use crate::schema::{Kind, Schema};
+use crate::schema::{Kind, Schema, holds_wallets};
 use crate::time::VenueTime;
 use crate::value::{Text, Value};
 
@@ -184,7 +184,7 @@ impl Input for Row {
                 Cell::Time(_) => Err(blame(Reason::TimeOutOfRange, "out of range")),
                 Cell::Text(..) => {
                     let text = cells.text(i).unwrap_or_default();
-                    let is_wallet = column.name == "wallet";
+                    let is_wallet = holds_wallets(&column.name);
                     let text = if is_wallet { wallet_text(text) } else { Cow::Borrowed(text) };
                     Ok(Value::Text(Text::from(text.as_ref())))
                 }
@@ -204,10 +204,12 @@ impl Input for Row {
         Ok(Self(values?.into()))
     }
 
-    fn digest(&self, _cells: &Cells<'_>, schema: &Schema, content: &mut Content) {
+    fn digest(&self, cells: &Cells<'_>, schema: &Schema, content: &mut Content) {
         // The key is the identity.
-        for value in self.0.iter().skip(schema.n_key) {
-            content.value(value);
+        for (column, value) in schema.columns.iter().zip(self.0.iter()).skip(schema.n_key) {
+            let is_place =
+                !cells.seq_is_mapped && column.name == "seq" && column.kind == Kind::Count;
+            content.value(if is_place { &Value::Null } else { value });
         }
     }
 
