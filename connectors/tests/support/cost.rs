@@ -51,7 +51,7 @@ fn what_inserts_cost() {
         if(number % 20 = 0, NULL, qty * 13) AS cost, \
         if(number % 20 = 0, NULL, toDecimal64(cityHash64(number) % 997, 9) / 7) AS avg_price, \
         qty / 11 AS realized_pnl, qty / 13 AS fees, toDecimal128(0, 9) AS funding, \
-        number % 50 AS n_fills, toDecimal128(0, 9) AS unmatched_size, \
+        toUInt64(number % 50) AS n_fills, toDecimal128(0, 9) AS unmatched_size, \
         toInt8(if(number % 20 = 0, 2, 1)) AS basis, toDecimal128(0, 9) AS unknown_closed, \
         fromUnixTimestamp64Nano(1700000000000000000 + toInt64(number) * 1000000) AS updated_at, \
         1099511627776::UInt64 AS _version, 0::UInt8 AS _deleted FROM numbers(500000) \

@@ -115,8 +115,8 @@ fn type_name(column: &Column) -> String {
     if column.nullable { format!("Nullable({plain})") } else { plain }
 }
 
-/// The type as which a column is sent. A dictionary is the server's to make: of plain texts, which it
-/// does as fast as it reads one.
+/// The type as which a column is sent. Names are sent as plain texts: that the server makes the
+/// dictionary costs it hardly more than to read ours.
 pub(super) fn sent_type(column: &Column) -> String {
     match column.kind {
         Kind::Name if column.nullable => "Nullable(String)".to_string(),
