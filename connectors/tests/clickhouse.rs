@@ -219,6 +219,35 @@ fn a_run_that_goes_on_gives_the_tables_of_one_that_was_never_stopped() {
 }
 
 #[test]
+fn an_outbox_kept_before_inserts_were_blocks_is_sent_as_it_is() {
+    let Some((_folder, server)) = server() else { return };
+    let state = state_dir();
+    let row = [&[3][..], b"old", &9i64.to_le_bytes(), &(1u64 << 40).to_le_bytes(), &[0]].concat();
+    let head = format!(
+        "{{\"range\":[1,4],\"generation\":1,\"empties_tables\":false,\"totals\":[],\"inserts\":[\
+         {{\"doing\":\"writing\",\"sql\":\"INSERT INTO own.declared (name, at, _version, _deleted) \
+         FORMAT RowBinary\",\"token\":\"t\",\"n_bytes\":{}}}]}}",
+        row.len()
+    );
+    let length = u64::try_from(head.len()).unwrap().to_le_bytes();
+    let kept = [&length[..], head.as_bytes(), &row].concat();
+    let digest = format!("{:032x}\n", types::digest::digest128(&kept));
+    std::fs::create_dir_all(&state).unwrap();
+    std::fs::write(state.join("outbox"), [digest.as_bytes(), &kept].concat()).unwrap();
+    let history = history(1, 4, 9);
+    let mut sink = open_house_in(&server, &history.names, &[], (&state, true)).unwrap();
+    let rows = "SELECT name, toString(at), number IS NULL FROM own.declared_v ORDER BY name";
+    assert_eq!(server.query(rows), "old\t1970-01-01 00:00:00.000000009\t1\n");
+    // What the kept batch holds isn't written again, and what follows is.
+    for changes in changes(&history) {
+        sink.write(&changes).unwrap();
+    }
+    sink.finish().unwrap();
+    let epochs = "SELECT min(_version) - bitShiftLeft(1::UInt64, 40) > 4 FROM own.declared WHERE name != 'old'";
+    assert_eq!(server.query(epochs), "1\n");
+}
+
+#[test]
 fn an_insert_of_many_chunks_arrives() {
     let Some((_folder, server)) = server() else { return };
     let row = |n: i64| {

@@ -7,7 +7,7 @@ use types::relations::Relation;
 use types::{Changes, Epoch, Names, Schema, json};
 
 use super::cells;
-use super::held::{Held, Spell, Visit};
+use super::held::{Held, Shown, Spell, Visit};
 use super::turns::in_turns;
 use crate::error::ConnectError;
 use crate::sink::SinkView;
@@ -22,13 +22,13 @@ const MERGE_BYTES: usize = 16 << 20;
 const ROW: u8 = 1;
 const DELETED: u8 = 0;
 
-/// What takes the rows that stand at the end, one by one.
+/// What takes the rows that stand at the end, some at a time.
 pub(crate) trait Output {
-    /// Takes a row that was still in memory.
-    fn row<R: Relation>(&mut self, row: &R) -> Result<(), ConnectError>;
+    /// Takes rows that were still in memory.
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError>;
 
-    /// Takes the cells of a spooled row from the first one wanted on, which [`cells::read`] reads.
-    fn spooled(&mut self, cells: &[u8]) -> Result<(), ConnectError>;
+    /// Takes the cells of spooled rows from the first one wanted on, which [`cells::read`] reads.
+    fn spooled(&mut self, rows: &mut [&[u8]]) -> Result<(), ConnectError>;
 }
 
 /// Spells the rows that stand at the end, on any thread.
@@ -117,11 +117,10 @@ impl Fold {
             return self.held.visit_by_text(schema, names, &mut Standing(output));
         }
         let view = self.view.name.clone();
-        let mut merged = self.merge()?;
-        while let Some((_, value)) = merged.next().map_err(|error| spool_error(&view, error))? {
-            if let Some((&ROW, cells)) = value.split_first() {
-                output.spooled(cells)?;
-            }
+        let (mut merged, mut piece) = (self.merge()?, Piece::default());
+        while piece.fill(&mut merged).map_err(|error| spool_error(&view, error))? > 0 {
+            let mut rows: Vec<&[u8]> = piece.rows().map(|(_, cells)| cells).collect();
+            output.spooled(&mut rows)?;
         }
         Ok(())
     }
@@ -165,15 +164,18 @@ impl Piece {
         Ok(n_rows)
     }
 
-    fn spell(&self, spell: &impl SpellFinal, text: &mut Vec<u8>) -> io::Result<()> {
+    /// The rows' keys and cells.
+    fn rows(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = self.bytes.as_slice();
-        for (n_key, n_cells) in &self.rows {
+        self.rows.iter().map(move |(n_key, n_cells)| {
             let (row, behind) = rest.split_at(n_key + n_cells);
-            let (key, cells) = row.split_at(*n_key);
-            spell.spell_spooled(key, cells, text)?;
             rest = behind;
-        }
-        Ok(())
+            row.split_at(*n_key)
+        })
+    }
+
+    fn spell(&self, spell: &impl SpellFinal, text: &mut Vec<u8>) -> io::Result<()> {
+        self.rows().try_for_each(|(key, cells)| spell.spell_spooled(key, cells, text))
     }
 }
 
@@ -188,13 +190,12 @@ pub(crate) fn spool_error(view: &str, error: io::Error) -> ConnectError {
 struct Standing<'a, O>(&'a mut O);
 
 impl<O: Output> Visit for Standing<'_, O> {
-    fn row<R: Relation>(
-        &mut self,
-        row: &R,
-        is_deleted: bool,
-        _epoch: Epoch,
-    ) -> Result<(), ConnectError> {
-        if is_deleted { Ok(()) } else { self.0.row(row) }
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        let mut alike = rows.chunk_by(|a, b| a.is_deleted == b.is_deleted);
+        alike.try_for_each(|rows| match rows.first() {
+            Some(Shown { is_deleted: false, .. }) => self.0.rows(rows),
+            _ => Ok(()),
+        })
     }
 }
 
@@ -213,26 +214,24 @@ struct Spooling<'a> {
 }
 
 impl Visit for Spooling<'_> {
-    fn row<R: Relation>(
-        &mut self,
-        row: &R,
-        is_deleted: bool,
-        _epoch: Epoch,
-    ) -> Result<(), ConnectError> {
-        if is_deleted && !self.has_earlier {
-            return Ok(());
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        for Shown { row, is_deleted, .. } in rows {
+            if *is_deleted && !self.has_earlier {
+                continue;
+            }
+            self.key.clear();
+            json::write_key(&mut self.key, *row, self.schema, self.names);
+            self.value.clear();
+            if *is_deleted {
+                self.value.push(DELETED);
+            } else {
+                self.value.push(ROW);
+                cells::write(&mut self.value, *row, self.first, self.names);
+            }
+            let pushed = self.runs.push(&self.key, &self.value);
+            pushed.map_err(|error| spool_error(self.view, error))?;
         }
-        self.key.clear();
-        json::write_key(&mut self.key, row, self.schema, self.names);
-        self.value.clear();
-        if is_deleted {
-            self.value.push(DELETED);
-        } else {
-            self.value.push(ROW);
-            cells::write(&mut self.value, row, self.first, self.names);
-        }
-        let pushed = self.runs.push(&self.key, &self.value);
-        pushed.map_err(|error| spool_error(self.view, error))
+        Ok(())
     }
 }
 

@@ -4,25 +4,27 @@ use std::ops::Range;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use types::changes::{Change, by_key};
+use types::changes::{self, Change};
 use types::relations::{Relation, RelationKind};
 use types::sabotage::{Safeguard, is_out};
 use types::{Changes, Epoch, Names, Schema};
 
-use super::order::by_key_text;
+use super::order::{JsonKeys, KeyBytes, by_key};
 use super::touch::Touch;
 use super::turns::in_turns;
 use crate::error::ConnectError;
 
-/// Takes typed rows, one after the other.
+/// The row that a key holds, or held last where it is deleted, and when it changed.
+pub(crate) struct Shown<'a, R> {
+    pub(crate) row: &'a R,
+    pub(crate) is_deleted: bool,
+    pub(crate) epoch: Epoch,
+}
+
+/// Takes typed rows, some at a time.
 pub(crate) trait Visit {
-    /// Takes the row that a key holds, or held last where it is deleted, and when it changed.
-    fn row<R: Relation>(
-        &mut self,
-        row: &R,
-        is_deleted: bool,
-        epoch: Epoch,
-    ) -> Result<(), ConnectError>;
+    /// Takes the rows that follow.
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError>;
 }
 
 /// Spells rows, on any thread.
@@ -40,15 +42,31 @@ pub(crate) fn visit_changes(
     visitor: &mut impl Visit,
 ) -> Result<(), ConnectError> {
     types::with_changes!(changes, rows => {
-        let changes: Vec<_> = by_key(rows, schema).map(Change::into_parts).collect();
+        let changes: Vec<_> = changes::by_key(rows, schema).map(Change::into_parts).collect();
         let rows = (0..).zip(&changes).map(|(place, (row, _))| (place, *row));
-        for place in by_key_text(rows, schema, names) {
-            if let Some((row, is_deleted)) = changes.get(index(place)) {
-                visitor.row(*row, *is_deleted, epoch)?;
-            }
+        let places = by_key::<JsonKeys, _>(rows, schema, names);
+        let shown = places.iter().filter_map(|place| {
+            let (row, is_deleted) = *changes.get(index(*place))?;
+            Some(Shown { row, is_deleted, epoch })
+        });
+        in_blocks(shown, visitor)
+    })
+}
+
+/// Shows rows block by block.
+fn in_blocks<'a, R: Relation>(
+    mut rows: impl Iterator<Item = Shown<'a, R>>,
+    visitor: &mut impl Visit,
+) -> Result<(), ConnectError> {
+    let mut block = Vec::with_capacity(BLOCK);
+    loop {
+        block.clear();
+        block.extend(rows.by_ref().take(BLOCK));
+        if block.is_empty() {
+            return Ok(());
         }
-    });
-    Ok(())
+        visitor.rows(&block)?;
+    }
 }
 
 /// The last change of each key of one view.
@@ -63,8 +81,10 @@ pub(crate) struct Rows<R> {
 /// Columns whose texts are fetched with a row.
 const N_TOUCHED: usize = 3;
 
-/// Keys that are looked up together, and rows that are fetched.
-const BLOCK: usize = 16;
+/// Keys that are looked up together.
+const LOOKED: usize = 16;
+/// Rows that are fetched and shown together.
+const BLOCK: usize = 64;
 
 /// A change whose key is being looked up.
 struct Looked<'a, R> {
@@ -100,10 +120,10 @@ impl<R: Relation> Rows<R> {
 
     /// Looks keys up block by block: what one waits for from memory, all wait for together.
     fn take(&mut self, rows: &[(R, isize)], schema: &Schema, epoch: Epoch) {
-        let mut changes = by_key(rows, schema);
-        let mut block: Vec<Looked<'_, R>> = Vec::with_capacity(BLOCK);
+        let mut changes = changes::by_key(rows, schema);
+        let mut block: Vec<Looked<'_, R>> = Vec::with_capacity(LOOKED);
         loop {
-            block.extend(changes.by_ref().take(BLOCK).map(|change| {
+            block.extend(changes.by_ref().take(LOOKED).map(|change| {
                 let (row, is_deleted) = change.into_parts();
                 let low = low_bits(row.hash_key(schema));
                 Looked { row, mark: Mark::new(epoch, is_deleted), low, place: None }
@@ -178,8 +198,7 @@ impl<R: Relation> Rows<R> {
     }
 
     fn visit(&self, visitor: &mut impl Visit) -> Result<(), ConnectError> {
-        let mut rows = self.slab.iter().zip(&self.marks);
-        rows.try_for_each(|(row, mark)| visitor.row(row, mark.is_deleted(), mark.epoch()))
+        in_blocks(self.slab.iter().zip(&self.marks).map(shown), visitor)
     }
 
     fn spell_by_text(
@@ -191,7 +210,7 @@ impl<R: Relation> Rows<R> {
     ) -> Result<u64, ConnectError> {
         let rows = (0..).zip(self.slab.iter()).zip(&self.marks);
         let standing = rows.filter(|(_, mark)| !mark.is_deleted()).map(|(row, _)| row);
-        let places = by_key_text(standing, schema, names);
+        let places = by_key::<JsonKeys, _>(standing, schema, names);
         let mut end = 0;
         let next = |piece: &mut Range<usize>| {
             *piece = end..places.len().min(end + SPELLED);
@@ -199,13 +218,19 @@ impl<R: Relation> Rows<R> {
             Ok(piece.start < piece.end)
         };
         let spell = |piece: &Range<usize>, text: &mut Vec<u8>| {
-            self.fetch(places.get(piece.clone()).unwrap_or_default(), names, |row, _| {
-                spell.spell(row, text);
+            self.fetch(places.get(piece.clone()).unwrap_or_default(), names, |rows| {
+                for shown in rows {
+                    spell.spell(shown.row, text);
+                }
                 Ok(())
             })
         };
         in_turns(next, spell, hand_over)?;
         Ok(u64::try_from(places.len()).unwrap_or(u64::MAX))
+    }
+
+    fn by_key<K: KeyBytes>(&self, schema: &Schema, names: &Names) -> Vec<u32> {
+        by_key::<K, R>((0..).zip(self.slab.iter()), schema, names)
     }
 
     fn visit_by_text(
@@ -214,8 +239,8 @@ impl<R: Relation> Rows<R> {
         names: &Names,
         visitor: &mut impl Visit,
     ) -> Result<(), ConnectError> {
-        let places = by_key_text((0..).zip(self.slab.iter()), schema, names);
-        self.fetch(&places, names, |row, mark| visitor.row(row, mark.is_deleted(), mark.epoch()))
+        let places = self.by_key::<JsonKeys>(schema, names);
+        self.fetch(&places, names, |rows| visitor.rows(rows))
     }
 
     /// Shows rows that lie all over the memory, block by block: what one waits for, all wait for
@@ -224,29 +249,32 @@ impl<R: Relation> Rows<R> {
         &self,
         places: &[u32],
         names: &Names,
-        mut take: impl FnMut(&R, Mark) -> Result<(), ConnectError>,
+        mut take: impl FnMut(&[Shown<'_, R>]) -> Result<(), ConnectError>,
     ) -> Result<(), ConnectError> {
-        let mut block: Vec<(&R, Mark)> = Vec::with_capacity(BLOCK);
+        let mut block = Vec::with_capacity(BLOCK);
         for places in places.chunks(BLOCK) {
-            let held =
-                |place: &u32| self.slab.get(*place).zip(self.marks.get(index(*place)).copied());
+            let held = |place: &u32| self.slab.get(*place).zip(self.marks.get(index(*place)));
             block.clear();
-            block.extend(places.iter().filter_map(held));
+            block.extend(places.iter().filter_map(held).map(shown));
             let mut touch = Touch::default();
-            for (row, _) in &block {
-                touch.look(*row);
+            for shown in &block {
+                touch.look(shown.row);
             }
-            for (row, _) in &block {
+            for shown in &block {
                 // The first columns are the key's.
                 for index in 0..N_TOUCHED {
-                    touch.look(&row.cell(index, names).as_str());
+                    touch.look(&shown.row.cell(index, names).as_str());
                 }
             }
             touch.end();
-            block.iter().try_for_each(|(row, mark)| take(row, *mark))?;
+            take(&block)?;
         }
         Ok(())
     }
+}
+
+fn shown<'a, R>((row, mark): (&'a R, &Mark)) -> Shown<'a, R> {
+    Shown { row, is_deleted: mark.is_deleted(), epoch: mark.epoch() }
 }
 
 /// The part of a hash that is kept, so that a growing table needn't look at the rows.
@@ -367,6 +395,23 @@ macro_rules! held {
                 match self { $(Self::$variant(held) => held.visit(visitor),)* }
             }
 
+            /// The places of the rows in the order of their keys' bytes.
+            pub(crate) fn by_key<K: KeyBytes>(&self, schema: &Schema, names: &Names) -> Vec<u32> {
+                match self { $(Self::$variant(held) => held.by_key::<K>(schema, names),)* }
+            }
+
+            /// Shows the rows of these places, which count in the order of [`Held::visit`].
+            pub(crate) fn visit_at(
+                &self,
+                places: &[u32],
+                names: &Names,
+                visitor: &mut impl Visit,
+            ) -> Result<(), ConnectError> {
+                match self {
+                    $(Self::$variant(held) => held.fetch(places, names, |rows| visitor.rows(rows)),)*
+                }
+            }
+
             /// Spells what stands, in the order of the keys' texts, and hands pieces of text over in
             /// order; gives how many rows stand.
             pub(crate) fn spell_by_text(
@@ -408,8 +453,8 @@ mod tests {
     struct Count(usize);
 
     impl Visit for Count {
-        fn row<R: Relation>(&mut self, _: &R, _: bool, _: Epoch) -> Result<(), ConnectError> {
-            self.0 += 1;
+        fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+            self.0 += rows.len();
             Ok(())
         }
     }

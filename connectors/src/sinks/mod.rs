@@ -16,6 +16,8 @@ pub mod clickhouse;
 pub(crate) mod parquet;
 
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod tests;
 mod touch;
 mod turns;

@@ -1,5 +1,6 @@
 //! What the tests against a real ClickHouse share.
 
+mod cost;
 #[expect(dead_code, reason = "the tests of file sinks use more of it")]
 pub(crate) mod history;
 mod server;

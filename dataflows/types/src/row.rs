@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cell::Cell;
 use crate::id::Sym;
 use crate::names::Names;
-use crate::relations::Relation;
+use crate::relations::{Relation, TakeColumn};
 use crate::schema::Schema;
 use crate::spell::write_text;
 use crate::value::Value;
@@ -49,6 +49,15 @@ impl Relation for Row {
 
     fn for_each_cell(&self, first: usize, _names: &Names, mut take: impl FnMut(&Cell<'_>)) {
         self.0.iter().skip(first).for_each(|value| take(&Cell::from(value)));
+    }
+
+    fn take_column<'a, T: TakeColumn>(
+        rows: impl Iterator<Item = &'a Self>,
+        index: usize,
+        names: &'a Names,
+        take: T,
+    ) -> T::Output {
+        take.take(rows.map(|row| row.cell(index, names)))
     }
 
     fn write_json(&self, out: &mut Vec<u8>, n_columns: usize, schema: &Schema, names: &Names) {

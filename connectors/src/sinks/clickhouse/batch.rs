@@ -3,18 +3,27 @@
 use bytes::Bytes;
 use types::digest::digest128;
 use types::relations::Relation;
-use types::{Cell, Epoch, Names, Schema, VenueTime};
+use types::{Cell, Column, Epoch, Names, Schema, VenueTime};
 
 use super::encode;
 use super::layout::partition_column;
+use super::native::Block;
 use crate::error::ConnectError;
-use crate::sinks::held::Visit;
+use crate::sink::SinkView;
+use crate::sinks::held::{Held, Shown, Visit};
+use crate::sinks::order::KeyBytes;
 
-/// Rows of an insert at most: well below the 1,048,449 from which ClickHouse cuts it into blocks,
-/// so that it is stored whole or not at all.
-const PART_ROWS: usize = 500_000;
-/// Bytes of an insert, about: below the 256 MB from which ClickHouse cuts it.
-const PART_BYTES: usize = 128 << 20;
+/// What an insert holds at most.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) n_rows: usize,
+    /// About: some rows more may fit.
+    pub(super) n_bytes: usize,
+}
+
+/// Well below the 1,048,449 rows and the 256 MB from which ClickHouse cuts an insert into blocks, so
+/// that it is stored whole or not at all.
+pub(super) const PART: Limits = Limits { n_rows: 500_000, n_bytes: 128 << 20 };
 
 /// Epochs that a generation has room for.
 const GENERATION_EPOCHS: u64 = 1 << 40;
@@ -29,98 +38,143 @@ pub(super) struct Part {
     pub(super) digest: u128,
 }
 
-/// Encodes rows as they come, and remembers where each stands.
-pub(super) struct Encoder<'a> {
-    view: &'a str,
-    schema: &'a Schema,
+/// The rows of a batch.
+pub(super) struct Encoded {
+    /// Sorted by partition and key, and cut so that each part has one partition.
+    pub(super) parts: Vec<Part>,
+    /// How many of the rows say that their key is gone.
+    pub(super) n_deleted: u64,
+}
+
+/// Encodes what is held of a view.
+pub(super) fn encode(
+    view: &SinkView,
+    names: &Names,
+    generation: u64,
+    held: &Held,
+    limits: Limits,
+) -> Result<Encoded, ConnectError> {
+    let mut places = held.by_key::<RowBinaryKeys>(&view.schema, names);
+    let mut partitions = Partitions { view, names, of_rows: Vec::new() };
+    if partition_column(&view.schema).is_some() {
+        held.visit(&mut partitions)?;
+    }
+    let of_rows = partitions.of_rows;
+    let partition = |place: &u32| usize::try_from(*place).ok().and_then(|place| of_rows.get(place));
+    places.sort_by_key(partition);
+    let (block, parts, n_deleted) = (Block::new(&view.schema), Vec::new(), 0);
+    let mut encoder = Encoder { view, names, generation, limits, block, parts, n_deleted };
+    for places in places.chunk_by(|a, b| partition(a) == partition(b)) {
+        held.visit_at(places, names, &mut encoder)?;
+        encoder.end_part();
+    }
+    Ok(Encoded { parts: encoder.parts, n_deleted: encoder.n_deleted })
+}
+
+/// Keys as `RowBinary`.
+pub(super) struct RowBinaryKeys;
+
+impl KeyBytes for RowBinaryKeys {
+    fn key<R: Relation>(out: &mut Vec<u8>, row: &R, schema: &Schema, names: &Names) {
+        for (index, column) in schema.key().iter().enumerate() {
+            Self::cell(out, column, &row.cell(index, names));
+        }
+        // Numbers that differ behind the ninth decimal alone have the same bytes up to here.
+        for index in 0..schema.n_key {
+            if let Cell::Number(number) = row.cell(index, names) {
+                out.extend_from_slice(&number.mantissa().to_le_bytes());
+                out.push(number.scale());
+            }
+        }
+    }
+
+    fn cell(out: &mut Vec<u8>, column: &Column, cell: &Cell<'_>) {
+        // A cell that doesn't fit is told where its row is encoded.
+        encode::column(out, column, cell).ok();
+    }
+
+    fn time(time: VenueTime) -> u64 {
+        u64::from_be_bytes(time.nanos().to_le_bytes())
+    }
+}
+
+/// The partition of each row.
+struct Partitions<'a> {
+    view: &'a SinkView,
+    names: &'a Names,
+    of_rows: Vec<u32>,
+}
+
+impl Visit for Partitions<'_> {
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        let Some(index) = partition_column(&self.view.schema) else { return Ok(()) };
+        for shown in rows {
+            let partition = match shown.row.cell(index, self.names) {
+                Cell::Time(time) => month(time),
+                // What is no time is told where its row is encoded.
+                _ => Ok(0),
+            };
+            let unfit = |problem: String| unfit(self.view, self.names, shown, &problem);
+            self.of_rows.push(partition.map_err(unfit)?);
+        }
+        Ok(())
+    }
+}
+
+/// Makes parts of rows in their order.
+struct Encoder<'a> {
+    view: &'a SinkView,
     names: &'a Names,
     generation: u64,
-    partition: Option<usize>,
-    bytes: Vec<u8>,
-    /// Partition, start and end of each row.
-    rows: Vec<(u32, usize, usize)>,
+    limits: Limits,
+    block: Block,
+    parts: Vec<Part>,
     n_deleted: u64,
 }
 
-impl<'a> Encoder<'a> {
-    pub(super) fn new(
-        view: &'a str,
-        schema: &'a Schema,
-        names: &'a Names,
-        generation: u64,
-    ) -> Self {
-        let (partition, n_deleted) = (partition_column(schema), 0);
-        let (bytes, rows) = (Vec::new(), Vec::new());
-        Self { view, schema, names, generation, partition, bytes, rows, n_deleted }
-    }
-
-    /// How many of the rows say that their key is gone.
-    pub(super) const fn n_deleted(&self) -> u64 {
-        self.n_deleted
-    }
-
-    /// Cuts the rows, sorted by partition and key, so that each part has one partition.
-    pub(super) fn parts(mut self) -> Vec<Part> {
-        let bytes = &self.bytes;
-        let row = |(_, start, end): (u32, usize, usize)| bytes.get(start..end).unwrap_or_default();
-        // A row's bytes start with those of its key, and each key is there once.
-        self.rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| row(*a).cmp(row(*b))));
-        let mut parts = Vec::new();
-        for rows in self.rows.chunk_by(|a, b| a.0 == b.0) {
-            let (mut part, mut n_rows) = (Vec::new(), 0);
-            for place in rows {
-                if n_rows == PART_ROWS || part.len() >= PART_BYTES {
-                    parts.push(Part::new(std::mem::take(&mut part), n_rows));
-                    n_rows = 0;
+impl Visit for Encoder<'_> {
+    fn rows<R: Relation>(&mut self, mut rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        while !rows.is_empty() {
+            let n_fitting = rows.len().min(self.limits.n_rows - self.block.n_rows());
+            let (now, later) = rows.split_at(n_fitting);
+            let version = |epoch| version(self.generation, epoch);
+            self.block.push(now, self.names, version).map_err(|misfit| {
+                match now.get(misfit.nth) {
+                    Some(shown) => unfit(self.view, self.names, shown, &misfit.problem),
+                    None => ConnectError::broken(format!("writing a row: {}", misfit.problem)),
                 }
-                part.extend_from_slice(row(*place));
-                n_rows += 1;
+            })?;
+            let n_deleted = now.iter().filter(|shown| shown.is_deleted).count();
+            self.n_deleted += u64::try_from(n_deleted).unwrap_or(u64::MAX);
+            let Limits { n_rows, n_bytes } = self.limits;
+            if self.block.n_rows() == n_rows || self.block.n_bytes() >= n_bytes {
+                self.end_part();
             }
-            parts.push(Part::new(part, n_rows));
+            rows = later;
         }
-        parts
-    }
-
-    fn encode<R: Relation>(
-        &mut self,
-        row: &R,
-        is_deleted: bool,
-        epoch: Epoch,
-    ) -> Result<u32, String> {
-        let mut partition = 0;
-        for (index, column) in self.schema.columns.iter().enumerate() {
-            let cell = row.cell(index, self.names);
-            encode::column(&mut self.bytes, column, &cell)?;
-            if let (true, Cell::Time(time)) = (self.partition == Some(index), cell) {
-                partition = month(time)?;
-            }
-        }
-        let version =
-            version(self.generation, epoch).ok_or("the epoch is beyond those of a generation")?;
-        self.bytes.extend_from_slice(&version.to_le_bytes());
-        self.bytes.push(u8::from(is_deleted));
-        Ok(partition)
+        Ok(())
     }
 }
 
-impl Visit for Encoder<'_> {
-    fn row<R: Relation>(
-        &mut self,
-        row: &R,
-        is_deleted: bool,
-        epoch: Epoch,
-    ) -> Result<(), ConnectError> {
-        let start = self.bytes.len();
-        let partition = self.encode(row, is_deleted, epoch).map_err(|problem| {
-            let mut key = Vec::new();
-            types::json::write_key(&mut key, row, self.schema, self.names);
-            let key = String::from_utf8_lossy(&key);
-            ConnectError::broken(format!("writing row {key} of view {}: {problem}", self.view))
-        })?;
-        self.rows.push((partition, start, self.bytes.len()));
-        self.n_deleted += u64::from(is_deleted);
-        Ok(())
+impl Encoder<'_> {
+    fn end_part(&mut self) {
+        let n_rows = self.block.n_rows();
+        if n_rows > 0 {
+            self.parts.push(Part::new(self.block.take(), n_rows));
+        }
     }
+}
+
+fn unfit<R: Relation>(
+    view: &SinkView,
+    names: &Names,
+    shown: &Shown<'_, R>,
+    problem: &str,
+) -> ConnectError {
+    let mut key = Vec::new();
+    types::json::write_key(&mut key, shown.row, &view.schema, names);
+    let key = String::from_utf8_lossy(&key);
+    ConnectError::broken(format!("writing row {key} of view {}: {problem}", view.name))
 }
 
 /// The month, where ClickHouse and we agree on it: its `DateTime64` starts in 1900.

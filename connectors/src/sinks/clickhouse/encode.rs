@@ -1,4 +1,4 @@
-//! Rows as `RowBinary`: the bytes that are sent, hashed and sent again.
+//! Cells as ClickHouse has them: the bytes that are sent, hashed and sent again.
 
 use types::{Cell, Column, Kind, VenueTime};
 
@@ -10,7 +10,7 @@ const SCALE: u8 = 9;
 const PRICE_MAX: i128 = 10i128.pow(18) - 1;
 const DECIMAL_MAX: i128 = 10i128.pow(38) - 1;
 
-/// Writes one column.
+/// Writes one column of a row as `RowBinary` has it.
 ///
 /// # Errors
 /// Where the cell isn't one of the column's: says so in words. Nothing is ever cut to fit.
@@ -26,47 +26,71 @@ pub(super) fn column(out: &mut Vec<u8>, column: &Column, cell: &Cell<'_>) -> Res
 }
 
 fn not_null(out: &mut Vec<u8>, kind: Kind, cell: &Cell<'_>) -> Option<()> {
-    let at_most =
-        |max: i128| cell.at_scale(SCALE).filter(|raw| raw.unsigned_abs() <= max.unsigned_abs());
-    match (kind, cell) {
-        (Kind::Bool, Cell::Bool(bool)) => out.push(u8::from(*bool)),
-        (Kind::Count, _) => {
-            let count = cell.at_scale(0).and_then(|raw| u64::try_from(raw).ok());
-            out.extend_from_slice(&count?.to_le_bytes());
-        }
-        (Kind::Price, _) => {
-            let raw = at_most(PRICE_MAX).and_then(|raw| i64::try_from(raw).ok());
-            out.extend_from_slice(&raw?.to_le_bytes());
-        }
-        (Kind::Size | Kind::Money | Kind::Number, _) => {
-            out.extend_from_slice(&at_most(DECIMAL_MAX)?.to_le_bytes());
-        }
-        (Kind::Float, Cell::Float(float)) => out.extend_from_slice(&float.get().to_le_bytes()),
-        (Kind::Time, Cell::Time(time)) => out.extend_from_slice(&time.nanos().to_le_bytes()),
-        (Kind::Text | Kind::Name, _) => text(out, cell.as_str()?),
-        (Kind::Word(words), _) => {
-            let word = cell.as_str()?;
-            let place = words.iter().position(|known| *known == word)?;
-            out.extend_from_slice(&i8::try_from(place + 1).ok()?.to_le_bytes());
-        }
-        (Kind::Bool | Kind::Float | Kind::Time, _) => return None,
+    match kind {
+        Kind::Bool => out.extend_from_slice(&bool(cell)?),
+        Kind::Count => out.extend_from_slice(&count(cell)?),
+        Kind::Price => out.extend_from_slice(&price(cell)?),
+        Kind::Size | Kind::Money | Kind::Number => out.extend_from_slice(&decimal(cell)?),
+        Kind::Float => out.extend_from_slice(&float(cell)?),
+        Kind::Time => out.extend_from_slice(&time(cell)?),
+        Kind::Text | Kind::Name => text(out, cell.as_str()?),
+        Kind::Word(words) => out.extend_from_slice(&word(words, cell)?),
     }
     Some(())
 }
 
-/// Writes a text: its length in groups of 7 bits, least first, then its bytes.
+pub(super) fn bool(cell: &Cell<'_>) -> Option<[u8; 1]> {
+    if let Cell::Bool(bool) = cell { Some([u8::from(*bool)]) } else { None }
+}
+
+pub(super) fn count(cell: &Cell<'_>) -> Option<[u8; 8]> {
+    u64::try_from(cell.at_scale(0)?).ok().map(u64::to_le_bytes)
+}
+
+pub(super) fn price(cell: &Cell<'_>) -> Option<[u8; 8]> {
+    i64::try_from(at_most(PRICE_MAX, cell)?).ok().map(i64::to_le_bytes)
+}
+
+pub(super) fn decimal(cell: &Cell<'_>) -> Option<[u8; 16]> {
+    at_most(DECIMAL_MAX, cell).map(i128::to_le_bytes)
+}
+
+fn at_most(max: i128, cell: &Cell<'_>) -> Option<i128> {
+    cell.at_scale(SCALE).filter(|raw| raw.unsigned_abs() <= max.unsigned_abs())
+}
+
+pub(super) fn float(cell: &Cell<'_>) -> Option<[u8; 8]> {
+    if let Cell::Float(float) = cell { Some(float.get().to_le_bytes()) } else { None }
+}
+
+pub(super) fn time(cell: &Cell<'_>) -> Option<[u8; 8]> {
+    if let Cell::Time(time) = cell { Some(time.nanos().to_le_bytes()) } else { None }
+}
+
+/// The number of a word, from 1 on.
+pub(super) fn word(words: &[&str], cell: &Cell<'_>) -> Option<[u8; 1]> {
+    let word = cell.as_str()?;
+    let place = words.iter().position(|known| *known == word)?;
+    i8::try_from(place + 1).ok().map(i8::to_le_bytes)
+}
+
+/// Writes a text: its length, then its bytes.
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
-    let mut rest = text.len();
+    length(out, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Writes a length in groups of 7 bits, least first.
+pub(super) fn length(out: &mut Vec<u8>, length: usize) {
+    let mut rest = length;
     loop {
         let group = u8::try_from(rest & 0x7f).unwrap_or(0);
         rest >>= 7;
         if rest == 0 {
-            out.push(group);
-            break;
+            return out.push(group);
         }
         out.push(group | 0x80);
     }
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// Bytes that a row takes, about.

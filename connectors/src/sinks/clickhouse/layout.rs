@@ -5,7 +5,7 @@ use types::{Column, Kind, Schema};
 use crate::sink::SinkView;
 
 /// The columns behind a view's own: which run and epoch wrote the row, and whether the key is gone.
-const VERSION_COLUMNS: [(&str, &str, &str); 2] =
+pub(super) const VERSION_COLUMNS: [(&str, &str, &str); 2] =
     [("_version", "UInt64", " CODEC(DoubleDelta, ZSTD(1))"), ("_deleted", "UInt8", " DEFAULT 0")];
 
 /// The engine of all tables: one row a key and version, the newest counts.
@@ -113,6 +113,16 @@ fn type_name(column: &Column) -> String {
         }
     };
     if column.nullable { format!("Nullable({plain})") } else { plain }
+}
+
+/// The type as which a column is sent. Names are sent as plain texts: that the server makes the
+/// dictionary costs it hardly more than to read ours.
+pub(super) fn sent_type(column: &Column) -> String {
+    match column.kind {
+        Kind::Name if column.nullable => "Nullable(String)".to_string(),
+        Kind::Name => "String".to_string(),
+        _ => type_name(column),
+    }
 }
 
 /// The codec that measured smallest for such columns.

@@ -2,19 +2,22 @@
 //!
 //! Each row carries a version, so that the newest counts however often and in whatever order rows
 //! are sent; `FINAL`, or the view `<table>_v`, shows one row a key. A batch holds the last change of
-//! each key touched in a range of epochs. It is cut into inserts of one partition, each with a
-//! token that names its content, so that a repeated one is dropped. A batch counts as committed
-//! once all its inserts are acknowledged; the table `_commits` says so. Before it is sent it is kept in
-//! the outbox.
+//! each key touched in a range of epochs. It is cut into inserts of one partition, each a block of
+//! columns with a token that names its content, so that a repeated one is dropped. A batch counts as
+//! committed once all its inserts are acknowledged; the table `_commits` says so. Before it is sent
+//! it is kept in the outbox.
 
 mod batch;
 mod encode;
 mod layout;
+mod native;
 mod outbox;
 mod server;
 mod tables;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twin;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +29,7 @@ use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
 use types::sabotage::{Safeguard, is_out};
 use types::{Epoch, Names};
 
-use self::batch::Encoder;
+use self::batch::{Encoded, PART};
 use self::layout::{COMMIT_COLUMNS, COMMITS, qualified, quoted, table_name};
 use self::outbox::{Batch, Outbox, Totals};
 use self::server::{Insert, Server};
@@ -341,15 +344,13 @@ impl ClickHouse {
         if table.held.len() == 0 {
             return Ok(());
         }
-        let schema = Arc::clone(&table.view.schema);
-        let mut encoder = Encoder::new(&table.view.name, &schema, &self.names, self.generation);
-        table.held.visit(&mut encoder)?;
+        let Encoded { parts, n_deleted } =
+            batch::encode(&table.view, &self.names, self.generation, &table.held, PART)?;
         table.held.clear();
-        let n_deleted = encoder.n_deleted();
         let sql = insert_sql(&self.database, table);
         let doing = format!("writing epochs {first} to {last} of view {}", table.view.name);
         let (mut n_rows, mut n_parts, mut digests) = (0, 0, Vec::new());
-        for part in encoder.parts() {
+        for part in parts {
             let token = format!(
                 "{}/{}/{}/{first}-{last}/{n_parts}/{:032x}",
                 self.pipeline, self.name, table.name, part.digest
@@ -376,7 +377,7 @@ impl ClickHouse {
 fn insert_sql(database: &str, table: &Table) -> String {
     let columns: Vec<String> = table.view.schema.columns.iter().map(|c| quoted(&c.name)).collect();
     format!(
-        "INSERT INTO {} ({}, _version, _deleted) FORMAT RowBinary",
+        "INSERT INTO {} ({}, _version, _deleted) FORMAT Native",
         qualified(database, &table.name),
         columns.join(", ")
     )

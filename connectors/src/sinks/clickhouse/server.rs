@@ -41,7 +41,7 @@ pub(super) enum Stage {
 pub(super) struct Insert {
     /// What it is, for errors.
     doing: String,
-    /// `INSERT INTO ... FORMAT RowBinary`.
+    /// `INSERT INTO ... FORMAT ...`. It says what the bytes are, also where another version kept them.
     sql: String,
     /// Names the content, so that it is dropped where it was inserted before; `None`: it never is.
     token: Option<String>,
@@ -53,7 +53,7 @@ pub(super) struct Insert {
 }
 
 impl Insert {
-    /// Rows as `FORMAT RowBinary` has them.
+    /// Rows as the statement's format has them.
     pub(super) fn new(
         doing: String,
         sql: String,

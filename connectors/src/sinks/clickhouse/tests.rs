@@ -4,13 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use types::options::{Setting, Settings};
-use types::relations::RelationKind;
 use types::{Changes, Column, Decimal, Epoch, Kind, Names, Row, Schema, Value};
 
-use super::batch::Encoder;
-use super::check;
+use super::{batch, check};
 use crate::error::Class;
-use crate::sinks::held::visit_changes;
+use crate::sink::SinkView;
+use crate::sinks::held::Held;
 use crate::sinks::tests::{context, open};
 
 #[test]
@@ -54,11 +53,11 @@ fn a_number_that_does_not_fit_is_an_error_that_names_its_row() {
     let price = Value::Number(Decimal::from(1_000_000_000));
     let row = Row(Arc::new([Value::word("BTC"), price]));
     let names = Names::default();
-    let mut encoder = Encoder::new("marks", &schema, &names, 1);
     let changes = Changes::Rows(vec![(row, 1)]);
-    assert_eq!(changes.kind(), RelationKind::Rows);
-    let error =
-        visit_changes(&changes, &schema, &names, Epoch(1), &mut encoder).expect_err("it overflows");
+    let view = SinkView { name: "marks".into(), kind: changes.kind(), schema: schema.shared() };
+    let mut held = Held::new(view.kind);
+    held.take(&changes, &view.schema, Epoch(1));
+    let error = batch::encode(&view, &names, 1, &held, batch::PART).err().expect("it overflows");
     assert_eq!(
         error.to_string(),
         "writing row {\"name\":\"BTC\"} of view marks: \

@@ -19,7 +19,7 @@ use super::writing;
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkReport, SinkView};
 use crate::sinks::file::sync_folder;
-use crate::sinks::held::{Visit, visit_changes};
+use crate::sinks::held::{Shown, Visit, visit_changes};
 use crate::sinks::kept::Kept;
 
 /// Bytes written from which files are synced, where nothing else is asked for.
@@ -221,27 +221,25 @@ struct ChangeLines<'a> {
 }
 
 impl Visit for ChangeLines<'_> {
-    fn row<R: Relation>(
-        &mut self,
-        row: &R,
-        is_deleted: bool,
-        epoch: Epoch,
-    ) -> Result<(), ConnectError> {
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
         let (schema, line) = (&self.file.view.schema, &mut self.line);
-        line.clear();
-        line.extend_from_slice(b"{\"epoch\":\"");
-        write_count(line, epoch.0);
-        if is_deleted {
-            line.extend_from_slice(b"\",\"op\":\"del\",\"key\":");
-            json::write_key(line, row, schema, self.names);
-        } else {
-            line.extend_from_slice(b"\",\"op\":\"put\",\"row\":");
-            json::write_row(line, row, schema, self.names);
+        for Shown { row, is_deleted, epoch } in rows {
+            line.clear();
+            line.extend_from_slice(b"{\"epoch\":\"");
+            write_count(line, epoch.0);
+            if *is_deleted {
+                line.extend_from_slice(b"\",\"op\":\"del\",\"key\":");
+                json::write_key(line, *row, schema, self.names);
+            } else {
+                line.extend_from_slice(b"\",\"op\":\"put\",\"row\":");
+                json::write_row(line, *row, schema, self.names);
+            }
+            line.extend_from_slice(b"}\n");
+            let written = self.file.file.write_all(line);
+            self.file.n_bytes += u64::try_from(line.len()).unwrap_or(u64::MAX);
+            self.file.n_changes += 1;
+            written.map_err(|error| writing(&self.file.path, error))?;
         }
-        line.extend_from_slice(b"}\n");
-        let written = self.file.file.write_all(line);
-        self.file.n_bytes += u64::try_from(line.len()).unwrap_or(u64::MAX);
-        self.file.n_changes += 1;
-        written.map_err(|error| writing(&self.file.path, error))
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The order of keys' texts, found without writing them where that is possible: each distinct name and
+//! The order of keys' bytes, found without writing them where that is possible: each distinct name and
 //! time gets its rank once, and the ranks of a row make one number.
 
 mod ranks;
@@ -6,40 +6,71 @@ mod ranks;
 use std::ops::{BitAnd, BitOr, Shl};
 
 use types::relations::Relation;
-use types::{Names, Schema, json};
+use types::{Cell, Column, Names, Schema, VenueTime, json};
 
 use self::ranks::Ranks;
 
-/// The places of the rows in the order of their keys' texts. Rows come in the order of their places,
+/// How keys are written by whose bytes rows are ordered. Different keys have different bytes.
+pub(crate) trait KeyBytes {
+    /// Adds a whole key.
+    fn key<R: Relation>(out: &mut Vec<u8>, row: &R, schema: &Schema, names: &Names);
+
+    /// Adds what one column of a key holds. None of a column's cells starts with the bytes of another.
+    fn cell(out: &mut Vec<u8>, column: &Column, cell: &Cell<'_>);
+
+    /// A number that orders times as their bytes do.
+    fn time(time: VenueTime) -> u64;
+}
+
+/// Keys as JSON.
+pub(crate) struct JsonKeys;
+
+impl KeyBytes for JsonKeys {
+    fn key<R: Relation>(out: &mut Vec<u8>, row: &R, schema: &Schema, names: &Names) {
+        json::write_key(out, row, schema, names);
+    }
+
+    fn cell(out: &mut Vec<u8>, _column: &Column, cell: &Cell<'_>) {
+        cell.write_json(out);
+    }
+
+    fn time(time: VenueTime) -> u64 {
+        // Texts of times all have one length, so that they order as the times do.
+        time.nanos().cast_unsigned() ^ 1 << 63
+    }
+}
+
+/// The places of the rows in the order of their keys' bytes. Rows come in the order of their places,
 /// and no two have one key.
-pub(crate) fn by_key_text<'a, R: Relation>(
+pub(crate) fn by_key<'a, K: KeyBytes, R: Relation>(
     rows: impl Iterator<Item = (u32, &'a R)> + Clone,
     schema: &Schema,
     names: &'a Names,
 ) -> Vec<u32> {
-    by_ranks(rows.clone(), schema, names).unwrap_or_else(|| by_texts(rows, schema, names))
+    let ranked = by_ranks::<K, R>(rows.clone(), schema, names);
+    ranked.unwrap_or_else(|| by_bytes::<K, R>(rows, schema, names))
 }
 
-/// Orders by the texts themselves.
-fn by_texts<'a, R: Relation>(
+/// Orders by the bytes themselves.
+fn by_bytes<'a, K: KeyBytes, R: Relation>(
     rows: impl Iterator<Item = (u32, &'a R)>,
     schema: &Schema,
     names: &Names,
 ) -> Vec<u32> {
-    let (mut arena, mut texts) = (Vec::new(), Vec::new());
+    let (mut arena, mut keys) = (Vec::new(), Vec::new());
     for (place, row) in rows {
         let start = arena.len();
-        json::write_key(&mut arena, row, schema, names);
-        texts.push((start..arena.len(), place));
+        K::key(&mut arena, row, schema, names);
+        keys.push((start..arena.len(), place));
     }
-    let text = |range: &std::ops::Range<usize>| arena.get(range.clone()).unwrap_or_default();
-    texts.sort_unstable_by(|(a, _), (b, _)| text(a).cmp(text(b)));
-    texts.into_iter().map(|(_, place)| place).collect()
+    let bytes = |range: &std::ops::Range<usize>| arena.get(range.clone()).unwrap_or_default();
+    keys.sort_unstable_by(|(a, _), (b, _)| bytes(a).cmp(bytes(b)));
+    keys.into_iter().map(|(_, place)| place).collect()
 }
 
 /// Orders by ranks; `None` where a key's column holds something else than texts and times, or the
 /// ranks take too many bits.
-fn by_ranks<'a, R: Relation>(
+fn by_ranks<'a, K: KeyBytes, R: Relation>(
     rows: impl Iterator<Item = (u32, &'a R)> + Clone,
     schema: &Schema,
     names: &'a Names,
@@ -48,8 +79,8 @@ fn by_ranks<'a, R: Relation>(
     columns.resize_with(schema.n_key, Ranks::default);
     let mut n_places = 0;
     for (place, row) in rows.clone() {
-        for (index, column) in columns.iter_mut().enumerate() {
-            column.push(row, index, names)?;
+        for (index, (ranks, column)) in columns.iter_mut().zip(schema.key()).enumerate() {
+            ranks.push::<K, R>(row, (index, column), names)?;
         }
         n_places = place.checked_add(1)?;
     }

@@ -3,8 +3,9 @@
 use rustc_hash::FxHashMap;
 use types::relations::Relation;
 use types::sabotage::{Safeguard, is_out};
-use types::{Cell, Names, Sym, Text, VenueTime};
+use types::{Cell, Column, Names, Sym, Text, VenueTime};
 
+use super::KeyBytes;
 use crate::spool::n_shared;
 
 /// The ranks of what a column holds.
@@ -54,10 +55,10 @@ impl<'a> Known<'a> {
 impl<'a> Ranks<'a> {
     /// Takes what a column of the next row holds; `None` where that is no text and no time, or not what
     /// those before hold.
-    pub(super) fn push<R: Relation>(
+    pub(super) fn push<K: KeyBytes, R: Relation>(
         &mut self,
         row: &'a R,
-        index: usize,
+        (index, column): (usize, &Column),
         names: &'a Names,
     ) -> Option<()> {
         let known = Known::of(row, index, names)?;
@@ -78,9 +79,9 @@ impl<'a> Ranks<'a> {
         };
         if number == next {
             if let Known::Time(time) = known {
-                self.time_words.push(time.nanos().cast_unsigned() ^ 1 << 63);
+                self.time_words.push(K::time(time));
             } else {
-                self.texts.push(&row.cell(index, names));
+                self.texts.push::<K>(column, &row.cell(index, names));
             }
         }
         // A column holds texts or times.
@@ -100,7 +101,6 @@ impl<'a> Ranks<'a> {
     /// Ranks what was taken.
     pub(super) fn sort(&mut self) {
         let numbers = 0..;
-        // Texts of times all have one length, so that the times order as they do.
         let words = self.time_words.iter().copied();
         let mut order: Vec<(u64, u32)> = words.chain(self.texts.words()).zip(numbers).collect();
         let rest = |number: u32| self.texts.rest(number);
@@ -140,7 +140,7 @@ struct Texts<'a> {
     by_sym: FxHashMap<Sym, u32>,
     by_address: FxHashMap<(usize, usize), u32>,
     by_text: FxHashMap<&'a str, u32>,
-    /// As JSON with their quotes, so that none is the start of another.
+    /// As in keys, where none is the start of another.
     arena: Vec<u8>,
     /// Where each ends.
     ends: Vec<usize>,
@@ -154,8 +154,8 @@ impl Texts<'_> {
     }
 
     /// Takes a text that is new.
-    fn push(&mut self, cell: &Cell<'_>) {
-        cell.write_json(&mut self.arena);
+    fn push<K: KeyBytes>(&mut self, column: &Column, cell: &Cell<'_>) {
+        K::cell(&mut self.arena, column, cell);
         self.ends.push(self.arena.len());
         let new = self.text(self.len() - 1);
         self.n_common = match self.len() {

@@ -12,7 +12,10 @@ use crate::sinks::tests::{history, views};
 /// Orders by both ways; the ranks' is `None` where they refuse.
 fn both<R: Relation>(rows: &[R], schema: &Schema, names: &Names) -> (Option<Vec<u32>>, Vec<u32>) {
     let rows = (0..).zip(rows);
-    (by_ranks(rows.clone(), schema, names), by_texts(rows, schema, names))
+    (
+        by_ranks::<JsonKeys, R>(rows.clone(), schema, names),
+        by_bytes::<JsonKeys, R>(rows, schema, names),
+    )
 }
 
 /// Names that meet at what is escaped, at quotes and at what sorts before a quote, behind starts of all
@@ -81,7 +84,7 @@ fn keys_of_other_kinds_are_ordered_by_their_texts() {
     let rows: Vec<Row> = [9u64, 10, 1].map(|n| Row(Arc::new([Value::from(n)]))).into();
     let (ranks, texts) = both(&rows, &schema, &Names::default());
     assert_eq!((ranks, texts.as_slice()), (None, &[2, 1, 0][..]));
-    assert_eq!(by_key_text((0..).zip(&rows), &schema, &Names::default()), texts);
+    assert_eq!(by_key::<JsonKeys, _>((0..).zip(&rows), &schema, &Names::default()), texts);
 
     let mut interner = Interner::new(false);
     let (wallet, asset) = (interner.sym("w"), interner.asset("v", "a"));
@@ -94,7 +97,7 @@ fn keys_of_other_kinds_are_ordered_by_their_texts() {
     };
     let rows = ["10", "9", "x"].map(error);
     // The digest of `x` starts with another digit than 1.
-    let order = by_key_text((0..).zip(&rows), &FoldError::schema(), interner.names());
+    let order = by_key::<JsonKeys, _>((0..).zip(&rows), &FoldError::schema(), interner.names());
     assert_eq!(order.first(), Some(&0));
 }
 

@@ -8,8 +8,10 @@ use arrow_array::builder::{
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use types::{Cell, Column, Epoch, Kind};
+use types::relations::{Relation, TakeColumn};
+use types::{Cell, Column, Kind, Names};
 
+use crate::sinks::held::Shown;
 use crate::sinks::misfit;
 
 /// All decimals are `Decimal128(38, 9)`.
@@ -23,6 +25,7 @@ const DECIMAL_MAX: i128 = 10i128.pow(38) - 1;
 pub(super) struct Columns {
     schema: SchemaRef,
     of_view: Vec<Column>,
+    n_key: usize,
     builders: Vec<Builder>,
     /// `_epoch` and `_op`, in files of changes.
     of_change: Option<(UInt64Builder, StringBuilder)>,
@@ -53,7 +56,8 @@ impl Columns {
         }
         let builders = of_view.iter().map(|column| Builder::new(column.kind)).collect();
         let of_change = has_changes.then(Default::default);
-        Self { schema: Arc::new(Schema::new(fields)), of_view, builders, of_change, n_rows: 0 }
+        let (schema, n_key) = (Arc::new(Schema::new(fields)), schema.n_key);
+        Self { schema, of_view, n_key, builders, of_change, n_rows: 0 }
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
@@ -70,30 +74,49 @@ impl Columns {
         self.n_rows
     }
 
-    /// Takes one column of the next row.
+    /// Takes rows, a column after the other.
     ///
     /// # Errors
-    /// Where the cell isn't one of the column's: says so in words.
-    pub(super) fn push(&mut self, index: usize, cell: &Cell<'_>) -> Result<(), String> {
-        let (Some(column), Some(builder)) = (self.of_view.get(index), self.builders.get_mut(index))
-        else {
-            return Err(format!("there is no column {index}"));
-        };
-        builder.push(cell).ok_or_else(|| misfit(column, cell))
-    }
-
-    /// Ends a row.
-    pub(super) const fn end_row(&mut self) {
-        self.n_rows += 1;
-    }
-
-    /// Ends a row that is a change.
-    pub(super) fn end_change(&mut self, epoch: Epoch, is_deleted: bool) {
-        if let Some((epochs, ops)) = &mut self.of_change {
-            epochs.append_value(epoch.0);
-            ops.append_value(if is_deleted { "del" } else { "put" });
+    /// Where a cell isn't one of its column's: says so in words.
+    pub(super) fn push<R: Relation>(
+        &mut self,
+        rows: &[Shown<'_, R>],
+        names: &Names,
+    ) -> Result<(), String> {
+        for (index, (column, builder)) in self.of_view.iter().zip(&mut self.builders).enumerate() {
+            for rows in rows.chunk_by(|a, b| a.is_deleted == b.is_deleted) {
+                // A deletion holds but its key.
+                if index >= self.n_key && rows.first().is_some_and(|shown| shown.is_deleted) {
+                    builder.push_nulls(rows.len());
+                } else {
+                    let rows = rows.iter().map(|shown| shown.row);
+                    R::take_column(rows, index, names, Filled { column, builder })?;
+                }
+            }
         }
-        self.n_rows += 1;
+        if let Some((epochs, ops)) = &mut self.of_change {
+            for shown in rows {
+                epochs.append_value(shown.epoch.0);
+                ops.append_value(if shown.is_deleted { "del" } else { "put" });
+            }
+        }
+        self.end_rows(rows.len());
+        Ok(())
+    }
+
+    /// The column of this index, to be filled with what it holds in the rows that follow.
+    ///
+    /// # Errors
+    /// Where there is no such column.
+    pub(super) fn column(&mut self, index: usize) -> Result<Filled<'_>, String> {
+        let both = self.of_view.get(index).zip(self.builders.get_mut(index));
+        let (column, builder) = both.ok_or_else(|| format!("there is no column {index}"))?;
+        Ok(Filled { column, builder })
+    }
+
+    /// Ends rows of which each column was filled.
+    pub(super) const fn end_rows(&mut self, n_rows: usize) {
+        self.n_rows += n_rows;
     }
 
     /// Gives the rows collected since the last batch.
@@ -128,48 +151,14 @@ impl Builder {
         }
     }
 
-    /// Takes a cell; `None` where it isn't one of this column's.
-    fn push(&mut self, cell: &Cell<'_>) -> Option<()> {
-        if matches!(cell, Cell::Null) {
-            self.push_null();
-            return Some(());
-        }
+    fn push_nulls(&mut self, n_rows: usize) {
         match self {
-            Self::Bool(builder) => {
-                let Cell::Bool(bool) = cell else { return None };
-                builder.append_value(*bool);
-            }
-            Self::Count(builder) => {
-                builder.append_value(u64::try_from(cell.at_scale(0)?).ok()?);
-            }
-            Self::Decimal(builder) => {
-                let raw = cell.at_scale(SCALE)?;
-                if raw.unsigned_abs() > DECIMAL_MAX.unsigned_abs() {
-                    return None;
-                }
-                builder.append_value(raw);
-            }
-            Self::Float(builder) => {
-                let Cell::Float(float) = cell else { return None };
-                builder.append_value(float.get());
-            }
-            Self::Time(builder) => {
-                let Cell::Time(time) = cell else { return None };
-                builder.append_value(time.nanos());
-            }
-            Self::Text(builder) => builder.append_value(cell.as_str()?),
-        }
-        Some(())
-    }
-
-    fn push_null(&mut self) {
-        match self {
-            Self::Bool(builder) => builder.append_null(),
-            Self::Count(builder) => builder.append_null(),
-            Self::Decimal(builder) => builder.append_null(),
-            Self::Float(builder) => builder.append_null(),
-            Self::Time(builder) => builder.append_null(),
-            Self::Text(builder) => builder.append_null(),
+            Self::Bool(builder) => builder.append_nulls(n_rows),
+            Self::Count(builder) => builder.append_nulls(n_rows),
+            Self::Decimal(builder) => builder.append_nulls(n_rows),
+            Self::Float(builder) => builder.append_nulls(n_rows),
+            Self::Time(builder) => builder.append_nulls(n_rows),
+            Self::Text(builder) => builder.append_nulls(n_rows),
         }
     }
 
@@ -185,6 +174,81 @@ impl Builder {
             Self::Text(builder) => Arc::new(builder.finish()),
         })
     }
+}
+
+/// A column that is being filled.
+pub(super) struct Filled<'a> {
+    column: &'a Column,
+    builder: &'a mut Builder,
+}
+
+impl TakeColumn for Filled<'_> {
+    type Output = Result<(), String>;
+
+    fn take<'a>(self, cells: impl Iterator<Item = Cell<'a>>) -> Result<(), String> {
+        let (column, mut cells) = (self.column, cells);
+        match self.builder {
+            Builder::Bool(builder) => each(column, cells, bool, |bool| builder.append_option(bool)),
+            Builder::Count(builder) => {
+                each(column, cells, count, |count| builder.append_option(count))
+            }
+            Builder::Decimal(builder) => {
+                each(column, cells, decimal, |raw| builder.append_option(raw))
+            }
+            Builder::Float(builder) => {
+                each(column, cells, float, |float| builder.append_option(float))
+            }
+            Builder::Time(builder) => {
+                each(column, cells, time, |nanos| builder.append_option(nanos))
+            }
+            Builder::Text(builder) => cells.try_for_each(|cell| {
+                match (&cell, cell.as_str()) {
+                    (Cell::Null, _) => builder.append_null(),
+                    (_, Some(text)) => builder.append_value(text),
+                    (_, None) => return Err(misfit(column, &cell)),
+                }
+                Ok(())
+            }),
+        }
+    }
+}
+
+/// Appends cells one after the other; the column's kind is known.
+#[inline]
+fn each<'a, T>(
+    column: &Column,
+    mut cells: impl Iterator<Item = Cell<'a>>,
+    read: impl Fn(&Cell<'a>) -> Option<T>,
+    mut append: impl FnMut(Option<T>),
+) -> Result<(), String> {
+    cells.try_for_each(|cell| {
+        let value = match &cell {
+            Cell::Null => None,
+            cell => Some(read(cell).ok_or_else(|| misfit(column, cell))?),
+        };
+        append(value);
+        Ok(())
+    })
+}
+
+fn bool(cell: &Cell<'_>) -> Option<bool> {
+    if let Cell::Bool(bool) = cell { Some(*bool) } else { None }
+}
+
+fn count(cell: &Cell<'_>) -> Option<u64> {
+    u64::try_from(cell.at_scale(0)?).ok()
+}
+
+fn decimal(cell: &Cell<'_>) -> Option<i128> {
+    cell.at_scale(SCALE).filter(|raw| raw.unsigned_abs() <= DECIMAL_MAX.unsigned_abs())
+}
+
+fn float(cell: &Cell<'_>) -> Option<f64> {
+    if let Cell::Float(float) = cell { Some(float.get()) } else { None }
+}
+
+fn time(cell: &Cell<'_>) -> Option<i64> {
+    if let Cell::Time(time) = cell { Some(time.nanos()) } else { None }
 }
 
 fn data_type(kind: Kind) -> DataType {

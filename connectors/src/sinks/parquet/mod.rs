@@ -7,6 +7,8 @@
 mod columns;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twin;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,13 +17,13 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use types::relations::Relation;
-use types::{Cell, Changes, Epoch, Names, Schema};
+use types::relations::{Relation, TakeColumn as _};
+use types::{Changes, Epoch, Names, Schema};
 
 use self::columns::Columns;
 use super::file::Unfinished;
 use super::fold::{Fold, HELD_BYTES, in_parallel, spool_error};
-use super::held::{Visit, visit_changes};
+use super::held::{Shown, Visit, visit_changes};
 use super::{FILE_OPTIONS, Mode, cells, fold, no_problems, open_folder};
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
@@ -35,7 +37,7 @@ pub(crate) const KIND: SinkKind = SinkKind {
     open,
 };
 
-/// Rows that are turned into columns at once.
+/// Rows of a batch of columns.
 const BATCH_ROWS: usize = 8192;
 /// Rows and bytes of a row group, which is held in memory until it is full.
 const GROUP_ROWS: usize = 512 << 10;
@@ -43,27 +45,31 @@ const GROUP_BYTES: usize = 32 << 20;
 
 #[expect(clippy::needless_pass_by_value, reason = "the contract hands the context over")]
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
-    let (folder, mode) = open_folder(&context)?;
-    let names = &context.names;
-    let open = |view: &SinkView| {
-        let path = folder.join(format!("{}.parquet", view.name));
-        let rows = match mode {
-            Mode::Final => {
-                let names = Arc::clone(names);
-                Some(Fold::new(view.clone(), names, HELD_BYTES, 0))
-            }
-            Mode::Changes => None,
-        };
-        Ok((rows, Output::create(path, view, names, mode)?))
-    };
-    let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
-    Ok(Box::new(ParquetSink { last: None, views }))
+    Ok(Box::new(ParquetSink::open(&context, HELD_BYTES)?))
 }
 
 struct ParquetSink {
     last: Option<Epoch>,
     /// Rows that wait until the end; changes wait for nothing.
     views: Vec<(Option<Fold>, Output)>,
+}
+
+impl ParquetSink {
+    /// Opens the files; holds about `held_bytes` of a view's rows in memory.
+    fn open(context: &SinkContext, held_bytes: usize) -> Result<Self, ConnectError> {
+        let (folder, mode) = open_folder(context)?;
+        let names = &context.names;
+        let open = |view: &SinkView| {
+            let path = folder.join(format!("{}.parquet", view.name));
+            let rows = match mode {
+                Mode::Final => Some(Fold::new(view.clone(), Arc::clone(names), held_bytes, 0)),
+                Mode::Changes => None,
+            };
+            Ok((rows, Output::create(path, view, names, mode)?))
+        };
+        let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
+        Ok(Self { last: None, views })
+    }
 }
 
 impl Sink for ParquetSink {
@@ -147,15 +153,29 @@ impl Output {
         visit_changes(changes, &schema, &names, epoch, self)
     }
 
-    fn push(&mut self, index: usize, cell: &Cell<'_>) -> Result<(), ConnectError> {
-        self.columns.push(index, cell).map_err(|problem| {
-            ConnectError::broken(format!("writing {}: {problem}", self.path.display()))
-        })
+    fn take<R: Relation>(&mut self, mut rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        let names = Arc::clone(&self.names);
+        while !rows.is_empty() {
+            let (now, later) = rows.split_at(self.n_fitting(rows.len()));
+            self.columns.push(now, &names).map_err(|problem| self.unfit(&problem))?;
+            self.end_rows(now.len())?;
+            rows = later;
+        }
+        Ok(())
     }
 
-    fn end_row(&mut self) -> Result<(), ConnectError> {
-        self.n_rows += 1;
-        if self.columns.n_rows() >= BATCH_ROWS { self.write_batch() } else { Ok(()) }
+    /// How many of some rows the batch has room for.
+    fn n_fitting(&self, n_rows: usize) -> usize {
+        n_rows.min(BATCH_ROWS - self.columns.n_rows())
+    }
+
+    fn end_rows(&mut self, n_rows: usize) -> Result<(), ConnectError> {
+        self.n_rows += u64::try_from(n_rows).unwrap_or(u64::MAX);
+        if self.columns.n_rows() == BATCH_ROWS { self.write_batch() } else { Ok(()) }
+    }
+
+    fn unfit(&self, problem: &str) -> ConnectError {
+        ConnectError::broken(format!("writing {}: {problem}", self.path.display()))
     }
 
     fn write_batch(&mut self) -> Result<(), ConnectError> {
@@ -180,42 +200,36 @@ impl Output {
 }
 
 impl fold::Output for Output {
-    fn row<R: Relation>(&mut self, row: &R) -> Result<(), ConnectError> {
-        let names = Arc::clone(&self.names);
-        for index in 0..self.columns.len() {
-            self.push(index, &row.cell(index, &names))?;
-        }
-        self.columns.end_row();
-        self.end_row()
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        self.take(rows)
     }
 
-    fn spooled(&mut self, mut cells: &[u8]) -> Result<(), ConnectError> {
-        for index in 0..self.columns.len() {
-            let cell = cells::read(&mut cells);
-            self.push(index, &cell.map_err(|error| spool_error(&self.view, error))?)?;
+    fn spooled(&mut self, mut rows: &mut [&[u8]]) -> Result<(), ConnectError> {
+        while !rows.is_empty() {
+            let (now, later) = rows.split_at_mut(self.n_fitting(rows.len()));
+            let mut damage = None;
+            for index in 0..self.columns.len() {
+                let cells = now
+                    .iter_mut()
+                    .map_while(|row| cells::read(row).map_err(|error| damage = Some(error)).ok());
+                let pushed = self.columns.column(index).and_then(|column| column.take(cells));
+                pushed.map_err(|problem| self.unfit(&problem))?;
+            }
+            if let Some(error) = damage {
+                return Err(spool_error(&self.view, error));
+            }
+            self.columns.end_rows(now.len());
+            self.end_rows(now.len())?;
+            rows = later;
         }
-        self.columns.end_row();
-        self.end_row()
+        Ok(())
     }
 }
 
 /// Rows of a file of changes.
 impl Visit for Output {
-    fn row<R: Relation>(
-        &mut self,
-        row: &R,
-        is_deleted: bool,
-        epoch: Epoch,
-    ) -> Result<(), ConnectError> {
-        let names = Arc::clone(&self.names);
-        for index in 0..self.columns.len() {
-            // A deletion holds but its key.
-            let is_shown = !is_deleted || index < self.schema.n_key;
-            let cell = if is_shown { row.cell(index, &names) } else { Cell::Null };
-            self.push(index, &cell)?;
-        }
-        self.columns.end_change(epoch, is_deleted);
-        self.end_row()
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        self.take(rows)
     }
 }
 

@@ -77,8 +77,26 @@ pub trait Relation:
     /// Shows what the columns from `first` on hold, in their order.
     fn for_each_cell(&self, first: usize, names: &Names, take: impl FnMut(&Cell<'_>));
 
+    /// Hands over what a column holds in one row after the other. The column is looked up once, and
+    /// what takes its cells is compiled for what they are.
+    fn take_column<'a, T: TakeColumn>(
+        rows: impl Iterator<Item = &'a Self>,
+        index: usize,
+        names: &'a Names,
+        take: T,
+    ) -> T::Output;
+
     /// Writes the first columns as one JSON object.
     fn write_json(&self, out: &mut Vec<u8>, n_columns: usize, schema: &Schema, names: &Names);
+}
+
+/// Takes a column.
+pub trait TakeColumn {
+    /// What comes of it.
+    type Output;
+
+    /// Takes what the column holds, row by row.
+    fn take<'a>(self, cells: impl Iterator<Item = Cell<'a>>) -> Self::Output;
 }
 
 /// Stands for the dictionary where a column's name is asked for and not its text.
@@ -208,6 +226,26 @@ macro_rules! relation {
                     index += 1;
                 )*
                 debug_assert!(first <= index, "column {first} of {index}");
+            }
+
+            fn take_column<'a, T: crate::relations::TakeColumn>(
+                rows: impl Iterator<Item = &'a Self>,
+                index: usize,
+                names: &'a crate::names::Names,
+                take: T,
+            ) -> T::Output {
+                let mut at = 0;
+                $(
+                    if index == at {
+                        return take.take(rows.map(|row| {
+                            let ($row, $names) = (row, names);
+                            crate::cell::Cell::from($get)
+                        }));
+                    }
+                    at += 1;
+                )*
+                debug_assert!(index < at, "column {index} of {at}");
+                take.take(rows.map(|_| crate::cell::Cell::Null))
             }
 
             fn write_json(

@@ -1,0 +1,271 @@
+//! The plain way to make a file: a row at a time and a cell at a time. Both ways give the same bytes.
+#![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
+
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    BooleanBuilder, Decimal128Builder, Float64Builder, StringBuilder, TimestampNanosecondBuilder,
+    UInt64Builder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use proptest::prelude::*;
+use types::relations::{Relation, RelationKind};
+use types::{Cell, Epoch, Kind, Names, Schema};
+
+use super::columns::Columns;
+use super::{BATCH_ROWS, ParquetSink, properties};
+use crate::error::ConnectError;
+use crate::sink::{EpochChanges, Sink as _, SinkView};
+use crate::sinks::fold::{self, Fold, HELD_BYTES};
+use crate::sinks::held::{Held, Shown, Visit, visit_changes};
+use crate::sinks::tests::{context, history, views};
+use crate::sinks::{cells, many};
+
+enum Builder {
+    Bool(BooleanBuilder),
+    Count(UInt64Builder),
+    Decimal(Decimal128Builder),
+    Float(Float64Builder),
+    Time(TimestampNanosecondBuilder),
+    Text(StringBuilder),
+}
+
+impl Builder {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Bool => Self::Bool(BooleanBuilder::new()),
+            Kind::Count => Self::Count(UInt64Builder::new()),
+            Kind::Price | Kind::Size | Kind::Money | Kind::Number => {
+                Self::Decimal(Decimal128Builder::new())
+            }
+            Kind::Float => Self::Float(Float64Builder::new()),
+            Kind::Time => Self::Time(TimestampNanosecondBuilder::new()),
+            Kind::Text | Kind::Name | Kind::Word(_) => Self::Text(StringBuilder::new()),
+        }
+    }
+
+    fn push(&mut self, cell: &Cell<'_>) {
+        match (self, cell) {
+            (Self::Bool(builder), Cell::Null) => builder.append_null(),
+            (Self::Count(builder), Cell::Null) => builder.append_null(),
+            (Self::Decimal(builder), Cell::Null) => builder.append_null(),
+            (Self::Float(builder), Cell::Null) => builder.append_null(),
+            (Self::Time(builder), Cell::Null) => builder.append_null(),
+            (Self::Text(builder), Cell::Null) => builder.append_null(),
+            (Self::Bool(builder), Cell::Bool(bool)) => builder.append_value(*bool),
+            (Self::Count(builder), cell) => {
+                builder.append_value(u64::try_from(cell.at_scale(0).unwrap()).unwrap());
+            }
+            (Self::Decimal(builder), cell) => builder.append_value(cell.at_scale(9).unwrap()),
+            (Self::Float(builder), Cell::Float(float)) => builder.append_value(float.get()),
+            (Self::Time(builder), Cell::Time(time)) => builder.append_value(time.nanos()),
+            (Self::Text(builder), cell) => builder.append_value(cell.as_str().unwrap()),
+            (_, cell) => panic!("{cell:?} is of another column"),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Bool(builder) => Arc::new(builder.finish()),
+            Self::Count(builder) => Arc::new(builder.finish()),
+            Self::Decimal(builder) => {
+                Arc::new(builder.finish().with_precision_and_scale(38, 9).unwrap())
+            }
+            Self::Float(builder) => Arc::new(builder.finish()),
+            Self::Time(builder) => Arc::new(builder.finish().with_timezone("UTC")),
+            Self::Text(builder) => Arc::new(builder.finish()),
+        }
+    }
+}
+
+struct Twin<'a> {
+    names: &'a Names,
+    n_key: usize,
+    builders: Vec<Builder>,
+    of_change: Option<(UInt64Builder, StringBuilder)>,
+    n_rows: usize,
+    schema: SchemaRef,
+    /// `None`: the columns are all that is wanted.
+    writer: Option<ArrowWriter<Vec<u8>>>,
+}
+
+impl<'a> Twin<'a> {
+    fn new(schema: &Schema, names: &'a Names, has_changes: bool, writes: bool) -> Self {
+        let arrow = Columns::new(schema, has_changes).schema();
+        let writer = writes.then(|| {
+            ArrowWriter::try_new(Vec::new(), Arc::clone(&arrow), Some(properties().unwrap()))
+                .unwrap()
+        });
+        let builders = schema.columns.iter().map(|column| Builder::new(column.kind)).collect();
+        let of_change = has_changes.then(Default::default);
+        Self { names, n_key: schema.n_key, builders, of_change, n_rows: 0, schema: arrow, writer }
+    }
+
+    fn end_row(&mut self) {
+        self.n_rows += 1;
+        if self.n_rows == BATCH_ROWS {
+            self.batch();
+        }
+    }
+
+    fn batch(&mut self) {
+        self.n_rows = 0;
+        let mut arrays: Vec<ArrayRef> = self.builders.iter_mut().map(Builder::finish).collect();
+        if let Some((epochs, ops)) = &mut self.of_change {
+            arrays.push(Arc::new(epochs.finish()));
+            arrays.push(Arc::new(ops.finish()));
+        }
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays).unwrap();
+        if let Some(writer) = &mut self.writer {
+            writer.write(&batch).unwrap();
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        if self.n_rows > 0 {
+            self.batch();
+        }
+        self.writer.unwrap().into_inner().unwrap()
+    }
+}
+
+impl Visit for Twin<'_> {
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        for Shown { row, is_deleted, epoch } in rows {
+            for (index, builder) in self.builders.iter_mut().enumerate() {
+                let is_shown = !is_deleted || index < self.n_key;
+                builder.push(&if is_shown { row.cell(index, self.names) } else { Cell::Null });
+            }
+            if let Some((epochs, ops)) = &mut self.of_change {
+                epochs.append_value(epoch.0);
+                ops.append_value(if *is_deleted { "del" } else { "put" });
+            }
+            self.end_row();
+        }
+        Ok(())
+    }
+}
+
+impl fold::Output for Twin<'_> {
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        Visit::rows(self, rows)
+    }
+
+    fn spooled(&mut self, rows: &mut [&[u8]]) -> Result<(), ConnectError> {
+        for row in rows {
+            for builder in &mut self.builders {
+                builder.push(&cells::read(row).unwrap());
+            }
+            self.end_row();
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    #[test]
+    fn files_are_those_of_a_row_at_a_time(
+        seed: u64,
+        n_epochs in 0u64..12,
+        n_keys in prop_oneof![1u64..40, Just(9_000u64)],
+        is_final: bool,
+        held_bytes in prop_oneof![Just(1usize), 1usize..20_000, Just(HELD_BYTES)],
+    ) {
+        // Of many keys a few epochs do, and what is spooled row by row takes long.
+        let (n_epochs, held_bytes) =
+            if n_keys > 40 { (n_epochs.min(3), held_bytes.max(1 << 18)) } else { (n_epochs, held_bytes) };
+        let history = history(seed, n_epochs, n_keys);
+        let folder = tempfile::tempdir().unwrap();
+        let mode = if is_final { "final" } else { "changes" };
+        let context = context(&history.names, folder.path(), Some(mode));
+        let mut sink = ParquetSink::open(&context, held_bytes).unwrap();
+        for (epoch, views) in &history.epochs {
+            sink.write(&EpochChanges { epoch: *epoch, views: views.clone() }).unwrap();
+        }
+        sink.finish().unwrap();
+        for (index, (name, kind, schema)) in views().into_iter().enumerate() {
+            let mut twin = Twin::new(&schema, &history.names, !is_final, true);
+            let epochs = history.epochs.iter().map(|(epoch, views)| (*epoch, &views[index]));
+            if is_final {
+                let view = SinkView { name: name.into(), kind, schema };
+                let mut fold = Fold::new(view, Arc::clone(&history.names), held_bytes, 0);
+                epochs.for_each(|(epoch, changes)| fold.take(changes, epoch).unwrap());
+                fold.finish(&mut twin).unwrap();
+            } else {
+                for (epoch, changes) in epochs {
+                    visit_changes(changes, &schema, &history.names, epoch, &mut twin).unwrap();
+                }
+            }
+            let found = std::fs::read(folder.path().join(format!("out/{name}.parquet"))).unwrap();
+            prop_assert!(found == twin.finish(), "the files of {} differ", name);
+        }
+    }
+}
+
+/// Takes rows by column and writes nothing.
+struct ByColumn<'a>(Columns, &'a Names);
+
+impl Visit for ByColumn<'_> {
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        self.0.push(rows, self.1).unwrap();
+        if self.0.n_rows() >= BATCH_ROWS {
+            self.0.batch().unwrap();
+        }
+        Ok(())
+    }
+}
+
+/// Takes rows by column, a cell at a time.
+struct ByCell<'a>(Columns, &'a Names);
+
+impl Visit for ByCell<'_> {
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        use types::relations::TakeColumn as _;
+        for index in 0..self.0.len() {
+            let cells = rows.iter().map(|shown| shown.row.cell(index, self.1));
+            self.0.column(index).unwrap().take(cells).unwrap();
+        }
+        self.0.end_rows(rows.len());
+        if self.0.n_rows() >= BATCH_ROWS {
+            self.0.batch().unwrap();
+        }
+        Ok(())
+    }
+}
+
+fn cost(held: &Held, visitor: &mut impl Visit) -> u64 {
+    let start = many::cpu_us();
+    held.visit(visitor).unwrap();
+    many::cpu_us() - start
+}
+
+#[test]
+#[ignore = "prints what columns cost: run it alone, in a release build"]
+fn what_columns_cost() {
+    let n_rows = 1_000_000;
+    let (names, changes) = many::positions(n_rows);
+    let schema = RelationKind::Positions.schema().unwrap();
+    let mut held = Held::new(RelationKind::Positions);
+    held.take(&changes, &schema, Epoch(1));
+    drop(changes);
+    let mut least = [u64::MAX; 4];
+    for _ in 0..9 {
+        let costs = [
+            cost(&held, &mut Twin::new(&schema, &names, false, false)),
+            cost(&held, &mut ByColumn(Columns::new(&schema, false), &names)),
+            cost(&held, &mut ByCell(Columns::new(&schema, false), &names)),
+            cost(&held, &mut Twin::new(&schema, &names, false, true)),
+        ];
+        least = std::array::from_fn(|way| least[way].min(costs[way]));
+    }
+    let [by_row, by_column, by_cell, file] = least;
+    println!(
+        "{n_rows} positions, CPU us: by row {by_row}, by column {by_column} ({} %), by column through \
+         cells {by_cell}, by row with the file {file}",
+        by_column * 100 / by_row,
+    );
+}
