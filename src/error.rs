@@ -75,6 +75,14 @@ pub enum Error {
         /// As it is.
         is: u64,
     },
+    /// Rows went astray inside.
+    #[error("the rows don't add up at the end of epoch {epoch}: {what}")]
+    Unbalanced {
+        /// The epoch.
+        epoch: u64,
+        /// What was counted.
+        what: String,
+    },
     /// History that doesn't fit into memory couldn't be kept, or read back.
     #[error("{}", .0.doing)]
     Cold(#[source] Box<Failure>),
@@ -137,6 +145,7 @@ impl Error {
             | Self::OtherRun { .. }
             | Self::Changed { .. }
             | Self::Diverged { .. }
+            | Self::Unbalanced { .. }
             | Self::Cold(_)
             | Self::BadRow { .. }
             | Self::Worker(_)
@@ -159,6 +168,7 @@ impl Error {
             Self::Changed { .. } => {
                 Some("put the file back as it was, or start anew with `--fresh`")
             }
+            Self::Unbalanced { .. } => Some("this is a bug of Tapeline: please report it"),
             Self::Diverged { .. } => Some(
                 "this is a bug of Tapeline, or memory that fails: please report it; `--fresh` starts anew",
             ),

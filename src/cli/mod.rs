@@ -1,6 +1,7 @@
 //! The command line: a verb each. Data on stdout, words on stderr; a closed pipe is no error.
 
 pub mod list;
+mod quarantine;
 mod run;
 pub(crate) mod subscribe;
 mod summary;
@@ -27,7 +28,8 @@ use crate::error::Error;
         tapeline run configs/demo.toml           run a config until its files end\n  \
         tapeline validate configs/demo.toml      find every mistake in a config\n  \
         tapeline test configs/demo.toml          run the tests that a config carries\n  \
-        tapeline list operators                  see what a view can be\n\n\
+        tapeline list operators                  see what a view can be\n  \
+        tapeline quarantine list configs/demo.toml   see rows that couldn't be used, and why\n\n\
         Exit codes: 0 fine, 1 findings, 2 wrong usage or config, 3 failed while running, \
         4 something outside couldn't be reached."
 )]
@@ -42,6 +44,7 @@ enum Verb {
     Validate(validate::Args),
     Test(test::Args),
     List(list::Args),
+    Quarantine(quarantine::Args),
     Subscribe(subscribe::SubscribeArgs),
 }
 
@@ -75,6 +78,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             Verb::Validate(arguments) => validate::run(&arguments),
             Verb::Test(arguments) => test::run(&arguments),
             Verb::List(arguments) => list::run(arguments),
+            Verb::Quarantine(arguments) => quarantine::run(&arguments),
         },
         Err(error) => {
             // Help and versions are data, mistakes are words: clap knows which stream is whose.

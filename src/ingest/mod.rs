@@ -1,5 +1,6 @@
 //! Sources to batches: rows are merged by event time, judged, numbered and cut into epochs.
 
+mod books;
 mod bulk;
 mod identities;
 mod merge;

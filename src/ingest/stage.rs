@@ -9,6 +9,7 @@ use connectors::source::RowRef;
 use crate::config::plan::SourcePlan;
 use crate::engine::{Progress, RunOptions};
 use crate::error::Error;
+use crate::ingest::books::Books;
 use crate::ingest::sequencer::ReadRows as _;
 use crate::ingest::{Batch, Bulk, Counts, Merge, Sequencer};
 use crate::journal::{Recorder, Refused};
@@ -26,6 +27,7 @@ pub(crate) struct Ingest<'a> {
     set_aside: SetAside,
     runtime: Runtime,
     bulk: Bulk,
+    books: Books,
 }
 
 /// Where reading ended.
@@ -56,7 +58,15 @@ impl<'a> Ingest<'a> {
         bulk: Bulk,
     ) -> Self {
         let set_aside = SetAside { file: quarantine, reasons: BTreeMap::new(), path: None };
-        Self { sources, recorder, refused: Vec::new(), set_aside, runtime, bulk }
+        Self {
+            sources,
+            recorder,
+            refused: Vec::new(),
+            set_aside,
+            runtime,
+            bulk,
+            books: Books::default(),
+        }
     }
 
     /// Reads all rows to their end, or until it is asked to stop.
@@ -74,11 +84,14 @@ impl<'a> Ingest<'a> {
         }
         while let Some(merged) = merge.next_rows(sequencer.room())? {
             let Some(source) = self.sources.get(merged.source) else { continue };
-            let digest = self.recorder.rows_of(merged.source, merged.n_rows());
+            let n_rows = merged.n_rows();
+            self.books.read += u64::try_from(n_rows).unwrap_or(u64::MAX);
+            let digest = self.recorder.rows_of(merged.source, n_rows);
             let mut refused = Vec::new();
             sequencer.admit_all(source.relation, &merged, digest, |index, reject| {
                 let Some(row) = merged.get(index) else { return Ok(()) };
                 refused.push(self.set_aside.take(source, merged.path, &row, reject)?);
+                self.books.refused += 1;
                 Ok(())
             })?;
             if self.recorder.keeps_events() {
@@ -121,8 +134,12 @@ impl<'a> Ingest<'a> {
             is_at_end = kept.watermark == VenueTime::END;
             for row in refused {
                 self.set_aside.restore(&row)?;
+                self.books.refused += 1;
             }
             let batch = sequencer.restore(kept)?;
+            self.books.feed(&batch);
+            self.books.read = sequencer.counts().received;
+            self.books.check(batch.epoch, &sequencer.counts())?;
             point("epoch.replayed");
             self.feed_on(batch)?;
             (options.progress)(&Progress {
@@ -150,6 +167,8 @@ impl<'a> Ingest<'a> {
     }
 
     fn feed(&mut self, batch: Batch, counts: Counts) -> Result<(), Error> {
+        self.books.feed(&batch);
+        self.books.check(batch.epoch, &counts)?;
         self.recorder.record(&batch, counts, std::mem::take(&mut self.refused))?;
         point("epoch.recorded");
         self.feed_on(batch)?;

@@ -21,6 +21,11 @@ impl Past {
         Self { reader: None }
     }
 
+    /// Whether there is nothing.
+    pub(super) const fn is_none(&self) -> bool {
+        self.reader.is_none()
+    }
+
     /// All entries of a log.
     pub(super) fn open(
         files: &Arc<dyn Files>,

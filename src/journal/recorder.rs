@@ -30,6 +30,8 @@ pub(crate) struct Confirmer {
     past: Past,
     /// Places of the views that sinks have, among an epoch's changes.
     delivered: Vec<usize>,
+    /// Whether the epochs that come now were never given before.
+    is_new: bool,
     /// The last epoch whose changes aren't those that it gave.
     bulk_until: u64,
     /// The next epoch of the past.
@@ -141,7 +143,8 @@ impl Confirmer {
     /// emitted views that sinks have: what else leaves the dataflow is for readers, and another run may
     /// have others.
     pub(crate) const fn new(journal: Arc<Journal>, past: Past, delivered: Vec<usize>) -> Self {
-        Self { journal, past, delivered, bulk_until: 0, next: None }
+        let is_new = past.is_none();
+        Self { journal, past, delivered, bulk_until: 0, is_new, next: None }
     }
 
     /// Doesn't look at what epochs up to this one give: they are fed as few large ones, and all have what
@@ -176,7 +179,12 @@ impl Confirmer {
                 return Err(Error::Diverged { epoch, was: kept.digest, is: entry.digest });
             }
             Some(_) => {}
-            None => self.journal.outputs(entry)?,
+            None => {
+                if !std::mem::replace(&mut self.is_new, true) {
+                    tracing::info!(epoch, "caught up: from this epoch on all is new");
+                }
+                self.journal.outputs(entry)?;
+            }
         }
         self.journal.wait_for(epoch)
     }

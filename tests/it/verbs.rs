@@ -183,3 +183,42 @@ fn a_reader_that_goes_away_is_no_error() {
         assert!(!ended.err.contains("panicked"), "{arguments:?}: {ended:?}");
     }
 }
+
+#[test]
+fn quarantine_is_listed_shown_and_dropped() {
+    let folder = Folder::new();
+    let config = CONFIG.replace("nothing.csv", "fills.csv")
+        + "\n[sinks.out]\ntype = \"jsonl\"\npath = \"out\"\n";
+    folder.write("c.toml", config);
+    let none = folder.run(&["quarantine", "list", "c.toml"]).with(0);
+    assert_eq!(none.out, "no rows in quarantine\n");
+    folder.write(
+        "fills.csv",
+        "id,venue,wallet,asset,side,price,size,event_time\n\
+         1,v,ann,B,buy,0.5,10,2026-01-01T00:00:00Z\n\
+         2,v,ann,B,buy,much,10,2026-01-01T00:00:00Z\n\
+         3,v,ann,B,keep,0.5,10,2026-01-01T00:00:00Z\n\
+         4,v,ann,B,buy,less,10,2026-01-01T00:00:00Z\n",
+    );
+    folder.run(&["run", "c.toml"]).with(0);
+    let list = folder.run(&["quarantine", "list", "c.toml", "--limit", "2"]).with(0);
+    for words in ["fills   not_a_number  2", "fills   unknown_side  1", "fills.csv:3", "and 1 more"]
+    {
+        let squeezed: Vec<&str> = list.out.split_whitespace().collect();
+        let wanted: Vec<&str> = words.split_whitespace().collect();
+        assert!(squeezed.windows(wanted.len()).any(|at| at == wanted), "{words}: {}", list.out);
+    }
+    let arguments =
+        ["quarantine", "list", "c.toml", "--reason", "not_a_number", "--format", "json"];
+    let lines = folder.run(&arguments).with(0);
+    let rows: Vec<serde_json::Value> =
+        lines.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 2);
+    assert_eq!((&rows[1]["number"], &rows[1]["line"]), (&3.into(), &5.into()));
+    let shown = folder.run(&["quarantine", "show", "c.toml", "2"]).with(0);
+    assert!(shown.out.contains("3,v,ann,B,keep,0.5,10"), "{}", shown.out);
+    let missing = folder.run(&["quarantine", "show", "c.toml", "9"]).with(1);
+    missing.says(&["there is no row 9", "holds 3"]);
+    folder.run(&["quarantine", "drop", "c.toml"]).with(0);
+    assert!(!folder.path(".tapeline/tested/quarantine.jsonl").exists());
+}
