@@ -20,7 +20,7 @@ use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink as _, SinkView};
 use crate::sinks::fold::{self, Fold, HELD_BYTES};
 use crate::sinks::held::{Held, Shown, Visit, visit_changes};
-use crate::sinks::tests::{context, history, views};
+use crate::sinks::tests::{History, context, history, views};
 use crate::sinks::{cells, many};
 
 enum Builder {
@@ -171,38 +171,47 @@ proptest! {
     fn files_are_those_of_a_row_at_a_time(
         seed: u64,
         n_epochs in 0u64..12,
-        n_keys in prop_oneof![1u64..40, Just(9_000u64)],
+        n_keys in 1u64..40,
         is_final: bool,
         held_bytes in prop_oneof![Just(1usize), 1usize..20_000, Just(HELD_BYTES)],
     ) {
-        // Of many keys a few epochs do, and what is spooled row by row takes long.
-        let (n_epochs, held_bytes) =
-            if n_keys > 40 { (n_epochs.min(3), held_bytes.max(1 << 18)) } else { (n_epochs, held_bytes) };
-        let history = history(seed, n_epochs, n_keys);
-        let folder = tempfile::tempdir().unwrap();
-        let mode = if is_final { "final" } else { "changes" };
-        let context = context(&history.names, folder.path(), Some(mode));
-        let mut sink = ParquetSink::open(&context, held_bytes).unwrap();
-        for (epoch, views) in &history.epochs {
-            sink.write(&EpochChanges { epoch: *epoch, views: views.clone() }).unwrap();
-        }
-        sink.finish().unwrap();
-        for (index, (name, kind, schema)) in views().into_iter().enumerate() {
-            let mut twin = Twin::new(&schema, &history.names, !is_final, true);
-            let epochs = history.epochs.iter().map(|(epoch, views)| (*epoch, &views[index]));
-            if is_final {
-                let view = SinkView { name: name.into(), kind, schema };
-                let mut fold = Fold::new(view, Arc::clone(&history.names), held_bytes, 0);
-                epochs.for_each(|(epoch, changes)| fold.take(changes, epoch).unwrap());
-                fold.finish(&mut twin).unwrap();
-            } else {
-                for (epoch, changes) in epochs {
-                    visit_changes(changes, &schema, &history.names, epoch, &mut twin).unwrap();
-                }
+        check(&history(seed, n_epochs, n_keys), is_final, held_bytes);
+    }
+}
+
+#[test]
+fn files_of_more_rows_than_a_batch_are_those_of_a_row_at_a_time() {
+    // Epochs of any length, so that batches end amid what is shown at once.
+    let history = history(1, 9, 15_000);
+    for (is_final, held_bytes) in [(true, HELD_BYTES), (true, 1 << 20), (false, HELD_BYTES)] {
+        check(&history, is_final, held_bytes);
+    }
+}
+
+fn check(history: &History, is_final: bool, held_bytes: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let mode = if is_final { "final" } else { "changes" };
+    let context = context(&history.names, folder.path(), Some(mode));
+    let mut sink = ParquetSink::open(&context, held_bytes).unwrap();
+    for (epoch, views) in &history.epochs {
+        sink.write(&EpochChanges { epoch: *epoch, views: views.clone() }).unwrap();
+    }
+    sink.finish().unwrap();
+    for (index, (name, kind, schema)) in views().into_iter().enumerate() {
+        let mut twin = Twin::new(&schema, &history.names, !is_final, true);
+        let epochs = history.epochs.iter().map(|(epoch, views)| (*epoch, &views[index]));
+        if is_final {
+            let view = SinkView { name: name.into(), kind, schema };
+            let mut fold = Fold::new(view, Arc::clone(&history.names), held_bytes, 0);
+            epochs.for_each(|(epoch, changes)| fold.take(changes, epoch).unwrap());
+            fold.finish(&mut twin).unwrap();
+        } else {
+            for (epoch, changes) in epochs {
+                visit_changes(changes, &schema, &history.names, epoch, &mut twin).unwrap();
             }
-            let found = std::fs::read(folder.path().join(format!("out/{name}.parquet"))).unwrap();
-            prop_assert!(found == twin.finish(), "the files of {} differ", name);
         }
+        let found = std::fs::read(folder.path().join(format!("out/{name}.parquet"))).unwrap();
+        assert!(found == twin.finish(), "the files of {name} differ");
     }
 }
 
