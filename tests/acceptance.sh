@@ -11,7 +11,7 @@ python=python3
 mkdir -p "$work"
 if ! "$python" -c 'import numpy, pyarrow, pandas' 2>/dev/null; then
     [ -x "$work/venv/bin/python" ] || "$python" -m venv "$work/venv"
-    "$work/venv/bin/pip" install --quiet numpy pyarrow pandas
+    "$work/venv/bin/python" -m pip install --quiet numpy pyarrow pandas
     python=$work/venv/bin/python
 fi
 generate() { # rows
