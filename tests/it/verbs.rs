@@ -194,11 +194,11 @@ fn quarantine_is_listed_shown_and_dropped() {
     assert_eq!(none.out, "no rows in quarantine\n");
     folder.write(
         "fills.csv",
-        "id,venue,wallet,asset,side,price,size,event_time\n\
-         1,v,ann,B,buy,0.5,10,2026-01-01T00:00:00Z\n\
-         2,v,ann,B,buy,much,10,2026-01-01T00:00:00Z\n\
-         3,v,ann,B,keep,0.5,10,2026-01-01T00:00:00Z\n\
-         4,v,ann,B,buy,less,10,2026-01-01T00:00:00Z\n",
+        "op,id,venue,wallet,asset,side,price,size,event_time\n\
+         ,1,v,ann,B,buy,0.5,10,2026-01-01T00:00:00Z\n\
+         ,2,v,ann,B,buy,much,10,2026-01-01T00:00:00Z\n\
+         ,3,v,ann,B,keep,0.5,10,2026-01-01T00:00:00Z\n\
+         ,4,v,ann,B,buy,less,10,2026-01-01T00:00:00Z\n",
     );
     folder.run(&["run", "c.toml"]).with(0);
     let list = folder.run(&["quarantine", "list", "c.toml", "--limit", "2"]).with(0);
