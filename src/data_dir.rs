@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `lock` | held while an engine runs; says which process |
 //! | `log/` | what happened, in its order ([`crate::log`], [`crate::journal`]) |
+//! | `checkpoints/` | what the log's events come to ([`crate::checkpoint`]) |
 //! | `sinks/<name>/` | what a sink must not forget |
 //! | `quarantine.jsonl` | inputs that can't be used |
 //! | `cold/` | history that doesn't fit into memory; of no use to another run |
@@ -27,6 +28,8 @@ pub(crate) struct DataDir {
 
 /// The folder of the sinks' folders.
 const SINKS: &str = "sinks";
+/// The folder of the checkpoints.
+const CHECKPOINTS: &str = "checkpoints";
 /// The folder of the log, the one that a new log is made in, and the one that an old log goes to.
 const LOG: &str = "log";
 const NEW_LOG: &str = "log.new";
@@ -107,6 +110,20 @@ impl DataDir {
         Ok(())
     }
 
+    /// The folder of the checkpoints.
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        checkpoints(&self.path)
+    }
+
+    /// Forgets all checkpoints: they are of another log.
+    ///
+    /// # Errors
+    /// If they can't be removed.
+    pub(crate) fn forget_checkpoints(&self) -> Result<(), Error> {
+        let folder = self.checkpoints();
+        remove(&folder).map_err(|e| Error::io(format!("removing {}", folder.display()), e))
+    }
+
     /// The folder of the log.
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join(LOG)
@@ -164,6 +181,11 @@ impl DataDir {
         point("log.old.removed");
         Ok(())
     }
+}
+
+/// The folder of the checkpoints in a data directory that nobody needs to hold.
+pub(crate) fn checkpoints(data_dir: &Path) -> PathBuf {
+    data_dir.join(CHECKPOINTS)
 }
 
 /// Removes a folder, if it is there.

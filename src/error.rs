@@ -51,6 +51,14 @@ pub enum Error {
     /// The log.
     #[error(transparent)]
     Log(#[from] crate::log::LogError),
+    /// A checkpoint that isn't as it was written.
+    #[error("reading {}: {what}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// An interrupted run that this one can't go on with.
     #[error("going on with the run that was interrupted: it {what}")]
     OtherRun {
@@ -142,6 +150,7 @@ impl Error {
             Self::Io { .. }
             | Self::Held { .. }
             | Self::Log(_)
+            | Self::Checkpoint { .. }
             | Self::OtherRun { .. }
             | Self::Changed { .. }
             | Self::Diverged { .. }
@@ -161,6 +170,10 @@ impl Error {
                 Some("stop that one first, or set another `data_dir`: each pipeline needs its own")
             }
             Self::Log(error) => Some(error.hint()),
+            Self::Checkpoint { .. } => Some(
+                "the file was changed or its disk fails: `tapeline checkpoint verify` tells which \
+                 checkpoints are whole, and a run takes the newest of them",
+            ),
             Self::OtherRun { .. } => Some(
                 "put the config (or that version) back to finish it, or start anew with `--fresh`: what it \
                  delivered stays, and counts as of another run",

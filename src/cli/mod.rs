@@ -1,5 +1,6 @@
 //! The command line: a verb each. Data on stdout, words on stderr; a closed pipe is no error.
 
+mod checkpoint;
 pub mod list;
 mod quarantine;
 mod run;
@@ -29,7 +30,8 @@ use crate::error::Error;
         tapeline validate configs/demo.toml      find every mistake in a config\n  \
         tapeline test configs/demo.toml          run the tests that a config carries\n  \
         tapeline list operators                  see what a view can be\n  \
-        tapeline quarantine list configs/demo.toml   see rows that couldn't be used, and why\n\n\
+        tapeline quarantine list configs/demo.toml   see rows that couldn't be used, and why\n  \
+        tapeline checkpoint list configs/demo.toml   see what a run can go on from\n\n\
         Exit codes: 0 fine, 1 findings, 2 wrong usage or config, 3 failed while running, \
         4 something outside couldn't be reached."
 )]
@@ -45,6 +47,7 @@ enum Verb {
     Test(test::Args),
     List(list::Args),
     Quarantine(quarantine::Args),
+    Checkpoint(checkpoint::Args),
     Subscribe(subscribe::SubscribeArgs),
 }
 
@@ -78,6 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             Verb::Validate(arguments) => validate::run(&arguments),
             Verb::Test(arguments) => test::run(&arguments),
             Verb::List(arguments) => list::run(arguments),
+            Verb::Checkpoint(arguments) => checkpoint::run(&arguments),
             Verb::Quarantine(arguments) => quarantine::run(&arguments),
         },
         Err(error) => {

@@ -20,7 +20,7 @@ use super::sinks::{Server, Sink};
 use super::sources::{Source, source};
 use super::text::Texts;
 use super::{Purpose, Registry, sinks, views};
-use crate::log;
+use crate::{checkpoint, log};
 
 /// A config of which each section is read, but whose names aren't settled yet.
 struct Parts {
@@ -136,11 +136,19 @@ fn pipeline(sections: &Sections, base: &Path, problems: &mut Vec<Problem>) -> Op
         let problem = Problem::new(read.place("history_memory"), "wrong_value", message);
         problems.push(problem.hint("from \"1MiB\" on; leave it out to hold all in memory"));
     }
+    let keeps_events = read.text("journal") == Some("events");
+    let cuts_log = read.text("retain") == Some("checkpoints");
+    if cuts_log && !keeps_events {
+        let message = "`retain = \"checkpoints\"` needs a log that keeps events".to_owned();
+        let problem = Problem::new(read.place("retain"), "wrong_value", message);
+        problems.push(problem.hint("add journal = \"events\", or leave `retain` out"));
+    }
     Some(Pipeline {
         name: name.to_owned(),
         data_dir,
         history_memory,
-        keeps_events: read.text("journal") == Some("events"),
+        keeps_events,
+        checkpoints: checkpoint::Settings { every: read.count("checkpoint_every")?, cuts_log },
         sync: if read.text("sync") == Some("none") { log::Sync::None } else { log::Sync::Data },
         workers: usize::try_from(read.count("workers")?).ok()?,
         max_events: usize::try_from(epoch.count("max_events")?).ok()?,

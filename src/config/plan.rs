@@ -59,6 +59,8 @@ pub struct Pipeline {
     pub workers: usize,
     /// How many rows an epoch holds at most.
     pub max_events: usize,
+    /// How checkpoints are made, where events are kept.
+    pub(crate) checkpoints: crate::checkpoint::Settings,
     /// How many bytes of old events and identities stay in memory; `None` for all.
     pub history_memory: Option<u64>,
     /// How long a live epoch stays open at most.

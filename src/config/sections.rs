@@ -28,6 +28,19 @@ pub const PIPELINE: &[OptionSpec] = &[
         Need::Default("data"),
         "when the log counts as kept: on the disk, or given to the system (lost if the power is)",
     ),
+    option(
+        "checkpoint_every",
+        Bytes,
+        Need::Default("64MiB"),
+        "bytes of the log between checkpoints, where it keeps events",
+    ),
+    option(
+        "retain",
+        Choice(&["all", "checkpoints"]),
+        Need::Default("all"),
+        "how much of the log is kept: all, or what three checkpoints need; the latter with \
+         `journal = \"events\"`",
+    ),
     option("workers", Count(1, 64), Need::Default("1"), "how many timely workers compute"),
 ];
 

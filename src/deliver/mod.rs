@@ -1,6 +1,7 @@
 //! Step 10 for sinks: each has a thread and a bounded queue of its own, and gets every epoch in order.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Delivery {
     gate: Arc<Gate>,
     thread: JoinHandle<Result<SinkReport, ConnectError>>,
     kept_until: Option<u64>,
+    /// The same as it stands now; without bound where it needs none.
+    kept: Arc<AtomicU64>,
 }
 
 /// Starts a sink's thread.
@@ -72,11 +75,13 @@ pub fn start(name: &str, sink: Box<dyn Sink>, views: Vec<usize>) -> Result<Deliv
     let gate = Gate::new(limits::SINK_EPOCHS, limits::SINK_BYTES);
     let at_end = CloseAtEnd(Arc::clone(&gate));
     let kept_until = sink.kept_until().map(|epoch| epoch.0);
+    let kept = Arc::new(AtomicU64::new(kept_until.unwrap_or(u64::MAX)));
+    let told = Arc::clone(&kept);
     let thread = std::thread::Builder::new()
         .name(format!("sink {name}"))
-        .spawn(move || deliver(sink, &epochs, &at_end.0))
+        .spawn(move || deliver(sink, &epochs, &at_end.0, &told))
         .map_err(|source| Error::io("starting a sink", source))?;
-    Ok(Delivery { name: name.to_owned(), views, queue, gate, thread, kept_until })
+    Ok(Delivery { name: name.to_owned(), views, queue, gate, thread, kept_until, kept })
 }
 
 impl Delivery {
@@ -84,6 +89,11 @@ impl Delivery {
     /// where it needs none.
     pub const fn kept_until(&self) -> Option<u64> {
         self.kept_until
+    }
+
+    /// The same, raised as the sink goes on.
+    pub fn kept(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.kept)
     }
 
     /// Queues an epoch; waits while the queue is full. False if the sink has failed.
@@ -134,7 +144,12 @@ fn deliver(
     mut sink: Box<dyn Sink>,
     epochs: &Receiver<Message>,
     gate: &Gate,
+    kept: &AtomicU64,
 ) -> Result<SinkReport, ConnectError> {
+    let tell = |sink: &dyn Sink| {
+        let until = sink.kept_until().map_or(u64::MAX, |epoch| epoch.0);
+        kept.store(until, Ordering::Release);
+    };
     let mut is_flushed = true;
     loop {
         // With nothing to hand over it sleeps until an epoch comes.
@@ -148,12 +163,14 @@ fn deliver(
                 sink.write(&changes)?;
                 point("sink.written");
                 is_flushed = false;
+                tell(&*sink);
                 let epoch = changes.epoch.0;
                 drop(changes);
                 gate.leave(epoch);
             }
             Err(RecvTimeoutError::Timeout) => {
                 sink.flush()?;
+                tell(&*sink);
                 point("sink.flushed");
                 is_flushed = true;
             }
@@ -166,6 +183,7 @@ fn deliver(
             }
             Ok(Message::Stop) => {
                 sink.flush()?;
+                tell(&*sink);
                 return Ok(SinkReport::default());
             }
             Err(RecvTimeoutError::Disconnected) => {

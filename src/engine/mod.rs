@@ -2,6 +2,7 @@
 //! and normalised (1-3, `connectors`), sequenced (4), logged (5), fed, computed and drained (6-8,
 //! `runtime`), published (9) and delivered (10). Pressure travels upstream through bounded queues.
 
+mod begin;
 mod open;
 mod outcome;
 
@@ -12,12 +13,13 @@ use std::sync::Arc;
 use connectors::quarantine::Quarantine;
 use dataflows::plan::View;
 
-use self::open::{Opening, interrupted, journal, open_sources, sequencer, spill};
+use self::begin::{Begun, begin, interrupted};
+use self::open::{Opening, open_sources, sequencer, spill};
 use self::outcome::Done;
 pub use self::outcome::{Progress, Summary, ViewSummary};
 use crate::config::plan::EnginePlan;
 use crate::data_dir::DataDir;
-use crate::deliver::{Delivery, End};
+use crate::deliver::End;
 use crate::env::Stopwatch;
 use crate::error::Error;
 use crate::ingest::{Bulk, Ingest, ReadTo};
@@ -69,9 +71,6 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let delivered: BTreeSet<usize> =
         sinks.iter().flat_map(|sink| sink.views.iter().copied()).collect();
     let deliveries = opening.sinks(sinks, &plan)?;
-    // What all sinks have needs no epochs.
-    let kept_until = deliveries.iter().filter_map(Delivery::kept_until).min();
-    let bulk_until = kept_until.filter(|_| is_resumed).unwrap_or(0);
     let server = server.map(|server| Server::start(server, &plan, &names)).transpose()?;
     if let Some(server) = &server {
         (options.listening)(server.address());
@@ -81,9 +80,15 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let readers = server.as_ref().map(Server::readers);
     let keep = |view: &View| Newest::new(&view.schema, options.n_newest);
     let newest = plan.emitted_views().map(keep).collect();
-    let (journal, read, given) = journal(&dir, interrupted, digest, pipeline.sync)?;
-    let confirmer = Confirmer::new(Arc::clone(&journal), given, delivered.into_iter().collect())
-        .from(bulk_until);
+    let what = (plan.relations.as_slice(), digest);
+    let begun = begin(&dir, interrupted, &pipeline, what, &deliveries)?;
+    let confirmed = Arc::default();
+    let checkpoints =
+        begun.checkpointer(what, pipeline.checkpoints, &deliveries, Arc::clone(&confirmed))?;
+    let Begun { journal, read, given, restored, bulk_until, .. } = begun;
+    let delivered = delivered.into_iter().collect();
+    let confirmer =
+        Confirmer::new(Arc::clone(&journal), given, delivered, confirmed).from(bulk_until);
     let publisher = Publisher::start((output, confirmer), deliveries, readers, newest, &names)?;
     if let Some(server) = &server {
         server.set_ready();
@@ -95,14 +100,19 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
         recorder = recorder.keeping_events(&plan.relations);
     }
     let mut ingest = Ingest::new(&sources, recorder, quarantine, runtime, Bulk::until(bulk_until));
-    let read = ingest.read(merge, &mut sequencer, &mut options);
+    let restored = restored.map_or(Ok(()), |from| ingest.restore(from, &mut sequencer));
+    let read = restored.and_then(|()| ingest.read(merge, &mut sequencer, &mut options));
     let (set_aside, computed) = ingest.finish();
     let is_well = read.is_ok() && computed.is_ok() && set_aside.is_ok();
     let is_stopped = matches!(read, Ok(ReadTo::Stop));
     let published = publisher.finish(End::of(is_well, is_stopped));
     let read = read.map(drop);
-    let published = first_cause(read, computed, published)?;
-    let set_aside = set_aside?;
+    let published = first_cause(read, computed, published);
+    if let Some(checkpoints) = checkpoints {
+        // What has ended needs none.
+        checkpoints.finish(is_stopped && published.is_ok());
+    }
+    let (published, set_aside) = (published?, set_aside?);
     if is_stopped { journal.close() } else { journal.end() }?;
     let done = Done { name: pipeline.name, is_stopped, published, set_aside };
     let summary = done.summary(&plan, &sequencer, spill.as_ref(), watch);

@@ -14,44 +14,6 @@ use crate::data_dir::DataDir;
 use crate::deliver::{self, Delivery, End};
 use crate::error::Error;
 use crate::ingest::{Merge, MergedStream, Sequencer, SequencerOptions};
-use crate::journal::{self, Found, Interrupted, Journal, Past};
-use crate::log::{Options, Sync};
-
-/// The run to go on with, if there is one of which something has left the engine for good. If not, what
-/// it kept is forgotten.
-pub(super) fn interrupted(
-    dir: &DataDir,
-    digest: u128,
-    fresh: bool,
-) -> Result<Option<Interrupted>, Error> {
-    if !fresh && dir.has_delivered()? {
-        match journal::find(dir)? {
-            Found::Interrupted(run) => {
-                run.check(digest)?;
-                tracing::info!("going on with the run that was interrupted");
-                return Ok(Some(*run));
-            }
-            Found::Nothing => {}
-        }
-    }
-    dir.forget_sinks()?;
-    Ok(None)
-}
-
-/// The journal, and what it holds of what the interrupted run read and gave.
-pub(super) fn journal(
-    dir: &DataDir,
-    interrupted: Option<Interrupted>,
-    digest: u128,
-    sync: Sync,
-) -> Result<(Arc<Journal>, Past, Past), Error> {
-    let options = Options { sync, ..Options::default() };
-    let (journal, read, given) = match interrupted {
-        Some(run) => run.resume(options)?,
-        None => (journal::start(dir, digest, options)?, Past::none(), Past::none()),
-    };
-    Ok((Arc::new(journal), read, given))
-}
 
 /// Where history and identities go that don't fit into memory: where the pipeline keeps its state.
 pub(super) fn spill(dir: &DataDir, memory: Option<u64>) -> Result<Option<Spill>, Error> {

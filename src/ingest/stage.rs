@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use connectors::quarantine::{Entry, Quarantine};
 use connectors::source::RowRef;
 
+use crate::checkpoint::Restored;
 use crate::config::plan::SourcePlan;
 use crate::engine::{Progress, RunOptions};
 use crate::error::Error;
@@ -113,6 +114,34 @@ impl<'a> Ingest<'a> {
         let last = sequencer.finish();
         self.feed(last, sequencer.counts())?;
         Ok(ReadTo::End)
+    }
+
+    /// Feeds what a checkpoint holds.
+    ///
+    /// # Errors
+    /// If it can't be read, isn't of this plan, or a later stage has failed.
+    pub(crate) fn restore(
+        &mut self,
+        from: Restored,
+        sequencer: &mut Sequencer,
+    ) -> Result<(), Error> {
+        let Restored { manifest, mut groups } = from;
+        let watermark = VenueTime::from_nanos(manifest.watermark);
+        while let Some(mut group) = groups.next()? {
+            for row in std::mem::take(&mut group.brought.refused) {
+                self.set_aside.restore(&row)?;
+                self.books.refused += 1;
+            }
+            let batch = sequencer.enter(group, watermark)?;
+            self.books.feed(&batch);
+            point("checkpoint.group.restored");
+            self.feed_on(batch)?;
+        }
+        self.books.fed += manifest.n_superseded();
+        self.books.read = manifest.counts.received;
+        self.books.check(manifest.epoch, &manifest.counts)?;
+        sequencer.go_on(manifest.epoch, manifest.counts);
+        Ok(())
     }
 
     /// Ends the input and waits for the workers.

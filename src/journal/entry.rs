@@ -6,7 +6,7 @@ use super::brought::{Brought, EventsPart};
 use crate::ingest::Counts;
 
 /// The version of these entries. A log of another version is told as such, never misread.
-pub(super) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 2;
 
 /// What a log is about; its first record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,16 +70,25 @@ pub(crate) enum Entry {
 }
 
 /// The kinds of records.
-pub(super) const START: u8 = 1;
-pub(super) const EPOCH: u8 = 2;
-pub(super) const OUTPUTS: u8 = 3;
-pub(super) const END: u8 = 4;
-const BROUGHT: u8 = 5;
-const EVENTS: u8 = 6;
+pub(crate) mod kinds {
+    pub(crate) const START: u8 = 1;
+    pub(crate) const EPOCH: u8 = 2;
+    pub(crate) const OUTPUTS: u8 = 3;
+    pub(crate) const END: u8 = 4;
+    pub(crate) const BROUGHT: u8 = 5;
+    pub(crate) const EVENTS: u8 = 6;
+}
+use self::kinds::{BROUGHT, END, EPOCH, EVENTS, OUTPUTS, START};
+
+/// How many events a part holds, by the payload of its record. `None` where it can't be read.
+pub(crate) fn n_events_of(payload: &[u8]) -> Option<u32> {
+    let (head, _) = postcard::take_from_bytes::<(u64, u32, u32)>(payload).ok()?;
+    Some(head.2)
+}
 
 impl Entry {
     /// The kind and payload of its record.
-    pub(super) fn encode(&self) -> (u8, Vec<u8>) {
+    pub(crate) fn encode(&self) -> (u8, Vec<u8>) {
         let (kind, payload) = match self {
             Self::Start(start) => (START, postcard::to_stdvec(start)),
             Self::Brought(brought) => (BROUGHT, postcard::to_stdvec(brought)),
@@ -95,7 +104,7 @@ impl Entry {
     }
 
     /// Reads a record; `None` where it is none of these.
-    pub(super) fn decode(kind: u8, payload: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(kind: u8, payload: &[u8]) -> Option<Self> {
         match kind {
             START => postcard::from_bytes(payload).ok().map(Self::Start),
             BROUGHT => postcard::from_bytes(payload).ok().map(Self::Brought),

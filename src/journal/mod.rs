@@ -7,31 +7,44 @@
 //! events themselves are logged, and a run that goes on feeds them as they were.
 
 mod brought;
+mod codec;
 mod entry;
 mod past;
 mod recorder;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-pub(crate) use self::brought::Refused;
-use self::brought::{Brought, EventsPart};
-use self::entry::{Entry, FORMAT, Start};
-pub(crate) use self::entry::{EpochEntry, OutputsEntry, SourceRows};
+use self::brought::EventsPart;
+pub(crate) use self::brought::{Brought, Collector, Group, Refused};
+pub(crate) use self::codec::parts;
+pub(crate) use self::entry::Start;
+pub(crate) use self::entry::{Entry, EpochEntry, FORMAT as ENTRIES, kinds, n_events_of};
+use self::entry::{OutputsEntry, SourceRows};
 pub(crate) use self::past::Past;
 pub(crate) use self::recorder::{Confirmer, Recorder};
+use crossbeam_channel::Sender;
 use types::fault::point;
 
+use crate::checkpoint::Ask;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::log::recover;
 use crate::log::{Disk, Files};
-use crate::log::{Durable, Options, Writer};
+use crate::log::{Durable, Options, Reader, Writer};
 
 /// Writes entries. Shared by the stages.
 pub(crate) struct Journal {
+    files: Arc<dyn Files>,
+    log_id: u128,
     writer: Mutex<Option<Writer>>,
     durable: Durable,
+    /// Bytes that this run has appended.
+    n_bytes: AtomicU64,
+    /// Who makes checkpoints, and after how many bytes he is told that one is due.
+    wake: OnceLock<(u64, Sender<Ask>)>,
     /// Epochs that were appended, with the numbers of their records, until somebody has waited for them.
     epochs: Mutex<VecDeque<(u64, u64)>>,
 }
@@ -47,9 +60,12 @@ pub(crate) enum Found {
 /// A run that was interrupted.
 pub(crate) struct Interrupted {
     files: Arc<dyn Files>,
-    log_id: u128,
+    pub(crate) log_id: u128,
     recovered: crate::log::Recovered,
-    start: Start,
+    /// What it is about. `None` where the log's begin was cut: a checkpoint says it then.
+    pub(crate) start: Option<Start>,
+    /// Whether what epochs brought is kept.
+    pub(crate) keeps_events: bool,
 }
 
 /// Looks for a run to go on with.
@@ -63,12 +79,20 @@ pub(crate) fn find(dir: &DataDir) -> Result<Found, Error> {
     if let Some(torn) = &recovered.torn {
         tracing::info!(path = %torn.path.display(), bytes = torn.n_bytes, "cut what a crash left of a write");
     }
-    let mut past = Past::open(&files, log_id, &recovered)?;
-    let Some(Entry::Start(start)) = past.next()? else { return Ok(Found::Nothing) };
-    if past.has_ended()? {
+    let mut past = Past::open(&files, log_id, recovered.records.clone())?;
+    let is_cut = recovered.records.start > 1;
+    let start = match past.next()? {
+        _ if is_cut => None,
+        Some(Entry::Start(start)) => Some(start),
+        _ => return Ok(Found::Nothing),
+    };
+    let (has_ended, keeps_events) = past.rest()?;
+    if has_ended {
         return Ok(Found::Nothing);
     }
-    Ok(Found::Interrupted(Box::new(Interrupted { files, log_id, recovered, start })))
+    let keeps_events = keeps_events || is_cut;
+    let found = Interrupted { files, log_id, recovered, start, keeps_events };
+    Ok(Found::Interrupted(Box::new(found)))
 }
 
 fn open(dir: &DataDir) -> Result<Arc<dyn Files>, Error> {
@@ -79,32 +103,42 @@ fn open(dir: &DataDir) -> Result<Arc<dyn Files>, Error> {
 }
 
 impl Interrupted {
-    /// Says whether it can be gone on with.
+    /// Says whether it can be gone on with; `start` is what it is about.
     ///
     /// # Errors
     /// If it computed something else, or was kept by a version that this one can't read.
-    pub(crate) fn check(&self, plan: u128) -> Result<(), Error> {
-        if self.start.format != FORMAT {
-            let what = format!("was kept by Tapeline {}", self.start.engine);
+    pub(crate) fn check(start: &Start, plan: u128) -> Result<(), Error> {
+        if start.format != ENTRIES {
+            let what = format!("was kept by Tapeline {}", start.engine);
             return Err(Error::OtherRun { what });
         }
-        if self.start.plan != plan {
+        if start.plan != plan {
             let what = "computed something else: the config has changed".to_owned();
             return Err(Error::OtherRun { what });
         }
         Ok(())
     }
 
-    /// Goes on with it: the journal, and twice what it holds.
+    /// The records that its log holds.
+    pub(crate) const fn records(&self) -> &Range<u64> {
+        &self.recovered.records
+    }
+
+    /// Goes on with it: the journal, and twice what it holds, from a record on.
     ///
     /// # Errors
-    /// If the log can't be opened.
-    pub(crate) fn resume(self, options: Options) -> Result<(Journal, Past, Past), Error> {
+    /// If the log can't be opened, or doesn't hold that record.
+    pub(crate) fn resume(
+        self,
+        from: u64,
+        options: Options,
+    ) -> Result<(Journal, Past, Past), Error> {
         let Self { files, log_id, recovered, .. } = self;
-        let pasts = [(); 2].map(|()| Past::open(&files, log_id, &recovered));
+        let records = from..recovered.records.end;
+        let pasts = [(); 2].map(|()| Past::open(&files, log_id, records.clone()));
         let [epochs, outputs] = pasts;
-        let writer = Writer::start(files, log_id, &recovered, options)?;
-        Ok((Journal::new(writer), epochs?, outputs?))
+        let writer = Writer::start(Arc::clone(&files), log_id, &recovered, options)?;
+        Ok((Journal::new(files, log_id, writer), epochs?, outputs?))
     }
 }
 
@@ -116,9 +150,10 @@ pub(crate) fn start(dir: &DataDir, plan: u128, options: Options) -> Result<Journ
     let log_id = dir.new_log()?;
     let files = open(dir)?;
     let recovered = recover(files.as_ref(), log_id)?;
-    let journal = Journal::new(Writer::start(files, log_id, &recovered, options)?);
+    let writer = Writer::start(Arc::clone(&files), log_id, &recovered, options)?;
+    let journal = Journal::new(files, log_id, writer);
     let engine = env!("CARGO_PKG_VERSION").to_owned();
-    let number = journal.append(&Entry::Start(Start { format: FORMAT, engine, plan }))?;
+    let number = journal.append(&Entry::Start(Start { format: ENTRIES, engine, plan }))?;
     point("journal.start.before");
     journal.durable.wait_for(number)?;
     point("journal.start.after");
@@ -126,9 +161,34 @@ pub(crate) fn start(dir: &DataDir, plan: u128, options: Options) -> Result<Journ
 }
 
 impl Journal {
-    fn new(writer: Writer) -> Self {
-        let durable = writer.durable();
-        Self { writer: Mutex::new(Some(writer)), durable, epochs: Mutex::default() }
+    fn new(files: Arc<dyn Files>, log_id: u128, writer: Writer) -> Self {
+        let (durable, writer) = (writer.durable(), Mutex::new(Some(writer)));
+        let (n_bytes, wake, epochs) = Default::default();
+        Self { files, log_id, writer, durable, n_bytes, wake, epochs }
+    }
+
+    /// Which log it is.
+    pub(crate) const fn log_id(&self) -> u128 {
+        self.log_id
+    }
+
+    /// The files of the log.
+    pub(crate) fn files(&self) -> &dyn Files {
+        &*self.files
+    }
+
+    /// Tells somebody each time that so many bytes were appended.
+    pub(crate) fn wake(&self, every: u64, asks: Sender<Ask>) {
+        self.wake.get_or_init(|| (every.max(1), asks));
+    }
+
+    /// What the log holds for good, from a record on.
+    ///
+    /// # Errors
+    /// If it doesn't hold that record.
+    pub(crate) fn durable_from(&self, record: u64) -> Result<Reader, Error> {
+        let end = self.durable.reached() + 1;
+        Ok(Reader::open(Arc::clone(&self.files), self.log_id, record..end.max(record))?)
     }
 
     /// Appends what an epoch brought, before the epoch itself.
@@ -210,6 +270,14 @@ impl Journal {
 
     fn append(&self, entry: &Entry) -> Result<u64, Error> {
         let (kind, payload) = entry.encode();
+        let n_bytes = u64::try_from(payload.len()).unwrap_or(u64::MAX);
+        let before = self.n_bytes.fetch_add(n_bytes, Ordering::Relaxed);
+        if let Some((every, asks)) = self.wake.get()
+            && before / every < (before + n_bytes) / every
+        {
+            // Where the word stands already it needn't be said again.
+            asks.try_send(Ask::Due).unwrap_or_default();
+        }
         match locked(&self.writer).as_mut() {
             Some(writer) => Ok(writer.append(kind, &payload)?),
             None => Err(Error::Stopped("appending to the log")),

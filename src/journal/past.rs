@@ -1,14 +1,15 @@
 //! What a log holds of the run that was interrupted, read in step with the run that goes on.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::brought::{Collector, Refused};
-use super::entry::{END, EPOCH, Entry, EpochEntry, OUTPUTS, OutputsEntry, START};
+use super::entry::kinds::{BROUGHT, END, EPOCH, OUTPUTS, START};
+use super::entry::{Entry, EpochEntry, OutputsEntry};
 use crate::error::Error;
 use crate::ingest::Kept;
 use crate::log::Files;
 use crate::log::Reader;
-use crate::log::Recovered;
 
 /// The entries that were there when the engine started, in their order.
 pub(crate) struct Past {
@@ -26,13 +27,13 @@ impl Past {
         self.reader.is_none()
     }
 
-    /// All entries of a log.
+    /// The entries of a log, from one on.
     pub(super) fn open(
         files: &Arc<dyn Files>,
         log_id: u128,
-        recovered: &Recovered,
+        records: Range<u64>,
     ) -> Result<Self, Error> {
-        let reader = Reader::open(Arc::clone(files), log_id, recovered.records.clone())?;
+        let reader = Reader::open(Arc::clone(files), log_id, records)?;
         Ok(Self { reader: Some(reader) })
     }
 
@@ -55,9 +56,15 @@ impl Past {
         Ok(None)
     }
 
-    /// Whether the run came to its end.
-    pub(super) fn has_ended(&mut self) -> Result<bool, Error> {
-        Ok(self.next_of(|kind| kind == END)?.is_some())
+    /// Goes to the end: whether the run came to its own, and whether it kept events.
+    pub(super) fn rest(&mut self) -> Result<(bool, bool), Error> {
+        let (mut has_ended, mut keeps_events) = (false, false);
+        let Some(reader) = &mut self.reader else { return Ok((false, false)) };
+        while let Some(record) = reader.next_record()? {
+            has_ended |= record.kind == END;
+            keeps_events |= record.kind == BROUGHT;
+        }
+        Ok((has_ended, keeps_events))
     }
 
     /// The next epoch.
@@ -82,7 +89,7 @@ impl Past {
         while let Some(entry) = self.next_of(|kind| kind != OUTPUTS && kind != START)? {
             let is_ours = match entry {
                 Entry::Brought(brought) => {
-                    collector.begin(brought);
+                    drop(collector.begin(brought));
                     true
                 }
                 Entry::Events(part) => collector.add(&part).is_some(),

@@ -1,11 +1,13 @@
 //! Epochs on their way into the log, and those of a run that goes on beside what was logged of them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dataflows::plan::RelationSpec;
 use types::digest::Fold;
 
-use super::brought::{Brought, Collector, Refused, parts};
+use super::brought::{Brought, Collector, Refused};
+use super::codec::parts;
 use super::{EpochEntry, Journal, OutputsEntry, Past, SourceRows};
 use crate::config::plan::SourcePlan;
 use crate::error::Error;
@@ -34,6 +36,8 @@ pub(crate) struct Confirmer {
     is_new: bool,
     /// The last epoch whose changes aren't those that it gave.
     bulk_until: u64,
+    /// The last epoch that was confirmed, for others to see.
+    confirmed: Arc<AtomicU64>,
     /// The next epoch of the past.
     next: Option<OutputsEntry>,
 }
@@ -105,7 +109,9 @@ impl Recorder {
         entry.sources = read.collect();
         if self.events.is_some() {
             // All epochs of the past were fed as they were kept.
-            self.journal.brought(Brought::of(batch, refused), parts(batch))?;
+            let contents = batch.kept.as_ref().map(|kept| kept.contents.as_slice());
+            let parts = parts(batch.epoch, &batch.events, contents.unwrap_or_default());
+            self.journal.brought(Brought::of(batch, refused), parts)?;
             return self.journal.epoch(entry);
         }
         match self.past.next_epoch()? {
@@ -142,9 +148,15 @@ impl Confirmer {
     /// Starts before the first epoch; `past` holds what an interrupted run gave. `delivered` are the
     /// emitted views that sinks have: what else leaves the dataflow is for readers, and another run may
     /// have others.
-    pub(crate) const fn new(journal: Arc<Journal>, past: Past, delivered: Vec<usize>) -> Self {
+    /// `confirmed` is raised to each epoch that may leave.
+    pub(crate) fn new(
+        journal: Arc<Journal>,
+        past: Past,
+        delivered: Vec<usize>,
+        confirmed: Arc<AtomicU64>,
+    ) -> Self {
         let is_new = past.is_none();
-        Self { journal, past, delivered, bulk_until: 0, is_new, next: None }
+        Self { journal, past, delivered, bulk_until: 0, confirmed, is_new, next: None }
     }
 
     /// Doesn't look at what epochs up to this one give: they are fed as few large ones, and all have what
@@ -159,6 +171,12 @@ impl Confirmer {
     /// # Errors
     /// If it gave something else, or the log has failed.
     pub(crate) fn confirm(&mut self, output: &EpochOutput) -> Result<(), Error> {
+        self.check(output)?;
+        self.confirmed.store(output.epoch.0, Ordering::Release);
+        Ok(())
+    }
+
+    fn check(&mut self, output: &EpochOutput) -> Result<(), Error> {
         let epoch = output.epoch.0;
         if epoch <= self.bulk_until {
             return Ok(());

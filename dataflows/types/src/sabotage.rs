@@ -168,6 +168,14 @@ safeguards! {
     /// A batch is in the outbox before it is sent.
     OutboxFirst,
 
+    // Checkpoints.
+    /// What a checkpoint is made of is compared with what was written.
+    CheckpointVerified,
+    /// A checkpoint holds no epoch that a sink still lacks.
+    CheckpointWaits,
+    /// Of an identity runs keep the last state and the last removal.
+    RunsCompacted,
+
     // The log.
     /// What is acknowledged was synced.
     LogSync,

@@ -69,6 +69,8 @@ pub(super) enum Keeps {
     Positions,
     /// What they said.
     Events,
+    /// As little of what they said as checkpoints don't hold.
+    Checkpoints,
 }
 
 impl Job {
@@ -93,9 +95,13 @@ impl Job {
 
     /// Says how the next run of it goes.
     pub(super) fn set(&self, workers: usize, keeps: Keeps) {
-        let journal = if keeps == Keeps::Events { "events" } else { "positions" };
+        let journal = match keeps {
+            Keeps::Positions => "positions\"",
+            Keeps::Events => "events\"\ncheckpoint_every = \"16KiB\"",
+            Keeps::Checkpoints => "events\"\ncheckpoint_every = \"2KiB\"\nretain = \"checkpoints\"",
+        };
         let head =
-            format!("[pipeline]\nname = \"rig\"\nworkers = {workers}\njournal = \"{journal}\"\n");
+            format!("[pipeline]\nname = \"rig\"\nworkers = {workers}\njournal = \"{journal}\n");
         self.folder.write("c.toml", head + &self.rest);
     }
 

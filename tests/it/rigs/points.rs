@@ -90,6 +90,12 @@ fn a_run_may_end_at_every_point_the_tenth_time() {
 }
 
 #[test]
+fn a_run_with_checkpoints_may_end_at_every_point() {
+    end_everywhere(1, Keeps::Checkpoints);
+    end_everywhere(2, Keeps::Checkpoints);
+}
+
+#[test]
 fn a_run_that_keeps_events_may_end_at_every_point() {
     end_everywhere(10, Keeps::Events);
 }

@@ -49,6 +49,10 @@ pub(crate) const KIND: SinkKind = SinkKind {
 
 const MIB: u64 = 1 << 20;
 
+/// Epochs of a batch at most, though they have few rows: until it is sent a run that goes on gives them
+/// again.
+const BATCH_EPOCHS: u64 = 4_096;
+
 const OPTIONS: &[OptionSpec] = &[
     option(
         "url",
@@ -136,6 +140,7 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         generation: 1,
         range: None,
         last: None,
+        committed: None,
         must_empty: settings.text("on_existing") == Some("replace"),
         max_rows: size(settings.count("max_rows").unwrap_or(100_000)),
         max_bytes: size(settings.count("max_bytes").unwrap_or(16 * MIB)),
@@ -187,6 +192,8 @@ struct ClickHouse {
     range: Option<(Epoch, Epoch)>,
     /// The last epoch taken.
     last: Option<Epoch>,
+    /// The last epoch of the last batch that the server has.
+    committed: Option<Epoch>,
     /// Whether what the tables hold goes before the first commit.
     must_empty: bool,
     max_rows: usize,
@@ -216,7 +223,7 @@ impl Table {
 
 impl Sink for ClickHouse {
     fn kept_until(&self) -> Option<Epoch> {
-        Some(self.last.unwrap_or(Epoch(0)))
+        Some(self.committed.unwrap_or(Epoch(0)))
     }
 
     fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError> {
@@ -232,7 +239,10 @@ impl Sink for ClickHouse {
         }
         let first = self.range.map_or(changes.epoch, |range| range.0);
         self.range = Some((first, changes.epoch));
-        if n_rows >= self.max_rows || n_bytes >= self.max_bytes { self.commit() } else { Ok(()) }
+        let is_due = n_rows >= self.max_rows
+            || n_bytes >= self.max_bytes
+            || changes.epoch.0 - first.0 >= BATCH_EPOCHS;
+        if is_due { self.commit() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), ConnectError> {
@@ -278,7 +288,7 @@ impl ClickHouse {
         self.must_empty = batch.empties_tables;
         self.send(batch)?;
         self.must_empty = false;
-        self.last = Some(Epoch(last));
+        (self.last, self.committed) = (Some(Epoch(last)), Some(Epoch(last)));
         for (table, totals) in self.tables.iter_mut().zip(&batch.totals) {
             table.totals = *totals;
         }
@@ -287,11 +297,13 @@ impl ClickHouse {
 
     /// Sends all that is held; returns once the server has acknowledged it.
     fn commit(&mut self) -> Result<(), ConnectError> {
+        let Some(range) = self.range.take() else { return Ok(()) };
         if self.tables.iter().all(|table| table.held.len() == 0) {
-            self.range = None;
+            // Nothing is sent, but a run that goes on needs none of these epochs.
+            self.outbox.put(&self.batch(range, Vec::new()))?;
+            self.committed = Some(range.1);
             return Ok(());
         }
-        let Some(range) = self.range.take() else { return Ok(()) };
         let (mut inserts, mut commits) = (Vec::new(), Vec::new());
         for index in 0..self.tables.len() {
             self.encode(index, range, &mut inserts, &mut commits)?;
@@ -304,21 +316,26 @@ impl ClickHouse {
         // Twice the same is once: the table's key says so. A token would only stand in the way of a
         // later run whose commits are equal.
         inserts.push(Insert::new(doing, sql, None, commits));
-        let batch = Batch {
-            range: (range.0.0, range.1.0),
-            generation: self.generation,
-            empties_tables: self.must_empty,
-            totals: self.tables.iter().map(|table| table.totals).collect(),
-            inserts,
-        };
+        let batch = self.batch(range, inserts);
         point("outbox.before");
         if !is_out(Safeguard::OutboxFirst) {
             self.outbox.put(&batch)?;
         }
         point("outbox.put");
         self.send(&batch)?;
+        self.committed = Some(range.1);
         point("batch.sent");
         Ok(())
+    }
+
+    fn batch(&self, range: (Epoch, Epoch), inserts: Vec<Insert>) -> Batch {
+        Batch {
+            range: (range.0.0, range.1.0),
+            generation: self.generation,
+            empties_tables: self.must_empty,
+            totals: self.tables.iter().map(|table| table.totals).collect(),
+            inserts,
+        }
     }
 
     /// Sends a batch that is in the outbox.

@@ -31,6 +31,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Writes each epoch's changes as they come.
 pub(super) struct ChangesSink {
     last: Option<Epoch>,
+    /// The last epoch that is synced.
+    synced: Option<Epoch>,
     names: Arc<Names>,
     views: Vec<ChangesFile>,
     /// Bytes written since files were synced, and from which they are.
@@ -41,6 +43,10 @@ pub(super) struct ChangesSink {
     /// Whether the files still hold what another run left: it goes with the first epoch, not before.
     is_others: bool,
 }
+
+/// Epochs after which it is kept how far files reach, though little was written: until then a run that
+/// goes on gives them again.
+const SYNC_EPOCHS: u64 = 4_096;
 
 /// How far all files are synced: the last epoch, and of each its bytes and changes.
 #[derive(Serialize, Deserialize)]
@@ -80,7 +86,7 @@ impl ChangesSink {
         let last = last.filter(|_| !is_out(Safeguard::EpochsOnce));
         let sync_bytes = context.settings.count("sync_bytes").unwrap_or(SYNC_BYTES);
         let names = Arc::clone(&context.names);
-        Ok(Self { last, names, views, n_unsynced: 0, sync_bytes, kept, is_others })
+        Ok(Self { last, synced: last, names, views, n_unsynced: 0, sync_bytes, kept, is_others })
     }
 
     /// Empties the files, where they are another run's.
@@ -104,7 +110,7 @@ impl ChangesSink {
 
     /// Makes all that was written durable.
     fn sync(&mut self) -> Result<(), ConnectError> {
-        let Some(epoch) = self.last.filter(|_| self.n_unsynced > 0) else { return Ok(()) };
+        let Some(epoch) = self.last.filter(|_| self.last > self.synced) else { return Ok(()) };
         let mut places = Vec::new();
         point("changes.sync.before");
         for view in &mut self.views {
@@ -116,13 +122,14 @@ impl ChangesSink {
         self.kept.write(&Synced { epoch: epoch.0, places })?;
         point("changes.kept");
         self.n_unsynced = 0;
+        self.synced = self.last;
         Ok(())
     }
 }
 
 impl Sink for ChangesSink {
     fn kept_until(&self) -> Option<Epoch> {
-        Some(self.last.unwrap_or(Epoch(0)))
+        Some(self.synced.unwrap_or(Epoch(0)))
     }
 
     fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError> {
@@ -134,7 +141,9 @@ impl Sink for ChangesSink {
             self.n_unsynced += file.write(changes.epoch, view, &self.names)?;
         }
         self.last = Some(changes.epoch);
-        if self.n_unsynced >= self.sync_bytes { self.sync() } else { Ok(()) }
+        let n_behind = changes.epoch.0 - self.synced.map_or(0, |epoch| epoch.0);
+        let is_due = self.n_unsynced >= self.sync_bytes || n_behind >= SYNC_EPOCHS;
+        if is_due { self.sync() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), ConnectError> {

@@ -1,0 +1,195 @@
+//! Makes checkpoints while the engine runs: a thread of its own reads what the log holds for good, so
+//! that nobody waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError, Sender, bounded};
+use dataflows::plan::RelationSpec;
+use types::fault::point;
+use types::sabotage::{Safeguard, is_out};
+
+use super::collect::{Head, collect};
+use super::manifest::{Manifest, RunRef};
+use super::merge::{merge, n_due};
+use super::store::Store;
+use crate::error::Error;
+use crate::journal::{ENTRIES, Journal};
+use crate::log::cut_before;
+
+/// How long it waits where a checkpoint is due and somebody still needs what it would hold.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// What its thread is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// The log has grown by as much as lies between two checkpoints.
+    Due,
+    /// The run has ended; whether a last checkpoint is wanted.
+    End { is_wanted: bool },
+}
+
+/// How checkpoints are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Bytes of the log between two of them.
+    pub(crate) every: u64,
+    /// Whether the log may go where three checkpoints don't need it.
+    pub(crate) cuts_log: bool,
+}
+
+/// How far checkpoints may reach: what somebody still needs epoch by epoch stays in the log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Limits(Vec<Arc<AtomicU64>>);
+
+impl Limits {
+    /// Those that somebody raises as he goes on.
+    pub(crate) fn new(raised: Vec<Arc<AtomicU64>>) -> Self {
+        Self(raised)
+    }
+
+    fn epoch(&self) -> u64 {
+        if is_out(Safeguard::CheckpointWaits) {
+            return u64::MAX;
+        }
+        // Whoever raises one has done before what it says.
+        self.0.iter().map(|limit| limit.load(Ordering::Acquire)).min().unwrap_or(0)
+    }
+}
+
+/// Makes checkpoints; see the module.
+pub(crate) struct Checkpointer {
+    asks: Sender<Ask>,
+    thread: JoinHandle<()>,
+}
+
+/// What its thread works with.
+struct Work {
+    store: Arc<Store>,
+    journal: Arc<Journal>,
+    relations: Vec<RelationSpec>,
+    settings: Settings,
+    limits: Limits,
+    plan: u128,
+    head: Head,
+    runs: Vec<RunRef>,
+}
+
+impl Checkpointer {
+    /// Starts the thread; `from` is the checkpoint that the run goes on from.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub(crate) fn start(
+        store: Arc<Store>,
+        journal: Arc<Journal>,
+        (relations, plan): (&[RelationSpec], u128),
+        (settings, limits): (Settings, Limits),
+        from: Option<&Manifest>,
+    ) -> Result<Self, Error> {
+        let head = from.map_or_else(
+            || Head { next_record: 1, ..Head::default() },
+            |manifest| Head {
+                epoch: manifest.epoch,
+                watermark: manifest.watermark,
+                counts: manifest.counts,
+                greatest: manifest.greatest.clone(),
+                next_record: manifest.next_record,
+            },
+        );
+        let runs = from.map(|manifest| manifest.runs.clone()).unwrap_or_default();
+        // One word is enough: whoever finds one there needn't say it again.
+        let (asks, asked) = bounded(1);
+        journal.wake(settings.every, asks.clone());
+        let relations = relations.to_vec();
+        let work = Work { store, journal, relations, settings, limits, plan, head, runs };
+        let thread = std::thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || work.run(&asked))
+            .map_err(|source| Error::io("starting the thread of checkpoints", source))?;
+        Ok(Self { asks, thread })
+    }
+
+    /// Makes a last checkpoint, of all that was delivered, if it is wanted; ends the thread.
+    pub(crate) fn finish(self, is_wanted: bool) {
+        self.asks.send(Ask::End { is_wanted }).unwrap_or_default();
+        if self.thread.join().is_err() {
+            tracing::error!("the thread of checkpoints panicked: the log is kept whole");
+        }
+    }
+}
+
+impl Work {
+    fn run(mut self, asked: &Receiver<Ask>) {
+        let mut is_due = false;
+        loop {
+            let ask = match is_due {
+                false => asked.recv().map_err(|RecvError| RecvTimeoutError::Disconnected),
+                true => asked.recv_timeout(AGAIN),
+            };
+            let is_last = match ask {
+                Err(RecvTimeoutError::Disconnected) | Ok(Ask::End { is_wanted: false }) => return,
+                Err(RecvTimeoutError::Timeout) | Ok(Ask::Due) => false,
+                Ok(Ask::End { is_wanted: true }) => true,
+            };
+            is_due = match self.make() {
+                Ok(is_made) => !is_made,
+                Err(error) => {
+                    // The log holds all of it: nothing is lost, and it is tried again.
+                    tracing::warn!("no checkpoint was made, the log is kept: {error}");
+                    false
+                }
+            };
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// Makes a checkpoint of what the log holds for good; false where there is nothing new.
+    fn make(&mut self) -> Result<bool, Error> {
+        let until = self.limits.epoch();
+        if until <= self.head.epoch {
+            return Ok(false);
+        }
+        let mut log = self.journal.durable_from(self.head.next_record)?;
+        let mut head = self.head.clone();
+        let Some(run) = collect(&self.store, &mut log, &mut head, until)? else {
+            return Ok(false);
+        };
+        let mut runs = self.runs.clone();
+        runs.push(run);
+        while let Some(n) = n_due(&runs, self.settings.every) {
+            let older = runs.len() - n;
+            let newer = runs.split_off(older);
+            runs.push(merge(&self.store, &self.relations, &newer)?);
+        }
+        let manifest = self.manifest(&head, &runs);
+        self.store.save(&manifest)?;
+        (self.head, self.runs) = (head, runs);
+        tracing::debug!(epoch = manifest.epoch, n_events = manifest.n_events(), "checkpoint");
+        let oldest = self.store.prune(manifest.log_id)?;
+        if let Some(oldest) = oldest.filter(|_| self.settings.cuts_log) {
+            cut_before(self.journal.files(), oldest)?;
+            point("checkpoint.log.cut");
+        }
+        Ok(true)
+    }
+
+    fn manifest(&self, head: &Head, runs: &[RunRef]) -> Manifest {
+        Manifest {
+            engine: env!("CARGO_PKG_VERSION").to_owned(),
+            log_id: self.journal.log_id(),
+            plan: self.plan,
+            entries: ENTRIES,
+            epoch: head.epoch,
+            watermark: head.watermark,
+            counts: head.counts,
+            greatest: head.greatest.clone(),
+            next_record: head.next_record,
+            runs: runs.to_vec(),
+        }
+    }
+}

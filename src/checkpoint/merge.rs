@@ -1,0 +1,204 @@
+//! Runs that follow one another become one, without what later events of theirs have superseded: of
+//! each identity the last state and the last removal stay. Few events say of an identity what another
+//! said before, so that remembering those alone is enough to know what they supersede.
+
+use std::sync::Arc;
+
+use dataflows::inputs::Events;
+use dataflows::plan::RelationSpec;
+use rustc_hash::FxHashMap;
+use types::relations::{Identity, Input};
+use types::sabotage::{Safeguard, is_out};
+use types::{Event, Op, Schema};
+
+use super::groups::Groups;
+use super::manifest::RunRef;
+use super::run::RunWriter;
+use super::store::Store;
+use crate::error::Error;
+use crate::journal::{Brought, Entry, Group, parts};
+
+/// Runs of one size that become one.
+const FAN: usize = 8;
+
+/// Events of a group from which on the next epoch begins another one.
+const EVENTS: usize = 1 << 17;
+
+/// How many of the newest runs are to become one, where any are: as many of one size that are wanted
+/// for one of the next. `unit` is the size of the smallest, in bytes.
+pub(super) fn n_due(runs: &[RunRef], unit: u64) -> Option<usize> {
+    let fan = u64::try_from(FAN).unwrap_or(u64::MAX);
+    let size = |run: &RunRef| (run.n_bytes / unit.max(1)).max(1).ilog(fan);
+    let newest = runs.last().map(size)?;
+    (newest..u64::BITS)
+        .filter_map(|most| {
+            let n = runs.iter().rev().take_while(|run| size(run) <= most).count();
+            (n >= FAN).then_some(n)
+        })
+        .next()
+}
+
+/// The last events of an identity, by their places among its relation's in the runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Last {
+    state: Option<u64>,
+    removal: Option<u64>,
+}
+
+impl Last {
+    fn of(&mut self, op: Op) -> &mut Option<u64> {
+        if op == Op::Bust { &mut self.removal } else { &mut self.state }
+    }
+}
+
+/// What is known of a relation's events, and how many were met.
+#[derive(Debug, Default)]
+struct Known {
+    last: FxHashMap<Identity, Last>,
+    n_events: u64,
+}
+
+/// Makes one run of some.
+///
+/// # Errors
+/// If one can't be read, or the new one not be written.
+pub(super) fn merge(
+    store: &Arc<Store>,
+    relations: &[RelationSpec],
+    runs: &[RunRef],
+) -> Result<RunRef, Error> {
+    let mut known: Vec<Known> = relations.iter().map(|_| Known::default()).collect();
+    let mut groups = Groups::new(store, runs, relations);
+    while let Some(group) = groups.next()? {
+        let parts = known.iter_mut().zip(&group.events).zip(relations);
+        parts.for_each(|((known, events), spec)| known.meet(events, &spec.schema));
+    }
+    known.iter_mut().for_each(|known| known.n_events = 0);
+    let number = store.next_run()?;
+    let mut writer = RunWriter::create(&*store.files, &Store::draft(number))?;
+    let mut whole: Option<Group> = None;
+    let mut merged = RunRef { number, epochs: span(runs), ..RunRef::default() };
+    merged.n_superseded = runs.iter().map(|run| run.n_superseded).sum();
+    let mut groups = Groups::new(store, runs, relations);
+    while let Some(mut group) = groups.next()? {
+        let n_before = group.n_events();
+        let parts = group.events.iter_mut().zip(&mut group.contents);
+        for ((known, spec), (events, contents)) in known.iter_mut().zip(relations).zip(parts) {
+            known.keep(events, contents, &spec.schema);
+        }
+        merged.n_events += wide(group.n_events());
+        merged.n_superseded += wide(n_before - group.n_events());
+        match &mut whole {
+            Some(whole) if whole.n_events() + group.n_events() <= EVENTS => whole.append(group),
+            _ => {
+                if let Some(full) = whole.replace(group) {
+                    write(&mut writer, full)?;
+                }
+            }
+        }
+    }
+    if let Some(last) = whole {
+        write(&mut writer, last)?;
+    }
+    (merged.n_bytes, merged.crc) = writer.finish()?;
+    store.name_run(number)?;
+    Ok(merged)
+}
+
+fn span(runs: &[RunRef]) -> (u64, u64) {
+    let first = runs.first().map_or(0, |run| run.epochs.0);
+    (first, runs.last().map_or(0, |run| run.epochs.1))
+}
+
+fn write(writer: &mut RunWriter, group: Group) -> Result<(), Error> {
+    let Group { brought, events, contents } = group;
+    let epoch = brought.epoch;
+    let mut add = |entry: &Entry| {
+        let (kind, payload) = entry.encode();
+        writer.add(kind, &payload)
+    };
+    add(&Entry::Brought(brought))?;
+    parts(epoch, &events, &contents).try_for_each(|part| add(&Entry::Events(part)))
+}
+
+impl Group {
+    /// Adds what the epochs behind it brought.
+    fn append(&mut self, more: Self) {
+        let Brought { epoch, names, greatest, refused } = more.brought;
+        let all = &mut self.brought;
+        (all.epoch, all.greatest) = (epoch, greatest);
+        all.names.texts.extend(names.texts);
+        all.names.assets.extend(names.assets);
+        all.names.ids.extend(names.ids);
+        all.refused.extend(refused);
+        self.events.iter_mut().zip(more.events).for_each(|(all, more)| all.append(more));
+        self.contents.iter_mut().zip(more.contents).for_each(|(all, more)| all.extend(more));
+    }
+}
+
+macro_rules! by_kind {
+    ($($variant:ident($row:ty),)*) => {
+        impl Known {
+            /// Notes what these events supersede.
+            fn meet(&mut self, events: &Events, schema: &Schema) {
+                match events {
+                    $(Events::$variant(events) => self.meet_rows(events, schema),)*
+                }
+            }
+
+            /// Leaves out those that are superseded.
+            fn keep(&mut self, events: &mut Events, contents: &mut Vec<u128>, schema: &Schema) {
+                match events {
+                    $(Events::$variant(events) => self.keep_rows(events, contents, schema),)*
+                }
+            }
+        }
+    };
+}
+types::for_inputs!(by_kind);
+
+impl Known {
+    fn meet_rows<R: Input>(&mut self, events: &[Event<R>], schema: &Schema) {
+        for event in events {
+            let place = self.n_events;
+            self.n_events += 1;
+            if event.is_first {
+                continue;
+            }
+            if let Some(identity) = event.row.identity(schema) {
+                *self.last.entry(identity).or_default().of(event.op) = Some(place);
+            }
+        }
+    }
+
+    fn keep_rows<R: Input>(
+        &mut self,
+        events: &mut Vec<Event<R>>,
+        contents: &mut Vec<u128>,
+        schema: &Schema,
+    ) {
+        let first = self.n_events;
+        self.n_events += wide(events.len());
+        if self.last.is_empty() {
+            return;
+        }
+        let mut place = first;
+        let mut stays = Vec::with_capacity(events.len());
+        for event in events.iter() {
+            let last = event.row.identity(schema).and_then(|identity| self.last.get_mut(&identity));
+            let newest = last.and_then(|last| *last.of(event.op));
+            stays.push(
+                newest.is_none_or(|newest| newest == place) || is_out(Safeguard::RunsCompacted),
+            );
+            place += 1;
+        }
+        let mut stay = stays.iter();
+        events.retain(|_| stay.next().copied().unwrap_or(true));
+        let mut stay = stays.iter();
+        contents.retain(|_| stay.next().copied().unwrap_or(true));
+    }
+}
+
+fn wide(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
