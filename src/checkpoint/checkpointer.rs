@@ -36,8 +36,17 @@ pub(crate) enum Ask {
 pub(crate) struct Settings {
     /// Bytes of the log between two of them.
     pub(crate) every: u64,
+    /// How many runs of one size become one.
+    pub(crate) fan: usize,
     /// Whether the log may go where three checkpoints don't need it.
     pub(crate) cuts_log: bool,
+}
+
+impl Settings {
+    /// With the fan that is usual.
+    pub(crate) const fn new(every: u64, cuts_log: bool) -> Self {
+        Self { every, fan: 8, cuts_log }
+    }
 }
 
 /// How far checkpoints may reach: what somebody still needs epoch by epoch stays in the log.
@@ -65,8 +74,8 @@ pub(crate) struct Checkpointer {
     thread: JoinHandle<()>,
 }
 
-/// What its thread works with.
-struct Work {
+/// Makes one checkpoint after the other.
+pub(crate) struct Work {
     store: Arc<Store>,
     journal: Arc<Journal>,
     relations: Vec<RelationSpec>,
@@ -78,33 +87,14 @@ struct Work {
 }
 
 impl Checkpointer {
-    /// Starts the thread; `from` is the checkpoint that the run goes on from.
+    /// Starts the thread.
     ///
     /// # Errors
     /// If it can't be started.
-    pub(crate) fn start(
-        store: Arc<Store>,
-        journal: Arc<Journal>,
-        (relations, plan): (&[RelationSpec], u128),
-        (settings, limits): (Settings, Limits),
-        from: Option<&Manifest>,
-    ) -> Result<Self, Error> {
-        let head = from.map_or_else(
-            || Head { next_record: 1, ..Head::default() },
-            |manifest| Head {
-                epoch: manifest.epoch,
-                watermark: manifest.watermark,
-                counts: manifest.counts,
-                greatest: manifest.greatest.clone(),
-                next_record: manifest.next_record,
-            },
-        );
-        let runs = from.map(|manifest| manifest.runs.clone()).unwrap_or_default();
+    pub(crate) fn start(work: Work) -> Result<Self, Error> {
         // One word is enough: whoever finds one there needn't say it again.
         let (asks, asked) = bounded(1);
-        journal.wake(settings.every, asks.clone());
-        let relations = relations.to_vec();
-        let work = Work { store, journal, relations, settings, limits, plan, head, runs };
+        work.journal.wake(work.settings.every, asks.clone());
         let thread = std::thread::Builder::new()
             .name("checkpoint".to_owned())
             .spawn(move || work.run(&asked))
@@ -122,6 +112,20 @@ impl Checkpointer {
 }
 
 impl Work {
+    /// Begins before the first checkpoint, or behind the one that the run goes on from.
+    pub(crate) fn new(
+        store: Arc<Store>,
+        journal: Arc<Journal>,
+        (relations, plan): (&[RelationSpec], u128),
+        (settings, limits): (Settings, Limits),
+        from: Option<&Manifest>,
+    ) -> Self {
+        let head = from.map_or_else(Head::default, Head::of);
+        let runs = from.map(|manifest| manifest.runs.clone()).unwrap_or_default();
+        let relations = relations.to_vec();
+        Self { store, journal, relations, settings, limits, plan, head, runs }
+    }
+
     fn run(mut self, asked: &Receiver<Ask>) {
         let mut is_due = false;
         loop {
@@ -149,7 +153,10 @@ impl Work {
     }
 
     /// Makes a checkpoint of what the log holds for good; false where there is nothing new.
-    fn make(&mut self) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// If the log can't be read or files not be written. The log holds all of it then.
+    pub(crate) fn make(&mut self) -> Result<bool, Error> {
         let until = self.limits.epoch();
         if until <= self.head.epoch {
             return Ok(false);
@@ -161,7 +168,7 @@ impl Work {
         };
         let mut runs = self.runs.clone();
         runs.push(run);
-        while let Some(n) = n_due(&runs, self.settings.every) {
+        while let Some(n) = n_due(&runs, self.settings.every, self.settings.fan) {
             let older = runs.len() - n;
             let newer = runs.split_off(older);
             runs.push(merge(&self.store, &self.relations, &newer)?);

@@ -1,6 +1,6 @@
 //! From records of the log to a run: whole epochs, as they stand there.
 
-use super::manifest::RunRef;
+use super::manifest::{Manifest, RunRef};
 use super::run::RunWriter;
 use super::store::Store;
 use crate::error::Error;
@@ -9,7 +9,7 @@ use crate::journal::{Brought, Entry, kinds, n_events_of};
 use crate::log::{Reader, Record};
 
 /// Where the log was read to, and what stands there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     /// The last whole epoch.
     pub(super) epoch: u64,
@@ -21,6 +21,27 @@ pub(super) struct Head {
     pub(super) greatest: Vec<i64>,
     /// The first record behind it.
     pub(super) next_record: u64,
+}
+
+impl Default for Head {
+    /// Before the first epoch.
+    fn default() -> Self {
+        let (epoch, watermark, counts, greatest) = Default::default();
+        Self { epoch, watermark, counts, greatest, next_record: 1 }
+    }
+}
+
+impl Head {
+    /// Where a checkpoint ends.
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        Self {
+            epoch: manifest.epoch,
+            watermark: manifest.watermark,
+            counts: manifest.counts,
+            greatest: manifest.greatest.clone(),
+            next_record: manifest.next_record,
+        }
+    }
 }
 
 /// An epoch whose end wasn't read yet.

@@ -18,24 +18,23 @@ use super::store::Store;
 use crate::error::Error;
 use crate::journal::{Brought, Entry, Group, parts};
 
-/// Runs of one size that become one.
-const FAN: usize = 8;
-
 /// Events of a group from which on the next epoch begins another one.
 const EVENTS: usize = 1 << 17;
 
-/// How many of the newest runs are to become one, where any are: as many of one size that are wanted
-/// for one of the next. `unit` is the size of the smallest, in bytes.
-pub(super) fn n_due(runs: &[RunRef], unit: u64) -> Option<usize> {
-    let fan = u64::try_from(FAN).unwrap_or(u64::MAX);
-    let size = |run: &RunRef| (run.n_bytes / unit.max(1)).max(1).ilog(fan);
+/// How many of the newest runs are to become one, where any are: once there are `fan` of one size they
+/// become one of the next, with the smaller ones behind them. So an event is copied as often as the sizes
+/// have grown. `unit` is the smallest size, in bytes.
+pub(super) fn n_due(runs: &[RunRef], unit: u64, fan: usize) -> Option<usize> {
+    let times = u64::try_from(fan).unwrap_or(u64::MAX).max(2);
+    let size = |run: &RunRef| (run.n_bytes / unit.max(1)).max(1).ilog(times);
     let newest = runs.last().map(size)?;
-    (newest..u64::BITS)
-        .filter_map(|most| {
-            let n = runs.iter().rev().take_while(|run| size(run) <= most).count();
-            (n >= FAN).then_some(n)
-        })
-        .next()
+    let largest = runs.iter().map(size).max()?;
+    (newest..=largest).find_map(|most| {
+        let behind = runs.iter().rev().take_while(|run| size(run) <= most);
+        let (n, n_equal) = behind
+            .fold((0, 0), |(n, n_equal), run| (n + 1, n_equal + usize::from(size(run) == most)));
+        (n_equal >= fan.max(2)).then_some(n)
+    })
 }
 
 /// The last events of an identity, by their places among its relation's in the runs.
@@ -187,9 +186,8 @@ impl Known {
         for event in events.iter() {
             let last = event.row.identity(schema).and_then(|identity| self.last.get_mut(&identity));
             let newest = last.and_then(|last| *last.of(event.op));
-            stays.push(
-                newest.is_none_or(|newest| newest == place) || is_out(Safeguard::RunsCompacted),
-            );
+            let is_last = newest.is_none_or(|newest| newest == place);
+            stays.push(is_last != (newest.is_some() && is_out(Safeguard::RunsKeepLast)));
             place += 1;
         }
         let mut stay = stays.iter();
@@ -201,4 +199,41 @@ impl Known {
 
 fn wide(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_become_one_when_there_are_eight_of_a_size() {
+        let (mut runs, mut n_copied) = (Vec::new(), 0);
+        for number in 0..1_000_u64 {
+            runs.push(RunRef { number, n_bytes: 100, ..RunRef::default() });
+            while let Some(n) = n_due(&runs, 100, 8) {
+                let newer = runs.split_off(runs.len() - n);
+                let n_bytes = newer.iter().map(|run| run.n_bytes).sum();
+                n_copied += n_bytes;
+                runs.push(RunRef { number, n_bytes, ..RunRef::default() });
+            }
+            assert!(runs.len() <= 7 * 4, "{} runs", runs.len());
+        }
+        assert_eq!(runs.iter().map(|run| run.n_bytes).sum::<u64>(), 100_000);
+        // Each byte was copied at most as often as 8 goes into the number of runs.
+        assert!(n_copied <= 4 * 100_000, "{n_copied}");
+    }
+
+    #[test]
+    fn smaller_ones_behind_go_along() {
+        let runs: Vec<RunRef> = [800; 7]
+            .into_iter()
+            .chain([100; 7])
+            .chain([800, 100])
+            .map(|n_bytes| RunRef { n_bytes, ..RunRef::default() })
+            .collect();
+        assert_eq!(n_due(&runs[..14], 100, 8), None);
+        assert_eq!(n_due(&runs[..15], 100, 8), Some(15));
+        assert_eq!(n_due(&runs[7..14], 100, 8), None);
+        assert_eq!(n_due(&[], 100, 8), None);
+    }
 }

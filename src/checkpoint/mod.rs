@@ -19,8 +19,10 @@ mod manifest;
 mod merge;
 mod run;
 mod store;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use self::checkpointer::{Ask, Checkpointer, Limits, Settings};
+pub(crate) use self::checkpointer::{Ask, Checkpointer, Limits, Settings, Work};
 pub(crate) use self::groups::Restored;
 pub(crate) use self::manifest::Manifest;
 

@@ -45,6 +45,12 @@ impl Store {
         Ok(Self { files: Arc::new(disk) })
     }
 
+    /// The checkpoints in other files.
+    #[cfg(test)]
+    pub(super) fn over(files: Arc<dyn Files>) -> Self {
+        Self { files }
+    }
+
     /// All checkpoints, the newest first.
     ///
     /// # Errors
@@ -55,6 +61,10 @@ impl Store {
         let found = |epoch: u64| {
             let name = manifest_name(epoch);
             let manifest = self.read(&name).and_then(|bytes| Manifest::decode(&bytes));
+            let manifest = manifest.and_then(|manifest| {
+                let is_it = manifest.epoch == epoch;
+                is_it.then_some(manifest).ok_or_else(|| "it is of another epoch".to_owned())
+            });
             Found { path: self.files.path(&name), manifest }
         };
         Ok(epochs.into_iter().map(found).collect())
@@ -103,6 +113,11 @@ impl Store {
             return Ok(());
         }
         manifest.runs.iter().try_for_each(|run| RunReader::open(&*self.files, run)?.verify())
+    }
+
+    /// Where the last run of a checkpoint is.
+    pub(crate) fn last_run(&self, manifest: &Manifest) -> Option<PathBuf> {
+        manifest.runs.last().map(|run| self.files.path(&run.name()))
     }
 
     /// The number of a run that doesn't exist yet.

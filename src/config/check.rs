@@ -148,7 +148,7 @@ fn pipeline(sections: &Sections, base: &Path, problems: &mut Vec<Problem>) -> Op
         data_dir,
         history_memory,
         keeps_events,
-        checkpoints: checkpoint::Settings { every: read.count("checkpoint_every")?, cuts_log },
+        checkpoints: checkpoint::Settings::new(read.count("checkpoint_every")?, cuts_log),
         sync: if read.text("sync") == Some("none") { log::Sync::None } else { log::Sync::Data },
         workers: usize::try_from(read.count("workers")?).ok()?,
         max_events: usize::try_from(epoch.count("max_events")?).ok()?,

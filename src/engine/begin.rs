@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use dataflows::plan::RelationSpec;
 
-use crate::checkpoint::{self, Checkpointer, Limits, Manifest, Restored, Store};
+use crate::checkpoint::{self, Checkpointer, Limits, Manifest, Restored, Store, Work};
 use crate::config::plan::Pipeline;
 use crate::data_dir::DataDir;
 use crate::deliver::Delivery;
@@ -139,6 +139,7 @@ impl Begun {
         let limits = Limits::new(raised.collect());
         let from = self.restored.as_ref().map(|restored| &restored.manifest);
         let (store, journal) = (Arc::clone(store), Arc::clone(&self.journal));
-        Checkpointer::start(store, journal, (relations, digest), (settings, limits), from).map(Some)
+        let work = Work::new(store, journal, (relations, digest), (settings, limits), from);
+        Checkpointer::start(work).map(Some)
     }
 }

@@ -167,6 +167,14 @@ impl Journal {
         Self { files, log_id, writer, durable, n_bytes, wake, epochs }
     }
 
+    /// An empty one in other files than a data directory's.
+    #[cfg(test)]
+    pub(crate) fn over(files: Arc<dyn Files>, log_id: u128, options: Options) -> Self {
+        let recovered = recover(&*files, log_id).unwrap();
+        let writer = Writer::start(Arc::clone(&files), log_id, &recovered, options).unwrap();
+        Self::new(files, log_id, writer)
+    }
+
     /// Which log it is.
     pub(crate) const fn log_id(&self) -> u128 {
         self.log_id
@@ -195,7 +203,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the log has failed.
-    fn brought(
+    pub(crate) fn brought(
         &self,
         brought: Brought,
         parts: impl Iterator<Item = EventsPart>,

@@ -33,7 +33,7 @@ mod recovery;
 mod salvage;
 mod segment;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 pub use error::{Damage, LogError};

@@ -173,8 +173,8 @@ safeguards! {
     CheckpointVerified,
     /// A checkpoint holds no epoch that a sink still lacks.
     CheckpointWaits,
-    /// Of an identity runs keep the last state and the last removal.
-    RunsCompacted,
+    /// What is left out of runs is what others have superseded, not those.
+    RunsKeepLast,
 
     // The log.
     /// What is acknowledged was synced.

@@ -13,7 +13,7 @@ const SECTOR: usize = 512;
 
 /// A folder; clones are the same one.
 #[derive(Clone, Default)]
-pub(super) struct Memory(Arc<Mutex<State>>);
+pub(crate) struct Memory(Arc<Mutex<State>>);
 
 #[derive(Clone, Default)]
 struct State {
@@ -51,20 +51,20 @@ enum NameChange {
 
 /// What goes wrong with one change, counted from the begin.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Which change.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     /// What the system says.
-    pub(super) kind: io::ErrorKind,
+    pub(crate) kind: io::ErrorKind,
     /// Whether all later ones fail, too.
-    pub(super) is_for_good: bool,
+    pub(crate) is_for_good: bool,
     /// Of a write: how much of it is done, in thousandths.
-    pub(super) share: u64,
+    pub(crate) share: u64,
 }
 
 impl Memory {
     /// A folder with such files, all of them on the disk.
-    pub(super) fn of(files: &BTreeMap<String, Vec<u8>>) -> Self {
+    pub(crate) fn of(files: &BTreeMap<String, Vec<u8>>) -> Self {
         let mut state = State::default();
         for (name, bytes) in files {
             state.names.insert(name.clone(), state.nodes.len());
@@ -76,33 +76,33 @@ impl Memory {
     }
 
     /// What is in the files.
-    pub(super) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.lock();
         let content = |node: &usize| state.nodes[*node].content.clone();
         state.names.iter().map(|(name, node)| (name.clone(), content(node))).collect()
     }
 
-    pub(super) fn fail(&self, fault: Option<Fault>) {
+    pub(crate) fn fail(&self, fault: Option<Fault>) {
         self.lock().fault = fault;
     }
 
     /// Whether the fault was met.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         let state = self.lock();
         state.fault.is_some_and(|fault| fault.at <= state.n_changes)
     }
 
-    pub(super) fn n_changes(&self) -> u64 {
+    pub(crate) fn n_changes(&self) -> u64 {
         self.lock().n_changes
     }
 
-    pub(super) fn n_syncs(&self) -> u64 {
+    pub(crate) fn n_syncs(&self) -> u64 {
         self.lock().n_syncs
     }
 
     /// The folder after the power was cut: each change that wasn't synced is there wholly, partly or
     /// not at all.
-    pub(super) fn after_crash(&self, chance: &mut Chance) -> Self {
+    pub(crate) fn after_crash(&self, chance: &mut Chance) -> Self {
         let state = self.lock();
         let mut names = state.durable_names.clone();
         let keeps_all = chance.below(3);

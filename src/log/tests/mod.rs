@@ -3,7 +3,7 @@
 mod bytes;
 mod crash;
 mod damage;
-mod memory;
+pub(crate) mod memory;
 mod rates;
 mod reference;
 mod salvaging;

@@ -5,7 +5,9 @@ use types::sabotage::{Safeguard, assert_noticed};
 
 use super::cases::sample;
 use super::history::{conflicting_history, ledger_history, market_history};
-use super::{busy, busy_way, conflicts_follow, declared, ledger_follows, market_follows, way};
+use super::{
+    busy, busy_way, conflicts_follow, declared, ledger_follows, market_follows, resumed, way,
+};
 
 fn ledger(seed: u64) {
     let (history, way) = sample(&(ledger_history(45), way()), seed);
@@ -32,6 +34,11 @@ fn declared_conflicts(seed: u64) {
     declared::conflicts_follow(&history, way);
 }
 
+fn resumed_ledger(seed: u64) {
+    let (history, way, places) = sample(&(ledger_history(45), way(), resumed::places()), seed);
+    resumed::ledger_goes_on(&history, way, &places);
+}
+
 fn long_ledger(seed: u64) {
     ledger_follows(&busy::ledger_history(seed), sample(&busy_way(), seed));
 }
@@ -51,6 +58,9 @@ macro_rules! noticed {
 }
 
 noticed! {
+    checkpoints_that_were_damaged: CheckpointVerified by 60 of resumed_ledger;
+    epochs_that_a_sink_lacks: CheckpointWaits by 60 of resumed_ledger;
+    what_supersedes_others: RunsKeepLast by 60 of resumed_ledger;
     identities_that_came: FilterNeverDenies by 10 of ledger;
     identities_that_may_have_come: FilterIsAsked by 10 of long_ledger;
     conflicts_of_content: ConflictByContent by 10 of conflicts;

@@ -1,6 +1,8 @@
 //! Runs a plan over rows that are given in memory: the `test` verb and the tests of the engine's laws
 //! enter here. Everything from the sequencer to the drain is what a run uses.
 
+mod resumed;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -8,9 +10,10 @@ use connectors::source::Record;
 use dataflows::Plan;
 use types::{Names, Reject};
 
+pub use self::resumed::{Interruption, simulate_resumed};
 use crate::cold::Spill;
 use crate::error::Error;
-use crate::ingest::{Batch, Bulk, Counts, Kept, Outcome, Sequencer, SequencerOptions};
+use crate::ingest::{Batch, Bulk, Counts, Outcome, Sequencer, SequencerOptions};
 use crate::runtime::{self, EpochOutput, Runtime};
 
 /// What came of a simulated run.
@@ -56,52 +59,6 @@ pub fn simulate_within(
     simulation.run(rows.into_iter().enumerate())
 }
 
-/// Where a run is interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interruption {
-    /// The last epoch in its log.
-    pub logged: u64,
-    /// The last epoch that all of its sinks have; not behind the former.
-    pub delivered: u64,
-}
-
-/// As [`simulate`], of a run that was interrupted and goes on with the events in its log: gives what comes
-/// out of the second part.
-///
-/// # Errors
-/// As [`simulate`], and if the second part can't take what the first one kept.
-pub fn simulate_resumed(
-    plan: &Arc<Plan>,
-    rows: impl IntoIterator<Item = (usize, Record)>,
-    options: SequencerOptions,
-    n_workers: usize,
-    at: Interruption,
-) -> Result<Simulated, Error> {
-    let options = SequencerOptions { keeps_events: true, ..options };
-    let mut first = Sequencer::new(&plan.relations, options);
-    let second = Sequencer::new(&plan.relations, options);
-    let bulk = Bulk::until(at.delivered);
-    let mut simulation = Simulation::start(plan, second, (n_workers, bulk), None)?;
-    let (mut rows, mut epoch) = (rows.into_iter().enumerate().peekable(), 0);
-    while epoch < at.logged && rows.peek().is_some() {
-        let Some((index, (relation, record))) = rows.next() else { break };
-        if let Outcome::Quarantined(reject) = first.admit(relation, &record.view())? {
-            simulation.refused.push((index, reject));
-        }
-        if let Some(batch) = first.cut() {
-            epoch = batch.epoch;
-            simulation.restore(batch, first.counts())?;
-        }
-    }
-    if epoch == at.logged {
-        return simulation.run(rows);
-    }
-    // It had read all there was, and is interrupted behind its last epoch.
-    let last = first.finish();
-    simulation.restore(last, first.counts())?;
-    simulation.end()
-}
-
 /// A sequencer and workers without files.
 struct Simulation {
     sequencer: Sequencer,
@@ -131,19 +88,6 @@ impl Simulation {
             })
             .map_err(|source| Error::io("starting a simulation", source))?;
         Ok(Self { sequencer, bulk, runtime, reader, refused: Vec::new() })
-    }
-
-    fn restore(&mut self, batch: Batch, counts: Counts) -> Result<(), Error> {
-        let kept = Kept {
-            epoch: batch.epoch,
-            watermark: batch.clock.watermark,
-            counts,
-            greatest: batch.clock.greatest.to_vec(),
-            events: batch.events,
-            beside: batch.kept.unwrap_or_default(),
-        };
-        let batch = self.sequencer.restore(kept)?;
-        self.feed(batch)
     }
 
     fn feed(&mut self, batch: Batch) -> Result<(), Error> {
