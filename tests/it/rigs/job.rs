@@ -27,9 +27,14 @@ const N_ROWS: u64 = 2_000;
 
 /// Fills of few wallets, some late, some removed or replaced later, some that can't be used.
 pub(super) fn fills(seed: u64) -> String {
+    rows(seed, N_ROWS)
+}
+
+/// As many of them.
+pub(super) fn rows(seed: u64, n_rows: u64) -> String {
     let mut dice = Dice(seed);
     let mut text = "op,id,revision,wallet,asset,side,price,size,event_time\n".to_owned();
-    for id in 0..N_ROWS {
+    for id in 0..n_rows {
         let (op, of) = match dice.below(40) {
             0 if id > 0 => ("bust", dice.below(id)),
             1 if id > 0 => ("correct", dice.below(id)),

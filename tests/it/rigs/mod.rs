@@ -4,6 +4,7 @@
 mod job;
 mod kill;
 mod points;
+mod restored;
 mod resume;
 #[expect(dead_code, reason = "the tests of the sink use more of it")]
 #[path = "../../../connectors/tests/support/server.rs"]
