@@ -213,7 +213,7 @@ fn sequence(config: &EnginePlan) -> usize {
 fn whole(plan: EnginePlan) -> usize {
     let options = RunOptions {
         stop: Stop::new(),
-        fresh: false,
+        begin: engine::Begin::GoOn,
         n_newest: 3,
         progress: &mut |_| (),
         listening: &mut |_| (),

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{environment, is_colored, put, say, summary};
 use crate::config::load;
 use crate::config::message::{Weight, render};
-use crate::engine::{self, Progress, RunOptions, Summary};
+use crate::engine::{self, Begin, Progress, RunOptions, Summary};
 use crate::env::Stopwatch;
 use crate::error::Error;
 use crate::stop::Stop;
@@ -31,6 +31,10 @@ pub(super) struct Args {
     /// Starts anew where an interrupted run would be gone on with.
     #[arg(long)]
     fresh: bool,
+    /// Goes on though the log is damaged: puts the damaged part aside, tells what is lost, and reads it
+    /// again from the sources.
+    #[arg(long, conflicts_with = "fresh")]
+    salvage: bool,
     /// Ends with exit code 1 if a row went to quarantine.
     #[arg(long)]
     strict: bool,
@@ -59,7 +63,11 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     let stop = Stop::on_signals(DEADLINE, say)?;
     let options = RunOptions {
         stop: stop.clone(),
-        fresh: arguments.fresh,
+        begin: match (arguments.fresh, arguments.salvage) {
+            (true, _) => Begin::Fresh,
+            (false, true) => Begin::Salvage,
+            (false, false) => Begin::GoOn,
+        },
         n_newest: arguments.rows,
         progress: &mut |progress| teller.tell(progress),
         listening: &mut |address| say(&format!("listening on http://{address}\n")),

@@ -13,14 +13,30 @@ use crate::error::Error;
 use crate::journal::{self, Interrupted, Journal, Past, Start};
 use crate::log::Options;
 
+/// What becomes of a run that was interrupted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Begin {
+    /// It is gone on with.
+    #[default]
+    GoOn,
+    /// It is gone on with, also where its log is damaged: that is put aside.
+    Salvage,
+    /// It is forgotten.
+    Fresh,
+}
+
 /// The run to go on with, if there is one whose events are kept, or of which something has left the
 /// engine for good. If not, what it kept is forgotten.
 pub(super) fn interrupted(
     dir: &DataDir,
     digest: u128,
-    fresh: bool,
+    begin: Begin,
 ) -> Result<Option<Interrupted>, Error> {
-    let found = if fresh { journal::Found::Nothing } else { journal::find(dir)? };
+    let found = match begin {
+        Begin::Fresh => journal::Found::Nothing,
+        Begin::GoOn => journal::find(dir, false)?,
+        Begin::Salvage => journal::find(dir, true)?,
+    };
     if let journal::Found::Interrupted(run) = found
         && (run.keeps_events || dir.has_delivered()?)
     {

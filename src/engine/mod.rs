@@ -13,6 +13,7 @@ use std::sync::Arc;
 use connectors::quarantine::Quarantine;
 use dataflows::plan::View;
 
+pub use self::begin::Begin;
 use self::begin::{Begun, begin, interrupted};
 use self::open::{Opening, open_sources, sequencer, spill};
 use self::outcome::Done;
@@ -34,8 +35,8 @@ use crate::stop::Stop;
 pub struct RunOptions<'a> {
     /// Asks the run to stop: it reads no more, delivers what it has read, and ends well.
     pub stop: Stop,
-    /// Whether to start anew where an interrupted run could be gone on with.
-    pub fresh: bool,
+    /// What becomes of a run that was interrupted.
+    pub begin: Begin,
     /// How many of each view's newest rows the summary shows.
     pub n_newest: usize,
     /// Told of the progress after each epoch.
@@ -56,7 +57,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
         plan;
     let plan = Arc::new(plan);
     let dir = DataDir::take(&pipeline.data_dir)?;
-    let interrupted = interrupted(&dir, digest, options.fresh)?;
+    let interrupted = interrupted(&dir, digest, options.begin)?;
 
     // 10, 9: who reads comes first, so that what is wrong there is told before a row enters.
     let spill = spill(&dir, pipeline.history_memory)?;

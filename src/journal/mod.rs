@@ -9,6 +9,7 @@
 mod brought;
 mod codec;
 mod entry;
+mod mend;
 mod past;
 mod recorder;
 
@@ -31,9 +32,9 @@ use types::fault::point;
 use crate::checkpoint::Ask;
 use crate::data_dir::DataDir;
 use crate::error::Error;
-use crate::log::recover;
 use crate::log::{Disk, Files};
 use crate::log::{Durable, Options, Reader, Writer};
+use crate::log::{LogError, recover};
 
 /// Writes entries. Shared by the stages.
 pub(crate) struct Journal {
@@ -68,14 +69,18 @@ pub(crate) struct Interrupted {
     pub(crate) keeps_events: bool,
 }
 
-/// Looks for a run to go on with.
+/// Looks for a run to go on with. With `is_salvaged` what is damaged of its log is put aside.
 ///
 /// # Errors
 /// If its log is damaged or can't be read.
-pub(crate) fn find(dir: &DataDir) -> Result<Found, Error> {
+pub(crate) fn find(dir: &DataDir, is_salvaged: bool) -> Result<Found, Error> {
     let Some(log_id) = dir.log_id()? else { return Ok(Found::Nothing) };
     let files = open(dir)?;
-    let recovered = recover(files.as_ref(), log_id)?;
+    let recovered = match recover(&*files, log_id) {
+        Err(LogError::Damaged(_)) if is_salvaged => mend::put_aside(&*files, log_id)?,
+        recovered => recovered?,
+    };
+    let recovered = mend::mend(recovered, &*files, (log_id, dir), is_salvaged)?;
     if let Some(torn) = &recovered.torn {
         tracing::info!(path = %torn.path.display(), bytes = torn.n_bytes, "cut what a crash left of a write");
     }

@@ -86,8 +86,8 @@ impl LogError {
                 }
             },
             Self::Damaged(_) => {
-                "restore the file from a copy, or start anew with `--fresh`: sources that are files are \
-                 read again"
+                "restore the file from a copy; or put it aside with `--salvage`: what it held is read \
+                 again from the sources; or start anew with `--fresh`"
             }
             Self::TooLong { .. } => "split what is appended",
             Self::CutAway { .. } => "start from a newer checkpoint, or restore the older segments",

@@ -42,7 +42,7 @@ pub use parts::cut_before;
 pub use reader::Reader;
 pub use record::Record;
 pub use recovery::{Recovered, Torn, recover};
-pub use salvage::{Salvaged, salvage};
+pub use salvage::{Salvaged, cut_from, salvage};
 pub use writer::{Durable, Options, Sync, Writer};
 
 /// The folder, in the log's, of what was put aside.

@@ -47,6 +47,21 @@ pub fn salvage(files: &dyn Files, log_id: u128) -> Result<Salvaged, LogError> {
     Ok(salvage.found)
 }
 
+/// Puts all from a record on aside, the newest first: what follows records that are lost and are to be had
+/// from elsewhere. Gives the copies.
+///
+/// # Errors
+/// If the system refuses something; what is left is a log, and it can be done again.
+pub fn cut_from(files: &dyn Files, log_id: u128, number: u64) -> Result<Vec<PathBuf>, LogError> {
+    let (made, found) = Default::default();
+    let mut salvage = Salvage { files, log_id, next: number, made, found };
+    for part in parts::list(files)?.into_iter().rev().take_while(|part| part.first >= number) {
+        let (scanner, _) = Scanner::open(files, log_id, part)?;
+        salvage.put_aside(part, &scanner.rest(0)?)?;
+    }
+    Ok(salvage.found.copies)
+}
+
 /// How far it has come.
 struct Salvage<'a> {
     files: &'a dyn Files,

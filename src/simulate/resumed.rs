@@ -144,7 +144,7 @@ fn restore(
     folder: &Path,
 ) -> Result<(), Error> {
     let dir = DataDir::take(folder)?;
-    let Found::Interrupted(run) = journal::find(&dir)? else { return Ok(()) };
+    let Found::Interrupted(run) = journal::find(&dir, false)? else { return Ok(()) };
     let store = Arc::new(Store::open(&dir.checkpoints())?);
     let manifest = store.newest(run.log_id, at.delivered, run.records())?;
     let from = manifest.as_ref().map_or(1, |manifest| manifest.next_record);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use connectors::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport};
 use connectors::{ConnectError, SINKS};
 use tapeline::config::{self, Purpose, Registry};
-use tapeline::engine::{self, RunOptions};
+use tapeline::engine::{self, Begin, RunOptions};
 use tapeline::stop::Stop;
 
 /// Whether the sink goes on.
@@ -84,7 +84,7 @@ fn a_stuck_sink_stops_the_reader() {
         let running = scope.spawn(move || {
             let options = RunOptions {
                 stop: Stop::new(),
-                fresh: false,
+                begin: Begin::GoOn,
                 n_newest: 5,
                 progress: &mut |progress| n_read.store(progress.n_rows, Ordering::Relaxed),
                 listening: &mut |_| {},

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 use tapeline::config::{self, ConfigError};
-use tapeline::engine::{self, RunOptions, Summary};
+use tapeline::engine::{self, Begin, RunOptions, Summary};
 use tapeline::stop::Stop;
 
 /// A row of a CSV file.
@@ -43,7 +43,7 @@ impl Work {
         };
         let options = RunOptions {
             stop: Stop::new(),
-            fresh: false,
+            begin: Begin::GoOn,
             n_newest: 0,
             progress: &mut |_| {},
             listening: &mut |_| {},

@@ -75,6 +75,33 @@ fn salvage_that_was_cut_short_is_done_again() {
 }
 
 #[test]
+fn what_follows_a_loss_can_be_put_aside() {
+    for seed in 0..500 {
+        let mut chance = Chance(seed);
+        let (mut disk, broken) = broken(&mut chance);
+        salvage(&disk, LOG_ID).unwrap();
+        let Some(first) = broken.first().copied() else { continue };
+        for _ in 0..chance.below(3) {
+            let at = disk.n_changes() + 1 + chance.below(20);
+            let (is_for_good, share) = (true, chance.below(1001));
+            disk.fail(Some(Fault { at, kind: ErrorKind::Other, is_for_good, share }));
+            let is_done = cut_from(&disk, LOG_ID, first).is_ok();
+            disk.fail(None);
+            if !is_done {
+                disk = disk.after_crash(&mut chance);
+            }
+        }
+        cut_from(&disk, LOG_ID, first).unwrap();
+        let found = recover(&disk, LOG_ID).unwrap();
+        assert_eq!((found.records, found.gaps), (1..first, Vec::new()), "case {seed}");
+        let (mut writer, mut committer, _) = open(&disk, 64 + 5 * 31).unwrap();
+        assert_eq!(writer.append(1, b"again").unwrap(), first);
+        assert!(committer.commit(false));
+        assert_eq!(read(&disk, first..first + 1).unwrap()[0].payload, b"again");
+    }
+}
+
+#[test]
 fn missing_and_foreign_segments_are_named() {
     let files = filled(40, 64 + 5 * 31).files();
     let mut missing = files.clone();

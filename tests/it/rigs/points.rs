@@ -76,28 +76,22 @@ fn end_everywhere(time: usize, keeps: Keeps) {
 
 #[test]
 fn a_run_may_end_at_every_point() {
-    end_everywhere(1, Keeps::Positions);
+    end_everywhere(1, Keeps::Checkpoints);
 }
 
 #[test]
 fn a_run_may_end_at_every_point_the_second_time() {
-    end_everywhere(2, Keeps::Events);
-}
-
-#[test]
-fn a_run_may_end_at_every_point_the_tenth_time() {
-    end_everywhere(10, Keeps::Positions);
-}
-
-#[test]
-fn a_run_with_checkpoints_may_end_at_every_point() {
-    end_everywhere(1, Keeps::Checkpoints);
     end_everywhere(2, Keeps::Checkpoints);
 }
 
 #[test]
-fn a_run_that_keeps_events_may_end_at_every_point() {
-    end_everywhere(10, Keeps::Events);
+fn a_run_may_end_at_every_point_the_tenth_time() {
+    end_everywhere(10, Keeps::Checkpoints);
+}
+
+#[test]
+fn a_run_that_keeps_positions_may_end_at_every_point() {
+    end_everywhere(1, Keeps::Positions);
 }
 
 /// A run with a protection out must give something else at one of some points.

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 
-use super::job::{Job, Keeps, difference, fills};
+use super::job::{Job, Keeps, difference, fills, rows};
 use crate::program::Ended;
 
 /// A job whose run has ended in the middle, with changes delivered, and its fills.
@@ -109,6 +109,42 @@ fn a_damaged_log_is_told_with_its_place() {
     bytes[80] ^= 4;
     job.folder.write(path, bytes);
     assert_refused(&run(&job, &[]), &["00000000000000000001.seg, byte 64", "--fresh"]);
+}
+
+/// A log is damaged in its middle: what it held is read again, or a checkpoint holds it.
+#[test]
+fn a_damaged_log_is_salvaged() {
+    let fills = rows(5, 8_000);
+    let whole = Job::new(&fills, 1, None, "");
+    whole.finish();
+    for (keeps, fail, told) in [
+        (Keeps::Positions, "changes.kept:9", "read again from the sources"),
+        (Keeps::Events, "checkpoint.run.named:1", "read again from the sources"),
+        (Keeps::Events, "checkpoint.manifest.synced:5", "a checkpoint holds what they brought"),
+    ] {
+        let job = Job::new(&fills, 2, None, "");
+        job.set(2, keeps);
+        let ended = job.folder.end(job.command().env("TAPELINE_FAIL", fail));
+        assert_eq!(ended.code, None, "{ended:?}");
+        let path = "state/log/00000000000000000001.seg";
+        let mut bytes = std::fs::read(job.folder.path(path)).unwrap();
+        let place = bytes.len() / 3;
+        bytes[place] ^= 4;
+        job.folder.write(path, bytes);
+        assert_refused(&run(&job, &[]), &["00000000000000000001.seg, byte ", "--salvage"]);
+        // It may be stopped in the middle.
+        let mut said = String::new();
+        for point in ["log.salvaged:1", "log.cut.behind:1"] {
+            let ended = job.folder.end(job.command().arg("--salvage").env("TAPELINE_FAIL", point));
+            assert!(ended.code.is_none() || ended.code == Some(0), "{ended:?}");
+            said += &ended.err;
+        }
+        let ended = run(&job, &["--salvage"]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        said += &ended.err;
+        assert!(said.contains(told), "{told} isn't in {said}");
+        assert_eq!(difference(&job.given(None), &whole.given(None)), None, "{keeps:?} {told}");
+    }
 }
 
 #[test]
