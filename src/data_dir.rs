@@ -12,16 +12,19 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use types::fault::point;
 
-use crate::env;
+use crate::env::Env;
 use crate::error::Error;
+use crate::log::Files;
 
 /// A data directory that this process holds.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
+    env: Arc<dyn Env>,
     /// Let go of when the process ends, however it ends.
     _lock: File,
 }
@@ -42,7 +45,7 @@ impl DataDir {
     ///
     /// # Errors
     /// If another engine holds it, or it can't be made.
-    pub(crate) fn take(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn take(path: &Path, env: Arc<dyn Env>) -> Result<Self, Error> {
         let failed =
             |source| Error::io(format!("taking data directory {}", path.display()), source);
         std::fs::create_dir_all(path).map_err(failed)?;
@@ -65,12 +68,21 @@ impl DataDir {
         let says = lock.set_len(0).and_then(|()| writeln!(lock, "process {}", std::process::id()));
         says.map_err(failed)?;
         point("dir.taken");
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), env, _lock: lock })
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The files of a folder of it, made where it isn't there.
+    ///
+    /// # Errors
+    /// If it can't be.
+    pub(crate) fn files(&self, folder: &Path) -> Result<Arc<dyn Files>, Error> {
+        let opened = self.env.files(folder);
+        opened.map_err(|error| Error::io(format!("opening {}", folder.display()), error))
     }
 
     /// The folder of a sink.
@@ -153,7 +165,7 @@ impl DataDir {
     /// # Errors
     /// If folders can't be made, renamed or removed.
     pub(crate) fn new_log(&self) -> Result<u128, Error> {
-        let id = env::chance();
+        let id = self.env.chance();
         let replaced = self.replace_log(id);
         let doing = || format!("starting a log in {}", self.path.display());
         replaced.map_err(|source| Error::io(doing(), source))?;
@@ -199,23 +211,24 @@ fn remove(folder: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::System;
 
     #[test]
     fn one_engine_at_a_time_holds_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b");
-        let held = DataDir::take(&path).unwrap();
-        let error = DataDir::take(&path).unwrap_err();
+        let held = DataDir::take(&path, Arc::new(System)).unwrap();
+        let error = DataDir::take(&path, Arc::new(System)).unwrap_err();
         let expected = format!("process {}", std::process::id());
         assert!(matches!(&error, Error::Held { holder, .. } if *holder == expected), "{error}");
         drop(held);
-        DataDir::take(&path).unwrap();
+        DataDir::take(&path, Arc::new(System)).unwrap();
     }
 
     #[test]
     fn a_new_log_takes_the_place_of_the_old_one() {
         let folder = tempfile::tempdir().unwrap();
-        let held = DataDir::take(folder.path()).unwrap();
+        let held = DataDir::take(folder.path(), Arc::new(System)).unwrap();
         assert_eq!(held.log_id().unwrap(), None);
         let first = held.new_log().unwrap();
         assert_eq!(held.log_id().unwrap(), Some(first));

@@ -1,8 +1,49 @@
-//! The only file that asks the system for the time, for chance and for what the process uses.
+//! What a run takes from its surroundings, behind one trait: the wall clock, chance, and the files of its
+//! log and its checkpoints. Tests give others, with faults. The only file that asks the system for the
+//! time, for chance and for what the process uses.
 
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use types::time::ReceiveTime;
+
+use crate::log::{Disk, Files};
+
+/// Where a run gets the time, chance and files from. Nothing that it computes depends on the former two.
+pub trait Env: Debug + Send + Sync {
+    /// The wall clock; it may jump.
+    fn now(&self) -> ReceiveTime;
+
+    /// Bits that nobody can know before.
+    fn chance(&self) -> u128;
+
+    /// A folder for files that must outlive the process; it is made where it isn't there.
+    ///
+    /// # Errors
+    /// If it can't be.
+    fn files(&self, folder: &Path) -> io::Result<Arc<dyn Files>>;
+}
+
+/// The system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+impl Env for System {
+    fn now(&self) -> ReceiveTime {
+        now()
+    }
+
+    fn chance(&self) -> u128 {
+        chance()
+    }
+
+    fn files(&self, folder: &Path) -> io::Result<Arc<dyn Files>> {
+        Ok(Arc::new(Disk::open(folder)?))
+    }
+}
 
 /// Measures how long a run takes.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +64,13 @@ impl Stopwatch {
 
 /// The wall clock.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is asked")]
-pub fn now() -> ReceiveTime {
+fn now() -> ReceiveTime {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     ReceiveTime(i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// Bits that nobody can know before.
-pub fn chance() -> u128 {
+fn chance() -> u128 {
     let mut bytes = [0; 16];
     let read = std::fs::File::open("/dev/urandom")
         .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));

@@ -212,6 +212,7 @@ fn sequence(config: &EnginePlan) -> usize {
 /// The whole engine, as the binary runs it; gives how many events there were.
 fn whole(plan: EnginePlan) -> usize {
     let options = RunOptions {
+        env: std::sync::Arc::new(tapeline::env::System),
         stop: Stop::new(),
         begin: engine::Begin::GoOn,
         n_newest: 3,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use types::fault::point;
@@ -11,7 +11,7 @@ use types::sabotage::{Safeguard, is_out};
 use super::manifest::{Manifest, manifest_name, number_of, run_name};
 use super::run::RunReader;
 use crate::error::Error;
-use crate::log::{Disk, Files};
+use crate::log::Files;
 
 /// Checkpoints that are kept. Where the newest can't be used, an older one is.
 const KEPT: usize = 3;
@@ -35,19 +35,8 @@ pub(crate) struct Found {
 }
 
 impl Store {
-    /// The checkpoints in a folder, which is made where it isn't there.
-    ///
-    /// # Errors
-    /// If it can't be.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
-        let disk = Disk::open(folder);
-        let disk = disk.map_err(|e| Error::io(format!("opening {}", folder.display()), e))?;
-        Ok(Self { files: Arc::new(disk) })
-    }
-
-    /// The checkpoints in other files.
-    #[cfg(test)]
-    pub(super) fn over(files: Arc<dyn Files>) -> Self {
+    /// The checkpoints in a folder's files.
+    pub(crate) const fn new(files: Arc<dyn Files>) -> Self {
         Self { files }
     }
 

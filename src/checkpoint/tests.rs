@@ -87,7 +87,7 @@ impl Rig {
         let limit = Arc::new(AtomicU64::new(0));
         let settings = Settings { every: 1 << 20, fan: 3, cuts_log };
         let how = (settings, Limits::new(vec![Arc::clone(&limit)]));
-        let store = Arc::new(Store::over(Arc::new(files.clone())));
+        let store = Arc::new(Store::new(Arc::new(files.clone())));
         let work = Work::new(store, Arc::clone(&journal), (&relations(), 1), how, None);
         let (events, chance, standing) = (Vec::new(), Chance(seed), BTreeMap::new());
         Self { journal, log, files, limit, work, events, chance, standing }
@@ -149,7 +149,7 @@ fn made(mut rig: Rig) -> Rig {
 fn three_are_kept_and_hold_what_stands() {
     for seed in 0..20 {
         let rig = made(Rig::new(seed, seed % 2 == 0));
-        let store = Arc::new(Store::over(Arc::new(rig.files.clone())));
+        let store = Arc::new(Store::new(Arc::new(rig.files.clone())));
         let records = recover(&rig.log, LOG_ID).unwrap().records;
         let found = store.list().unwrap();
         assert_eq!(found.len(), 3);
@@ -191,7 +191,7 @@ fn a_crash_leaves_the_last_one_that_was_made() {
         n_crashes += u64::from(rig.files.has_failed());
         let left = rig.files.after_crash(&mut rig.chance);
         left.fail(None);
-        let store = Arc::new(Store::over(Arc::new(left)));
+        let store = Arc::new(Store::new(Arc::new(left)));
         let records = recover(&rig.log, LOG_ID).unwrap().records;
         let held = assert_holds(&store, &rig, &records);
         assert!(held >= last, "seed {seed}: {held:?} is there, {last:?} was made");
@@ -249,12 +249,12 @@ fn damaged_ones_are_passed_over() {
         let mut chance = Chance(seed);
         let mut files = rig.files.files();
         let newest = {
-            let store = Arc::new(Store::over(Arc::new(Memory::of(&files))));
+            let store = Arc::new(Store::new(Arc::new(Memory::of(&files))));
             store.list().unwrap().remove(0).manifest.unwrap()
         };
         let damaged: Vec<String> =
             (0..=chance.below(3)).filter_map(|_| damage(&mut files, &stale, &mut chance)).collect();
-        let store = Arc::new(Store::over(Arc::new(Memory::of(&files))));
+        let store = Arc::new(Store::new(Arc::new(Memory::of(&files))));
         let held = assert_holds(&store, &rig, &(1..u64::MAX));
         let is_hit = |run: &super::manifest::RunRef| damaged.contains(&run.name());
         let of_newest = super::manifest::manifest_name(newest.epoch);

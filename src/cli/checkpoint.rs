@@ -10,6 +10,7 @@ use super::{Format, environment, put};
 use crate::checkpoint::{Found, Manifest, Store};
 use crate::config::load;
 use crate::data_dir;
+use crate::env::{Env as _, System};
 use crate::error::Error;
 
 /// Shows and checks the checkpoints that a config's run has made (`journal = "events"`).
@@ -73,7 +74,12 @@ const NONE: &str = "no checkpoints: a run makes them with journal = \"events\"\n
 /// The checkpoints of a config's run; none where it has made no folder for them.
 fn store(config: &Path) -> Result<Option<Store>, Error> {
     let folder = data_dir::checkpoints(&load(config, &environment)?.pipeline.data_dir);
-    folder.exists().then(|| Store::open(&folder)).transpose()
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let files = System.files(&folder);
+    let files = files.map_err(|e| Error::io(format!("opening {}", folder.display()), e))?;
+    Ok(Some(Store::new(files)))
 }
 
 /// A checkpoint, and what is wrong with it.

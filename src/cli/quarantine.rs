@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use super::{Format, environment, put};
 use crate::config::load;
 use crate::data_dir::DataDir;
+use crate::env::System;
 use crate::error::Error;
 
 /// Shows the rows that the last run of a config set aside, and why; drops them.
@@ -97,8 +99,9 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
         Verb::Drop { config } => {
             let path = file(config)?;
             // Whoever runs there is still writing it.
-            let _held =
-                path.parent().filter(|folder| folder.exists()).map(DataDir::take).transpose()?;
+            let folder = path.parent().filter(|folder| folder.exists());
+            let take = |folder| DataDir::take(folder, Arc::new(System));
+            let _held = folder.map(take).transpose()?;
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     Err(Error::io(format!("removing {}", path.display()), error))

@@ -1,6 +1,7 @@
 //! `tapeline run CONFIG`
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,7 +10,7 @@ use super::{environment, is_colored, put, say, summary};
 use crate::config::load;
 use crate::config::message::{Weight, render};
 use crate::engine::{self, Begin, Progress, RunOptions, Summary};
-use crate::env::Stopwatch;
+use crate::env::{Stopwatch, System};
 use crate::error::Error;
 use crate::stop::Stop;
 
@@ -62,6 +63,7 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     let format = arguments.format;
     let stop = Stop::on_signals(DEADLINE, say)?;
     let options = RunOptions {
+        env: Arc::new(System),
         stop: stop.clone(),
         begin: match (arguments.fresh, arguments.salvage) {
             (true, _) => Begin::Fresh,

@@ -54,7 +54,7 @@ pub(super) fn interrupted(
 
 /// What a log was about whose begin was cut.
 fn newest_manifest(dir: &DataDir, run: &Interrupted) -> Result<Manifest, Error> {
-    let found = Store::open(&dir.checkpoints())?.list()?;
+    let found = Store::new(dir.files(&dir.checkpoints())?).list()?;
     let ours = found.into_iter().filter_map(|found| found.manifest.ok());
     let newest = ours.into_iter().find(|manifest| manifest.log_id == run.log_id);
     newest.ok_or_else(|| nothing_to_begin_with(run))
@@ -107,7 +107,7 @@ pub(super) fn begin(
         let wanted = pipeline.checkpoints.every.max(SEGMENT_BYTES_MIN);
         options.segment_bytes = options.segment_bytes.min(wanted);
     }
-    let open = || Store::open(&dir.checkpoints()).map(Arc::new);
+    let open = || dir.files(&dir.checkpoints()).map(|files| Arc::new(Store::new(files)));
     let Some(run) = interrupted else {
         let journal = Arc::new(journal::start(dir, digest, options)?);
         dir.forget_checkpoints()?;

@@ -21,7 +21,7 @@ pub use self::outcome::{Progress, Summary, ViewSummary};
 use crate::config::plan::EnginePlan;
 use crate::data_dir::DataDir;
 use crate::deliver::End;
-use crate::env::Stopwatch;
+use crate::env::{Env, Stopwatch};
 use crate::error::Error;
 use crate::ingest::{Bulk, Ingest, ReadTo};
 use crate::journal::{Confirmer, Recorder};
@@ -33,6 +33,8 @@ use crate::stop::Stop;
 
 /// How a run is watched and held.
 pub struct RunOptions<'a> {
+    /// The clock, chance and files.
+    pub env: Arc<dyn Env>,
     /// Asks the run to stop: it reads no more, delivers what it has read, and ends well.
     pub stop: Stop,
     /// What becomes of a run that was interrupted.
@@ -56,7 +58,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let EnginePlan { pipeline, sources, plan, sinks, server, keeps_id_texts, base, digest, .. } =
         plan;
     let plan = Arc::new(plan);
-    let dir = DataDir::take(&pipeline.data_dir)?;
+    let dir = DataDir::take(&pipeline.data_dir, Arc::clone(&options.env))?;
     let interrupted = interrupted(&dir, digest, options.begin)?;
 
     // 10, 9: who reads comes first, so that what is wrong there is told before a row enters.
@@ -72,7 +74,8 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let delivered: BTreeSet<usize> =
         sinks.iter().flat_map(|sink| sink.views.iter().copied()).collect();
     let deliveries = opening.sinks(sinks, &plan)?;
-    let server = server.map(|server| Server::start(server, &plan, &names)).transpose()?;
+    let server =
+        server.map(|server| Server::start(server, &plan, &names, &options.env)).transpose()?;
     if let Some(server) = &server {
         (options.listening)(server.address());
     }

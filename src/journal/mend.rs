@@ -43,7 +43,7 @@ pub(super) fn mend(
     let Range { start, end } = recovered.records.clone();
     let folder = dir.checkpoints();
     if folder.exists() {
-        let holds = Store::open(&folder)?.newest(log_id, u64::MAX, &(last.end..end))?;
+        let holds = Store::new(dir.files(&folder)?).newest(log_id, u64::MAX, &(last.end..end))?;
         if let Some(checkpoint) = holds {
             let epoch = checkpoint.epoch;
             tracing::warn!(

@@ -32,7 +32,7 @@ use types::fault::point;
 use crate::checkpoint::Ask;
 use crate::data_dir::DataDir;
 use crate::error::Error;
-use crate::log::{Disk, Files};
+use crate::log::Files;
 use crate::log::{Durable, Options, Reader, Writer};
 use crate::log::{LogError, recover};
 
@@ -75,7 +75,7 @@ pub(crate) struct Interrupted {
 /// If its log is damaged or can't be read.
 pub(crate) fn find(dir: &DataDir, is_salvaged: bool) -> Result<Found, Error> {
     let Some(log_id) = dir.log_id()? else { return Ok(Found::Nothing) };
-    let files = open(dir)?;
+    let files = dir.files(&dir.log())?;
     let recovered = match recover(&*files, log_id) {
         Err(LogError::Damaged(_)) if is_salvaged => mend::put_aside(&*files, log_id)?,
         recovered => recovered?,
@@ -98,13 +98,6 @@ pub(crate) fn find(dir: &DataDir, is_salvaged: bool) -> Result<Found, Error> {
     let keeps_events = keeps_events || is_cut;
     let found = Interrupted { files, log_id, recovered, start, keeps_events };
     Ok(Found::Interrupted(Box::new(found)))
-}
-
-fn open(dir: &DataDir) -> Result<Arc<dyn Files>, Error> {
-    let folder = dir.log();
-    let disk = Disk::open(&folder);
-    let disk = disk.map_err(|e| Error::io(format!("opening {}", folder.display()), e))?;
-    Ok(Arc::new(disk))
 }
 
 impl Interrupted {
@@ -153,7 +146,7 @@ impl Interrupted {
 /// If the log can't be made.
 pub(crate) fn start(dir: &DataDir, plan: u128, options: Options) -> Result<Journal, Error> {
     let log_id = dir.new_log()?;
-    let files = open(dir)?;
+    let files = dir.files(&dir.log())?;
     let recovered = recover(files.as_ref(), log_id)?;
     let writer = Writer::start(Arc::clone(&files), log_id, &recovered, options)?;
     let journal = Journal::new(files, log_id, writer);

@@ -14,7 +14,7 @@ use types::Names;
 
 use super::ServeOptions;
 use crate::config::plan::ServerPlan;
-use crate::env;
+use crate::env::Env;
 use crate::error::Error;
 use crate::publish::live::LiveSpec;
 use crate::publish::{Hub, Readers, ViewSpec};
@@ -38,7 +38,9 @@ impl Server {
         server: ServerPlan,
         plan: &Plan,
         names: &Arc<Names>,
+        env: &Arc<dyn Env>,
     ) -> Result<Self, Error> {
+        let env = Arc::clone(env);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("serve")
@@ -74,8 +76,8 @@ impl Server {
         let options = ServeOptions {
             origins: server.origins,
             // Two processes never start in the same nanosecond on the same port.
-            run_id: env::now().0.unsigned_abs(),
-            now: Some(Arc::new(env::now)),
+            run_id: env.now().0.unsigned_abs(),
+            now: Some(Arc::new(move || env.now())),
             ..ServeOptions::default()
         };
         let shutdown = async move { drop(stopped.await) };

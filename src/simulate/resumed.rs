@@ -11,6 +11,7 @@ use dataflows::Plan;
 use super::{Simulated, Simulation};
 use crate::checkpoint::{Limits, Restored, Settings, Store, Work};
 use crate::data_dir::DataDir;
+use crate::env::System;
 use crate::error::Error;
 use crate::ingest::{Batch, Bulk, Counts, Outcome, Sequencer, SequencerOptions};
 use crate::journal::{self, Found, Journal, Past, Recorder};
@@ -88,11 +89,11 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     fn start(plan: &Plan, at: &'a Interruption, folder: &Path) -> Result<Self, Error> {
-        let dir = DataDir::take(folder)?;
+        let dir = DataDir::take(folder, Arc::new(System))?;
         // Segments of a record or two, so that the log can be cut.
         let options = Options { sync: Sync::None, segment_bytes: 1 };
         let journal = Arc::new(journal::start(&dir, 0, options)?);
-        let store = Arc::new(Store::open(&dir.checkpoints())?);
+        let store = Arc::new(Store::new(dir.files(&dir.checkpoints())?));
         let recorder = Recorder::new(Arc::clone(&journal), Past::none(), &[]);
         let recorder = recorder.keeping_events(&plan.relations);
         let limit = Arc::new(AtomicU64::new(0));
@@ -121,7 +122,8 @@ impl<'a> Part<'a> {
 
 /// Damages the newest checkpoints: of the first its last run, of others the manifest.
 fn damage(folder: &Path, n: usize) -> Result<(), Error> {
-    let store = Store::open(&crate::data_dir::checkpoints(folder))?;
+    let dir = DataDir::take(folder, Arc::new(System))?;
+    let store = Store::new(dir.files(&dir.checkpoints())?);
     for (index, found) in store.list()?.into_iter().take(n).enumerate() {
         let last_run = found.manifest.ok().and_then(|manifest| store.last_run(&manifest));
         let path = last_run.filter(|_| index == 0).unwrap_or(found.path);
@@ -143,9 +145,9 @@ fn restore(
     at: &Interruption,
     folder: &Path,
 ) -> Result<(), Error> {
-    let dir = DataDir::take(folder)?;
+    let dir = DataDir::take(folder, Arc::new(System))?;
     let Found::Interrupted(run) = journal::find(&dir, false)? else { return Ok(()) };
-    let store = Arc::new(Store::open(&dir.checkpoints())?);
+    let store = Arc::new(Store::new(dir.files(&dir.checkpoints())?));
     let manifest = store.newest(run.log_id, at.delivered, run.records())?;
     let from = manifest.as_ref().map_or(1, |manifest| manifest.next_record);
     let (journal, read, _) = run.resume(from, Options::default())?;

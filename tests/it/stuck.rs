@@ -83,6 +83,7 @@ fn a_stuck_sink_stops_the_reader() {
         let n_read = &n_read;
         let running = scope.spawn(move || {
             let options = RunOptions {
+                env: std::sync::Arc::new(tapeline::env::System),
                 stop: Stop::new(),
                 begin: Begin::GoOn,
                 n_newest: 5,

@@ -42,6 +42,7 @@ impl Work {
             Err(error) => panic!("{error}"),
         };
         let options = RunOptions {
+            env: std::sync::Arc::new(tapeline::env::System),
             stop: Stop::new(),
             begin: Begin::GoOn,
             n_newest: 0,

@@ -9,3 +9,4 @@ mod resume;
 #[expect(dead_code, reason = "the tests of the sink use more of it")]
 #[path = "../../../connectors/tests/support/server.rs"]
 mod server;
+mod surroundings;
