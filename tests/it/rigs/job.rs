@@ -151,7 +151,10 @@ impl Job {
     pub(super) fn given(&self, house: Option<&Server>) -> BTreeMap<String, Vec<u8>> {
         let mut given = BTreeMap::new();
         read_all(&self.folder.path("out"), &mut given);
-        given.insert("quarantine".into(), self.folder.read("state/quarantine.jsonl").into());
+        // Without a bad row there is none.
+        if let Ok(quarantine) = std::fs::read(self.folder.path("state/quarantine.jsonl")) {
+            given.insert("quarantine".into(), quarantine);
+        }
         for table in ["positions", "bars", "pnl"] {
             let Some(house) = house else { break };
             let sql = format!("SELECT * FROM {}.{table}_v ORDER BY ALL FORMAT TSV", self.database);
