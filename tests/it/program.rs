@@ -1,7 +1,7 @@
 //! The program from outside: a folder of its own for each test, what it printed, how it ended.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -27,6 +27,11 @@ pub(crate) struct Ended {
 impl Folder {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
+    }
+
+    /// One on a disk of the test's own.
+    pub(crate) fn within(path: &Path) -> Self {
+        Self(tempfile::tempdir_in(path).unwrap())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -167,10 +167,18 @@ safeguards! {
     EpochsOnce,
     /// A batch is in the outbox before it is sent.
     OutboxFirst,
+    /// How far files of changes reach is kept once they were synced.
+    ChangesSync,
+    /// A file gets its name once it was synced.
+    NamedSync,
+    /// A run ends well once its quarantine file was synced.
+    QuarantineSync,
 
     // The log.
     /// What is acknowledged was synced.
     LogSync,
+    /// A write of the log that fails ends the run.
+    LogFailureTold,
     /// A new segment stands in its folder before its records are acknowledged.
     LogFolderSync,
     /// The checksum of a record is compared.
