@@ -167,6 +167,12 @@ safeguards! {
     EpochsOnce,
     /// A batch is in the outbox before it is sent.
     OutboxFirst,
+    /// An insert that is sent again has the token that it had.
+    TokensStay,
+    /// An insert that failed is sent again.
+    InsertsRepeated,
+    /// A sink that has no room left holds back what comes.
+    SinksHoldBack,
 
     // The log.
     /// What is acknowledged was synced.

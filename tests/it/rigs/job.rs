@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -54,10 +55,15 @@ pub(super) fn fills(seed: u64) -> String {
     text
 }
 
+/// How many of something are wanted; the variable sets another number.
+pub(super) fn wanted(variable: &str, n: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(n)
+}
+
 /// A job in a folder of its own.
 pub(super) struct Job {
     pub(super) folder: Folder,
-    database: String,
+    pub(super) database: String,
     /// The config behind its head.
     rest: String,
 }
@@ -89,6 +95,14 @@ impl Job {
         let job = Self { folder, database: database.to_owned(), rest };
         job.set(workers, Keeps::Positions);
         job
+    }
+
+    /// The job with something else in its config.
+    pub(super) fn with(mut self, what: &str, instead: &str) -> Self {
+        assert!(self.rest.contains(what), "{what} isn't in the config");
+        self.rest = self.rest.replace(what, instead);
+        self.set(1, Keeps::Positions);
+        self
     }
 
     /// Says how the next run of it goes.
@@ -177,6 +191,28 @@ pub(super) fn house() -> Option<(tempfile::TempDir, Server)> {
     let folder = tempfile::tempdir().unwrap();
     let server = start(&folder.path().join("data"), 0)?;
     Some((folder, server))
+}
+
+/// A run under way. Where its test fails it doesn't outlive it.
+pub(super) struct Running(pub(super) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails only where it has ended.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// A free port below those that the system gives away, so that it stays free while its server is gone.
+pub(super) fn port_to_keep() -> u16 {
+    let mut dice = Dice(u64::try_from(tapeline::env::chance() >> 64).unwrap());
+    loop {
+        let port = 12_000 + u16::try_from(dice.below(20_000)).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 const CONFIG: &str = r#"

@@ -5,13 +5,8 @@ use std::time::Duration;
 
 use tapeline::env::Stopwatch;
 
-use super::job::{Dice, Job, Keeps, difference, fills, house};
+use super::job::{Dice, Job, Keeps, difference, fills, house, wanted};
 use super::server::Server;
-
-/// How often runs are stopped in all; the variable sets another number.
-fn wanted(variable: &str, n: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(n)
-}
 
 /// What ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,142 @@
+//! ClickHouse is killed while inserts are under way, and started again on what it left.
+
+#![cfg(feature = "sabotage")]
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use tapeline::env::Stopwatch;
+use types::sabotage::Safeguard;
+
+use super::job::{Dice, Job, Keeps, Running, difference, fills, port_to_keep, wanted};
+use super::server::{Server, start};
+use super::stored::{amiss, make_unmerged};
+
+/// Time that a server may take for what it commits next.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A job has room for more, but others shall have other workers.
+const KILLS_OF_A_JOB: usize = 7;
+
+/// How many batches the server has, as it says.
+fn n_commits(house: &Server, database: &str) -> u64 {
+    let sql = format!("SELECT count() FROM {database}._commits");
+    house.query(&sql).trim().parse().unwrap()
+}
+
+/// Waits until another batch is committed; false where the run has ended before.
+fn goes_on(house: &Server, database: &str, run: &mut Running) -> bool {
+    let watch = Stopwatch::start();
+    let before = n_commits(house, database);
+    while n_commits(house, database) == before {
+        if run.0.try_wait().unwrap().is_some() {
+            return false;
+        }
+        assert!(watch.elapsed() < PATIENCE, "no batch in {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    true
+}
+
+/// What a run came through.
+struct Survived {
+    n_kills: usize,
+    /// Requests that broke off, where others found nobody there.
+    n_broken: usize,
+    wrong: Option<String>,
+}
+
+/// A server that is killed and comes back on the same port, over the same data.
+struct House<'a> {
+    data: &'a Path,
+    server: Server,
+}
+
+impl House<'_> {
+    /// Runs a job while the server is killed, so many times at most.
+    fn kill_under(
+        &mut self,
+        (fills, job): (&str, &Job),
+        (n_kills_max, dice): (usize, &mut Dice),
+        sabotage: Option<Safeguard>,
+    ) -> Survived {
+        let whole = small_batches(fills, &self.server, &format!("{}whole", job.database));
+        whole.finish();
+        let expected = whole.given(Some(&self.server));
+        make_unmerged(&self.server, &job.database);
+
+        let mut command = job.command();
+        command.stderr(File::create(job.folder.path("said")).unwrap());
+        if let Some(safeguard) = sabotage {
+            command.env("TAPELINE_SABOTAGE", format!("{safeguard:?}"));
+        }
+        let mut run = Running(command.spawn().unwrap());
+        let mut n_kills = 0;
+        while n_kills < n_kills_max && goes_on(&self.server, &job.database, &mut run) {
+            std::thread::sleep(Duration::from_micros(dice.below(60_000)));
+            self.server.kill();
+            n_kills += 1;
+            self.server = start(self.data, self.server.port).unwrap();
+        }
+        let status = run.0.wait().unwrap();
+        let said = job.folder.read("said");
+        assert!(status.success(), "the run ended with {status:?}: {said}");
+        let n_broken = said
+            .lines()
+            .filter(|line| line.contains("trying again") && !line.contains("(Connect)"))
+            .count();
+        let wrong = difference(&job.given(Some(&self.server)), &expected);
+        let wrong = wrong.or_else(|| amiss(&self.server, &job.database));
+        Survived { n_kills, n_broken, wrong }
+    }
+}
+
+/// A job of many small batches.
+fn small_batches(fills: &str, house: &Server, database: &str) -> Job {
+    Job::new(fills, 1, Some(house), database)
+        .with("max_rows = 400", "max_rows = 1")
+        .with("max_events = 50", "max_events = 10")
+}
+
+#[test]
+fn a_killed_house_loses_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let Some(server) = start(&data, port_to_keep()) else { return };
+    let mut house = House { data: &data, server };
+    let n_wanted = wanted("TAPELINE_HOUSE_KILLS", 20);
+    let seed = 20_261_124;
+    let mut dice = Dice(seed);
+    let (mut n_kills, mut n_broken, mut n_jobs) = (0, 0, 0);
+    while n_kills < n_wanted {
+        let fills = fills(seed + n_jobs);
+        let job = small_batches(&fills, &house.server, &format!("killed{n_jobs}"));
+        let keeps = [Keeps::Positions, Keeps::Events][usize::try_from(n_jobs % 2).unwrap()];
+        job.set([1, 2, 4][usize::try_from(n_jobs % 3).unwrap()], keeps);
+        let n_max = KILLS_OF_A_JOB.min(n_wanted - n_kills);
+        let survived = house.kill_under((&fills, &job), (n_max, &mut dice), None);
+        assert_eq!(survived.wrong, None, "seed {seed}, job {n_jobs}");
+        n_kills += survived.n_kills;
+        n_broken += survived.n_broken;
+        n_jobs += 1;
+    }
+    println!(
+        "ClickHouse killed: {n_kills} times in {n_jobs} jobs, {n_broken} requests broke off, \
+         seed {seed}: 0 rows missing, 0 doubled"
+    );
+    assert!(n_broken > 0, "no insert was under way");
+}
+
+#[test]
+fn an_insert_that_broke_off_is_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let Some(server) = start(&data, port_to_keep()) else { return };
+    let mut house = House { data: &data, server };
+    let fills = fills(3);
+    let job = small_batches(&fills, &house.server, "without");
+    let out = Some(Safeguard::InsertsRepeated);
+    let survived = house.kill_under((&fills, &job), (1, &mut Dice(3)), out);
+    assert!(survived.wrong.is_some(), "nothing is sent again, and nothing is missing");
+}
