@@ -1,14 +1,14 @@
 //! ClickHouse is away for a minute, while the program runs under a ceiling of memory.
 
-#![cfg(feature = "sabotage")]
-
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use tapeline::env::Stopwatch;
 use tempfile::TempDir;
+#[cfg(feature = "sabotage")]
 use types::sabotage::Safeguard;
 
 use super::ceiling::{Ceiling, peak};
@@ -98,16 +98,20 @@ fn write_config(folder: &Folder, house: &House) {
     folder.write("c.toml", CONFIG.replace("URL", &house.server.url()));
 }
 
-/// Starts the program under the ceiling.
-fn spawn(folder: &Folder, ceiling: &Ceiling, sabotage: Option<Safeguard>) -> Running {
+/// The program under the ceiling.
+fn command(folder: &Folder, ceiling: &Ceiling) -> Command {
     let mut command = tapeline();
     command.args(["run", "c.toml"]).current_dir(folder.path("."));
     let mut command = ceiling.over(&command);
     command.env_remove("RUST_LOG").stderr(File::create(folder.path("said")).unwrap());
-    if let Some(safeguard) = sabotage {
-        command.env("TAPELINE_SABOTAGE", format!("{safeguard:?}"));
-    }
-    Running(command.spawn().unwrap())
+    command
+}
+
+/// Starts it with a protection out.
+#[cfg(feature = "sabotage")]
+fn spawn_without(safeguard: Safeguard, folder: &Folder, ceiling: &Ceiling) -> Running {
+    let mut command = command(folder, ceiling);
+    Running(command.env("TAPELINE_SABOTAGE", format!("{safeguard:?}")).spawn().unwrap())
 }
 
 /// What a run gives whose server was never away, on a server of its own.
@@ -132,7 +136,7 @@ fn a_house_may_be_away_for_a_minute() {
     write_fills(&folder, n);
     write_config(&folder, &house);
     let ceiling = Ceiling::new(CEILING);
-    let mut run = spawn(&folder, &ceiling, None);
+    let mut run = Running(command(&folder, &ceiling).spawn().unwrap());
     let n_first = house.wait_for(0, &mut run);
     let watch = Stopwatch::start();
     let n_before = house.wait_for(n / 8, &mut run);
@@ -176,13 +180,14 @@ fn a_house_may_be_away_for_a_minute() {
 }
 
 #[test]
+#[cfg(feature = "sabotage")]
 fn a_sink_without_room_holds_back_what_comes() {
     let Some(mut house) = House::new() else { return };
     let folder = Folder::new();
     write_fills(&folder, n_fills());
     write_config(&folder, &house);
     let ceiling = Ceiling::new(CEILING);
-    let mut run = spawn(&folder, &ceiling, Some(Safeguard::SinksHoldBack));
+    let mut run = spawn_without(Safeguard::SinksHoldBack, &folder, &ceiling);
     house.wait_for(0, &mut run);
     house.server.kill();
     let watch = Stopwatch::start();

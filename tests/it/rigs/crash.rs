@@ -1,7 +1,5 @@
 //! ClickHouse is killed while inserts are under way, and started again on what it left.
 
-#![cfg(feature = "sabotage")]
-
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -129,6 +127,7 @@ fn a_killed_house_loses_and_doubles_nothing() {
 }
 
 #[test]
+#[cfg(feature = "sabotage")]
 fn an_insert_that_broke_off_is_sent_again() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -1,7 +1,5 @@
 //! Three of ten requests to ClickHouse go wrong on their way.
 
-#![cfg(feature = "sabotage")]
-
 use std::collections::BTreeMap;
 
 use types::sabotage::Safeguard;
@@ -98,6 +96,7 @@ fn a_proxy_that_fails_changes_nothing() {
 }
 
 /// A run with a protection out must give something else.
+#[cfg(feature = "sabotage")]
 fn is_noticed(sabotage: Safeguard, seed: u64) {
     let Some((_folder, house)) = house() else { return };
     let fills = fills(seed);
@@ -109,11 +108,13 @@ fn is_noticed(sabotage: Safeguard, seed: u64) {
 }
 
 #[test]
+#[cfg(feature = "sabotage")]
 fn what_is_stored_already_is_dropped() {
     is_noticed(Safeguard::TokensStay, 1);
 }
 
 #[test]
+#[cfg(feature = "sabotage")]
 fn an_insert_that_failed_is_sent_again() {
     is_noticed(Safeguard::InsertsRepeated, 2);
 }
