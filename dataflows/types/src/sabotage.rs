@@ -173,6 +173,12 @@ safeguards! {
     NamedSync,
     /// A run ends well once its quarantine file was synced.
     QuarantineSync,
+    /// An insert that is sent again has the token that it had.
+    TokensStay,
+    /// An insert that failed is sent again.
+    InsertsRepeated,
+    /// A sink that has no room left holds back what comes.
+    SinksHoldBack,
 
     // The log.
     /// What is acknowledged was synced.

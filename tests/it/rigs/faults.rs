@@ -7,8 +7,9 @@ use std::time::Duration;
 use tapeline::env::Stopwatch;
 use types::sabotage::Safeguard;
 
+use super::dice::Dice;
 use super::disk::{Disk, EXT4, What, may_mount};
-use super::job::{Dice, Job, Keeps, assert_finds, difference, fills, wanted};
+use super::job::{Job, Keeps, any, assert_finds, difference, fills, take_out, wanted};
 use super::strace::{Call, Failing, trace};
 
 /// What is wrong with a disk.
@@ -58,7 +59,7 @@ const N_FILES: u64 = 20;
 
 impl Usual {
     fn of(disk: &Disk, fills: &str) -> Self {
-        let job = Job::on(&disk.path(), fills);
+        let mut job = Job::on(&disk.path(), fills);
         job.set(2, Keeps::Positions);
         let watch = Stopwatch::start();
         job.finish();
@@ -85,23 +86,17 @@ impl Usual {
                 // A file is as likely as another, however often it is used.
                 let mut calls: Vec<&Call> = calls.iter().collect();
                 calls.retain(|call| call.path != "c.toml");
-                let any =
-                    |calls: &[&Call], dice: &mut Dice| calls[below(dice, calls.len())].clone();
-                let path = any(&calls, dice).path;
+                let path = calls[any(dice, calls.len())].path.clone();
                 if dice.below(2) == 0 {
                     calls.retain(|call| call.path == path);
                 }
-                let call = any(&calls, dice);
+                let call = calls[any(dice, calls.len())].clone();
                 let is_read = call.name.contains("read") || call.name == "unlink";
                 let error = if is_read || dice.below(2) == 0 { "EIO" } else { "ENOSPC" };
                 Fault::Call(Failing { call, error, for_good: dice.below(2) == 0 })
             }
         }
     }
-}
-
-fn below(dice: &mut Dice, n: usize) -> usize {
-    usize::try_from(dice.below(u64::try_from(n).unwrap())).unwrap()
 }
 
 /// Waits for the end of a process; it must come.
@@ -125,9 +120,7 @@ fn run(disk: &Disk, job: &Job, fault: &Fault, sabotage: Option<Safeguard>, what:
         Fault::Call(failing) => failing.command(job, log.path()),
         _ => job.command(),
     };
-    if let Some(sabotage) = sabotage {
-        command.env("TAPELINE_SABOTAGE", format!("{sabotage:?}"));
-    }
+    take_out(&mut command, sabotage);
     match fault {
         Fault::Bytes(n) => disk.fill(Some(*n)),
         Fault::Files(n) => disk.limit_files(Some(*n)),
@@ -194,20 +187,20 @@ fn check(plan: &Plan) -> Faults {
     let disks = [(EXT4, Disk::make(EXT4).unwrap()), (TMPFS, Disk::make(TMPFS).unwrap())];
     let usual = Usual::of(&disks[1].1, &fills(plan.seed));
     while faults.n() < plan.n_faults {
-        let (what_disk, disk) = &disks[below(&mut dice, 2)];
+        let (what_disk, disk) = &disks[any(&mut dice, 2)];
         let round = faults.n_jobs;
         faults.n_jobs += 1;
         let fills = fills(plan.seed + round);
-        let whole = Job::on(&disk.path(), &fills);
+        let mut whole = Job::on(&disk.path(), &fills);
         let keeps = if dice.below(2) == 0 { Keeps::Positions } else { Keeps::Events };
         whole.set(2, keeps);
         whole.finish();
         let expected = whole.given(None);
         drop(whole);
-        let job = Job::on(&disk.path(), &fills);
+        let mut job = Job::on(&disk.path(), &fills);
         let mut is_done = false;
         for part in 0..4 {
-            job.set([1, 2, 4][below(&mut dice, 3)], keeps);
+            job.set([1, 2, 4][any(&mut dice, 3)], keeps);
             disk.write_out();
             let fault = usual.fault(*what_disk, part > 0, &mut dice);
             let what = format!("seed {}, round {round}, part {part}, {fault:?}", plan.seed);

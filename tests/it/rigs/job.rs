@@ -5,30 +5,33 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use super::server::{Server, start};
+use types::sabotage::Safeguard;
+
+use super::dice::Dice;
+use super::server::Server;
 use crate::program::{Folder, tapeline};
-
-/// A small generator of numbers: the same seed gives the same job.
-pub(super) struct Dice(pub(super) u64);
-
-impl Dice {
-    /// A number below `n`.
-    pub(super) fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-}
 
 /// How often something is done: `n` times, or as often as a variable says.
 pub(super) fn wanted(variable: &str, n: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(n)
+    let Ok(text) = std::env::var(variable) else { return n };
+    text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?}, which is no number"))
+}
+
+/// One of `n`, by its place.
+pub(super) fn any(dice: &mut Dice, n: usize) -> usize {
+    usize::try_from(dice.below(u64::try_from(n).unwrap())).unwrap()
+}
+
+/// Takes a protection out of a command, if one is to be out.
+pub(super) fn take_out(command: &mut Command, safeguard: Option<Safeguard>) {
+    if let Some(safeguard) = safeguard {
+        command.env("TAPELINE_SABOTAGE", format!("{safeguard:?}"));
+    }
 }
 
 /// Asserts that a check finds something wrong with what a job gives, which it says with its seed; what
 /// the rig itself stumbles over is no find.
+#[cfg(feature = "sabotage")]
 pub(super) fn assert_finds(check: impl FnOnce() + std::panic::UnwindSafe) {
     let failed = std::panic::catch_unwind(check).expect_err("a protection is out, and all is well");
     let told = failed.downcast_ref::<String>().map_or("", String::as_str);
@@ -68,14 +71,6 @@ pub(super) fn fills(seed: u64) -> String {
     text
 }
 
-/// A job in a folder of its own.
-pub(super) struct Job {
-    pub(super) folder: Folder,
-    database: String,
-    /// The config behind its head.
-    rest: String,
-}
-
 /// What the log keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keeps {
@@ -85,35 +80,70 @@ pub(super) enum Keeps {
     Events,
 }
 
+/// A job in a folder of its own. Its config is written anew whenever it changes.
+pub(super) struct Job {
+    pub(super) folder: Folder,
+    /// The database of its tables, where it has some.
+    pub(super) database: String,
+    /// The config behind its head.
+    rest: String,
+    workers: usize,
+    keeps: Keeps,
+}
+
 impl Job {
-    /// Writes the job; `house` gets its tables in a database of this name.
-    pub(super) fn new(fills: &str, workers: usize, house: Option<&Server>, database: &str) -> Self {
-        let mut rest = CONFIG.to_owned();
+    /// A job of files alone, on one worker, whose log keeps positions.
+    pub(super) fn new(fills: &str) -> Self {
+        Self::within(Folder::new(), fills)
+    }
+
+    /// The same, on a disk of the rig's own.
+    #[cfg(feature = "sabotage")]
+    pub(super) fn on(disk: &Path, fills: &str) -> Self {
+        Self::within(Folder::within(disk), fills)
+    }
+
+    fn within(folder: Folder, fills: &str) -> Self {
+        folder.write("fills.csv", fills);
+        let (database, rest) = (String::new(), CONFIG.to_owned());
+        let job = Self { folder, database, rest, workers: 1, keeps: Keeps::Positions };
+        job.write();
+        job
+    }
+
+    /// With tables in a database of this name, if there is a server.
+    pub(super) fn tables(mut self, house: Option<&Server>, database: &str) -> Self {
         if let Some(house) = house {
             write!(
-                rest,
+                self.rest,
                 "[sinks.house]\ntype = \"clickhouse\"\nurl = \"{}\"\ndatabase = \"{database}\"\n\
                  max_rows = 400\ngive_up = \"60s\"\n",
                 house.url()
             )
             .unwrap();
+            database.clone_into(&mut self.database);
         }
-        let job = Self { folder: Folder::new(), database: database.to_owned(), rest };
-        job.folder.write("fills.csv", fills);
-        job.set(workers, Keeps::Positions);
-        job
+        self.write();
+        self
     }
 
-    /// Writes the job to a disk of the rig's own.
-    pub(super) fn on(disk: &Path, fills: &str) -> Self {
-        let (folder, rest) = (Folder::within(disk), CONFIG.to_owned());
-        folder.write("fills.csv", fills);
-        Self { folder, database: String::new(), rest }
+    /// With something else in its config.
+    pub(super) fn with(mut self, what: &str, instead: &str) -> Self {
+        assert!(self.rest.contains(what), "{what} isn't in the config");
+        self.rest = self.rest.replace(what, instead);
+        self.write();
+        self
     }
 
-    /// Says how the next run of it goes.
-    pub(super) fn set(&self, workers: usize, keeps: Keeps) {
-        let journal = if keeps == Keeps::Events { "events" } else { "positions" };
+    /// Says how its next run goes.
+    pub(super) fn set(&mut self, workers: usize, keeps: Keeps) {
+        (self.workers, self.keeps) = (workers, keeps);
+        self.write();
+    }
+
+    fn write(&self) {
+        let workers = self.workers;
+        let journal = if self.keeps == Keeps::Events { "events" } else { "positions" };
         let head =
             format!("[pipeline]\nname = \"rig\"\nworkers = {workers}\njournal = \"{journal}\"\n");
         self.folder.write("c.toml", head + &self.rest);
@@ -195,11 +225,15 @@ pub(super) fn difference(
     })
 }
 
-/// A server in a folder, if there can be one.
-pub(super) fn house() -> Option<(tempfile::TempDir, Server)> {
-    let folder = tempfile::tempdir().unwrap();
-    let server = start(&folder.path().join("data"), 0)?;
-    Some((folder, server))
+/// A run under way. Where its test fails it doesn't outlive it.
+pub(super) struct Running(pub(super) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails only where it has ended.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 const CONFIG: &str = r#"

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use types::sabotage::Safeguard;
 
-use super::job::{Job, Keeps, difference, fills, house};
+use super::house::House;
+use super::job::{Job, Keeps, difference, fills, take_out};
 
 /// What ends a run, and what its control takes out.
 #[derive(Clone, Copy)]
@@ -22,9 +23,7 @@ fn end_at(job: &Job, fault: Fault<'_>) -> usize {
     for _ in 0..2 {
         let mut command = job.command();
         command.env("TAPELINE_FAIL", format!("{}:{}", fault.point, fault.time));
-        if let Some(sabotage) = fault.sabotage {
-            command.env("TAPELINE_SABOTAGE", format!("{sabotage:?}"));
-        }
+        take_out(&mut command, fault.sabotage);
         let output = command.output().unwrap();
         if output.status.success() {
             return n_ended;
@@ -38,9 +37,7 @@ fn end_at(job: &Job, fault: Fault<'_>) -> usize {
         }
     }
     let mut command = job.command();
-    if let Some(sabotage) = fault.sabotage {
-        command.env("TAPELINE_SABOTAGE", format!("{sabotage:?}"));
-    }
+    take_out(&mut command, fault.sabotage);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: going on ended with {said}", fault.point);
@@ -49,10 +46,10 @@ fn end_at(job: &Job, fault: Fault<'_>) -> usize {
 
 /// Ends runs at every point the `time`-th time that they come by.
 fn end_everywhere(time: usize, keeps: Keeps) {
-    let house = house();
-    let house = house.as_ref().map(|(_folder, house)| house);
+    let house = House::start();
+    let house = house.as_deref();
     let fills = fills(7);
-    let whole = Job::new(&fills, 1, house, "whole");
+    let mut whole = Job::new(&fills).tables(house, "whole");
     whole.set(1, keeps);
     let output = whole.command().env("TAPELINE_POINTS", "points").output().unwrap();
     assert!(output.status.success());
@@ -60,7 +57,7 @@ fn end_everywhere(time: usize, keeps: Keeps) {
     let points: BTreeSet<String> = whole.folder.read("points").lines().map(str::to_owned).collect();
     let (mut n_ended, mut n_jobs) = (0, 0);
     for (index, point) in points.iter().enumerate() {
-        let job = Job::new(&fills, 1, house, &format!("j{n_jobs}"));
+        let mut job = Job::new(&fills).tables(house, &format!("j{n_jobs}"));
         job.set([1, 2, 4][index % 3], keeps);
         n_ended += end_at(&job, Fault { point, time, sabotage: None });
         let differs = difference(&job.given(house), &expected);
@@ -97,11 +94,11 @@ fn a_run_that_keeps_events_may_end_at_every_point() {
 /// A run with a protection out must give something else at one of some points.
 fn is_noticed(sabotage: Safeguard, points: &[&str]) {
     let fills = fills(7);
-    let whole = Job::new(&fills, 1, None, "");
+    let whole = Job::new(&fills);
     whole.finish();
     let expected = whole.given(None);
     let notices = points.iter().any(|point| {
-        let job = Job::new(&fills, 1, None, "");
+        let job = Job::new(&fills);
         let ended = std::panic::catch_unwind(|| {
             end_at(&job, Fault { point, time: 10, sabotage: Some(sabotage) })
         });
@@ -122,8 +119,8 @@ fn epochs_count_once() {
 
 #[test]
 fn a_batch_is_in_the_outbox_first() {
-    let Some((_folder, house)) = house() else { return };
-    let job = Job::new(&fills(7), 1, Some(&house), "without");
+    let Some(house) = House::start() else { return };
+    let job = Job::new(&fills(7)).tables(Some(&house), "without");
     let out = (Safeguard::OutboxFirst, "insert.after");
     let fault = Fault { point: out.1, time: 2, sabotage: Some(out.0) };
     let ended = std::panic::catch_unwind(|| end_at(&job, fault));

@@ -10,8 +10,9 @@ use tapeline::env::Stopwatch;
 use tapeline::log::{Disk as LogFolder, Reader, recover};
 use types::sabotage::Safeguard;
 
+use super::dice::Dice;
 use super::disk::{Disk, EXT4, What, may_mount};
-use super::job::{Dice, Job, Keeps, assert_finds, difference, fills, wanted};
+use super::job::{Job, Keeps, any, assert_finds, difference, fills, take_out, wanted};
 
 /// Disks that lose different things. None writes anything out by the clock.
 const DISKS: [What; 3] = [
@@ -194,7 +195,7 @@ impl At {
         if dice.below(2) == 0 {
             return Self::Instant(Duration::from_micros(dice.below(takes)));
         }
-        let (point, n_passed) = &points[below(dice, points.len())];
+        let (point, n_passed) = &points[any(dice, points.len())];
         Self::Point(point.clone(), 1 + dice.below(*n_passed) / (1 + part))
     }
 }
@@ -226,9 +227,7 @@ fn run_until_cut(
     if let At::Point(point, time) = at {
         command.env("TAPELINE_FAIL", format!("{point}:{time}"));
     }
-    if let Some(sabotage) = sabotage {
-        command.env("TAPELINE_SABOTAGE", format!("{sabotage:?}"));
-    }
+    take_out(&mut command, sabotage);
     let mut told = Told::before(job);
     let mut child = command.spawn().unwrap();
     let (watch, mut ended) = (Stopwatch::start(), None);
@@ -286,8 +285,8 @@ fn check(plan: &Plan) -> Cuts {
         cuts.n_jobs += 1;
         let fills = fills(plan.seed + round);
         let keeps = if dice.below(2) == 0 { Keeps::Positions } else { Keeps::Events };
-        let mut disk = Disk::make(DISKS[below(&mut dice, DISKS.len())]).unwrap();
-        let whole = Job::on(&disk.path(), &fills);
+        let mut disk = Disk::make(DISKS[any(&mut dice, DISKS.len())]).unwrap();
+        let mut whole = Job::on(&disk.path(), &fills);
         whole.set(1, keeps);
         let (watch, mut command) = (Stopwatch::start(), whole.command());
         let output = command.env("TAPELINE_POINTS", "points").output().unwrap();
@@ -295,10 +294,10 @@ fn check(plan: &Plan) -> Cuts {
         let takes = u64::try_from(watch.elapsed().as_micros()).unwrap();
         let points = passed(&whole.folder.read("points"));
         let expected = whole.given(None);
-        let job = Job::on(&disk.path(), &fills);
+        let mut job = Job::on(&disk.path(), &fills);
         let mut is_done = false;
         for part in 0..8 {
-            job.set([1, 2, 4][below(&mut dice, 3)], keeps);
+            job.set([1, 2, 4][any(&mut dice, 3)], keeps);
             disk.write_out();
             let at = At::any(takes, &points, part, &mut dice);
             if dice.below(4) == 0 {
@@ -335,16 +334,10 @@ fn check(plan: &Plan) -> Cuts {
     cuts
 }
 
-fn below(dice: &mut Dice, n: usize) -> usize {
-    usize::try_from(dice.below(u64::try_from(n).unwrap())).unwrap()
-}
-
 /// Kills a run, whose machine goes on: what it left unsynced is there for the next.
 fn kill_after(job: &Job, wait: Duration, sabotage: Option<Safeguard>) {
     let mut command = job.command();
-    if let Some(sabotage) = sabotage {
-        command.env("TAPELINE_SABOTAGE", format!("{sabotage:?}"));
-    }
+    take_out(&mut command, sabotage);
     let mut child = command.spawn().unwrap();
     std::thread::sleep(wait);
     child.kill().unwrap_or_default();

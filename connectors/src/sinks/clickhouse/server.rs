@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 use types::options::Settings;
+use types::sabotage::{Safeguard, is_out};
 
 use crate::error::ConnectError;
 use crate::sinks::backoff;
@@ -124,23 +125,35 @@ impl Server {
 
     /// Inserts; returns once the server has acknowledged it all.
     pub(super) fn insert(&self, insert: &Insert) -> Result<(), ConnectError> {
+        let mut n_tries = 0;
         self.persist(Stage::Running, &insert.doing, async || {
-            let mut request = self
-                .client
-                .insert_formatted_with(insert.sql.as_str())
-                // Asynchronous inserts, the default of newer servers, may regroup what a token names.
-                .with_setting("async_insert", "0")
-                .with_setting("wait_end_of_query", "1");
-            request = match &insert.token {
-                Some(token) => request.with_setting("insert_deduplication_token", token),
-                None => request.with_setting("insert_deduplicate", "0"),
-            };
-            let mut rest = insert.bytes.clone();
-            while !rest.is_empty() {
-                request.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
+            n_tries += 1;
+            match self.try_to_insert(insert, n_tries).await {
+                Err(_) if is_out(Safeguard::InsertsRepeated) => Ok(()),
+                tried => tried,
             }
-            request.end().await
         })
+    }
+
+    async fn try_to_insert(&self, insert: &Insert, nth: u32) -> Result<(), Error> {
+        let mut request = self
+            .client
+            .insert_formatted_with(insert.sql.as_str())
+            // Asynchronous inserts, the default of newer servers, may regroup what a token names.
+            .with_setting("async_insert", "0")
+            .with_setting("wait_end_of_query", "1");
+        request = match &insert.token {
+            Some(token) if is_out(Safeguard::TokensStay) => {
+                request.with_setting("insert_deduplication_token", format!("{token}/{nth}"))
+            }
+            Some(token) => request.with_setting("insert_deduplication_token", token),
+            None => request.with_setting("insert_deduplicate", "0"),
+        };
+        let mut rest = insert.bytes.clone();
+        while !rest.is_empty() {
+            request.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
+        }
+        request.end().await
     }
 
     /// Tries until it is done, or the server was waited for long enough.
