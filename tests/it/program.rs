@@ -30,6 +30,7 @@ impl Folder {
     }
 
     /// One on a disk of the test's own.
+    #[cfg(feature = "sabotage")]
     pub(crate) fn within(path: &Path) -> Self {
         Self(tempfile::tempdir_in(path).unwrap())
     }

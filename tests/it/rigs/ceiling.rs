@@ -1,11 +1,14 @@
 //! A process that may hold so much memory and no more.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where cgroups of the memory controller stand, in the first version of cgroups.
-const CONTROLLER: &str = "/sys/fs/cgroup/memory";
+/// Where cgroups of the memory controller stand and which file of theirs holds the bound, in the first
+/// version of cgroups and in the second.
+const CONTROLLERS: [(&str, &str); 2] =
+    [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
 
 /// A bound of memory for one process; lifted when it is dropped.
 pub(super) struct Ceiling {
@@ -18,7 +21,8 @@ impl Ceiling {
     /// Makes one: a memory cgroup, or where there can be none a limit of the process's own data.
     pub(super) fn new(n_bytes: u64) -> Self {
         let name = format!("tapeline-rig-{:032x}", tapeline::env::chance());
-        let cgroup = make_cgroup(&Path::new(CONTROLLER).join(name), n_bytes);
+        let make = |(above, bound)| make_cgroup(&Path::new(above).join(&name), bound, n_bytes);
+        let cgroup = CONTROLLERS.into_iter().find_map(make);
         Self { n_bytes, cgroup }
     }
 
@@ -57,17 +61,16 @@ impl Drop for Ceiling {
     }
 }
 
-fn make_cgroup(path: &Path, n_bytes: u64) -> Option<PathBuf> {
-    if !Path::new(CONTROLLER).join("memory.limit_in_bytes").exists() {
-        return None;
-    }
+fn make_cgroup(path: &Path, bound: &str, n_bytes: u64) -> Option<PathBuf> {
     fs::create_dir(path).ok()?;
-    let made = fs::write(path.join("memory.limit_in_bytes"), n_bytes.to_string());
-    if made.is_err() {
+    // The system makes a cgroup's files; where this one isn't there, memory isn't bounded there.
+    let mut file = fs::File::options().write(true).open(path.join(bound));
+    let is_bounded = file.as_mut().is_ok_and(|file| write!(file, "{n_bytes}").is_ok());
+    drop(file);
+    if !is_bounded {
         fs::remove_dir(path).ok();
-        return None;
     }
-    Some(path.to_owned())
+    is_bounded.then(|| path.to_owned())
 }
 
 /// The most memory that a process has held so far, in bytes; `None` where it is gone.

@@ -42,21 +42,22 @@ impl Disk {
         // In memory where there is such a place: what a sync costs isn't what is tried.
         let memory = Path::new("/dev/shm");
         let above = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = tempfile::tempdir_in(above).map_err(|error| error.to_string())?.keep();
-        let mount = folder.join("mount");
+        let folder = tempfile::Builder::new().prefix("tapeline-disk-").tempdir_in(above);
+        let folder = folder.map_err(|error| error.to_string())?;
+        let mount = folder.path().join("mount");
         std::fs::create_dir(&mount).map_err(|error| error.to_string())?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/rigs/disk.py");
         // In a group of its own, so that it outlives us where a signal goes to all of ours.
         let keeper = Command::new("python3")
             .arg(script)
-            .args([&mount, &folder])
+            .args([mount.as_path(), folder.path()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .process_group(0)
             .spawn();
         let mut keeper = keeper.map_err(|error| format!("starting python3: {error}"))?;
-        let to_keeper = keeper.stdin.take();
+        // From here on the keeper takes the folder away.
+        let (folder, to_keeper) = (folder.keep(), keeper.stdin.take());
         let from_keeper = BufReader::new(keeper.stdout.take().unwrap());
         let disk = Self { folder, what, keeper, to_keeper, from_keeper };
         if let What::Ext4 { make, .. } = what {
@@ -117,6 +118,11 @@ impl Disk {
     pub(super) fn limit_files(&self, n_left: Option<u64>) {
         let n_used = self.number("iused");
         self.remount(&format!("nr_inodes={}", n_used + n_left.unwrap_or(100_000))).unwrap();
+    }
+
+    /// Bytes of it that are used, and files and folders.
+    pub(super) fn used(&self) -> (u64, u64) {
+        (self.number("used"), self.number("iused"))
     }
 
     /// A column of `df`, in bytes where it is a size.

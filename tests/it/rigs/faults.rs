@@ -1,7 +1,8 @@
 //! Disks that are full, turn read-only, or fail at one call: the run ends by itself and says why, and once
 //! the fault is gone the next one goes on with it.
 
-use std::process::{Child, Command};
+use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::Duration;
 
 use tapeline::env::Stopwatch;
@@ -9,7 +10,7 @@ use types::sabotage::Safeguard;
 
 use super::dice::Dice;
 use super::disk::{Disk, EXT4, What, may_mount};
-use super::job::{Job, Keeps, any, assert_finds, difference, fills, take_out, wanted};
+use super::job::{Job, Keeps, Running, any, assert_finds, difference, fills, take_out, wanted};
 use super::strace::{Call, Failing, trace};
 
 /// What is wrong with a disk.
@@ -49,68 +50,65 @@ struct Usual {
     /// The calls of a run, and those of one that goes on with another.
     calls: [Vec<Call>; 2],
     takes: u64,
+    /// What it takes of a disk.
+    n_bytes: u64,
+    n_files: u64,
 }
+
+/// Longer than any run of it takes.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const TMPFS: What = What::Tmpfs { mount: "size=64m" };
 
-/// What a run takes on the disk at most, and how many files and folders it makes.
-const N_BYTES: u64 = 1_600_000;
-const N_FILES: u64 = 20;
-
 impl Usual {
-    fn of(disk: &Disk, fills: &str) -> Self {
+    /// Runs a job on a disk; the calls are those that use files below a folder.
+    fn of(disk: &Disk, fills: &str, below: &str) -> Self {
         let mut job = Job::on(&disk.path(), fills);
         job.set(2, Keeps::Positions);
+        let (n_bytes, n_files) = disk.used();
         let watch = Stopwatch::start();
         job.finish();
         let takes = u64::try_from(watch.elapsed().as_micros()).unwrap();
+        let (n_bytes, n_files) = (disk.used().0 - n_bytes, disk.used().1 - n_files);
         let begins = trace(&job);
         let mut command = job.command();
         let ended = job.folder.end(command.env("TAPELINE_FAIL", "changes.kept:5"));
         assert_eq!(ended.code, None, "{ended:?}");
         let goes_on = trace(&job);
         assert!(begins.len() > 400 && goes_on.len() > 100, "{} calls", begins.len());
-        Self { calls: [begins, goes_on], takes }
+        let mut calls = [begins, goes_on];
+        for calls in &mut calls {
+            calls.retain(|call| call.path != "c.toml" && call.path.starts_with(below));
+        }
+        Self { calls, takes, n_bytes, n_files }
     }
 
     /// A fault for a run that begins or goes on.
     fn fault(&self, what: What, goes_on: bool, dice: &mut Dice) -> Fault {
-        match (dice.below(5), what) {
-            (0, What::Tmpfs { .. }) => Fault::Files(dice.below(N_FILES)),
+        match (dice.below(4), what) {
+            (0, What::Tmpfs { .. }) => Fault::Files(dice.below(self.n_files)),
             (0, What::Ext4 { .. }) => {
                 Fault::ReadOnly(Duration::from_micros(dice.below(self.takes)))
             }
-            (1, _) => Fault::Bytes(dice.below(N_BYTES)),
-            _ => {
-                let calls = &self.calls[usize::from(goes_on)];
-                // A file is as likely as another, however often it is used.
-                let mut calls: Vec<&Call> = calls.iter().collect();
-                calls.retain(|call| call.path != "c.toml");
-                let path = calls[any(dice, calls.len())].path.clone();
-                if dice.below(2) == 0 {
-                    calls.retain(|call| call.path == path);
-                }
-                let call = calls[any(dice, calls.len())].clone();
-                let is_read = call.name.contains("read") || call.name == "unlink";
-                let error = if is_read || dice.below(2) == 0 { "EIO" } else { "ENOSPC" };
-                Fault::Call(Failing { call, error, for_good: dice.below(2) == 0 })
-            }
+            (1, _) => Fault::Bytes(dice.below(self.n_bytes)),
+            _ => Fault::Call(any_failing(&self.calls[usize::from(goes_on)], dice)),
         }
     }
 }
 
-/// Waits for the end of a process; it must come.
-fn wait(mut child: Child, what: &str) -> (Option<i32>, String) {
-    let watch = Stopwatch::start();
-    while child.try_wait().unwrap().is_none() {
-        if watch.elapsed() > Duration::from_mins(1) {
-            child.kill().unwrap();
-            panic!("{what}: the run hangs");
-        }
-        std::thread::sleep(Duration::from_millis(1));
+/// A call that fails: any, or any of those of some name with some file, which may be few.
+fn any_failing(calls: &[Call], dice: &mut Dice) -> Failing {
+    let kind_of = |call: &Call| (call.name.clone(), call.path.clone());
+    let mut calls: Vec<&Call> = calls.iter().collect();
+    if dice.below(2) == 0 {
+        let kinds: BTreeSet<_> = calls.iter().map(|call| kind_of(call)).collect();
+        let kind = kinds.iter().nth(any(dice, kinds.len())).unwrap();
+        calls.retain(|call| kind_of(call) == *kind);
     }
-    let output = child.wait_with_output().unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let call = calls[any(dice, calls.len())].clone();
+    let is_read = call.name.contains("read") || call.name == "unlink";
+    let error = if is_read || dice.below(2) == 0 { "EIO" } else { "ENOSPC" };
+    Failing { call, error, for_good: dice.below(2) == 0 }
 }
 
 /// Runs a job while its disk has a fault, and takes the fault away; whether the run ended by it.
@@ -126,12 +124,13 @@ fn run(disk: &Disk, job: &Job, fault: &Fault, sabotage: Option<Safeguard>, what:
         Fault::Files(n) => disk.limit_files(Some(*n)),
         Fault::ReadOnly(_) | Fault::Call(_) => {}
     }
-    let child = command.spawn().unwrap();
+    let mut run = Running(command.spawn().unwrap());
     if let Fault::ReadOnly(after) = fault {
         std::thread::sleep(*after);
         disk.remount("abort").unwrap();
     }
-    let (code, said) = wait(child, what);
+    let (status, said) = run.end(PATIENCE, what);
+    let code = status.code();
     match fault {
         Fault::Bytes(_) => disk.fill(None),
         Fault::Files(_) => disk.limit_files(None),
@@ -178,6 +177,8 @@ fn assert_told(fault: &Fault, said: &str, what: &str) {
 struct Plan {
     seed: u64,
     n_faults: usize,
+    /// Calls that fail use files below this folder.
+    below: &'static str,
     sabotage: Option<Safeguard>,
 }
 
@@ -185,7 +186,7 @@ struct Plan {
 fn check(plan: &Plan) -> Faults {
     let (mut dice, mut faults) = (Dice(plan.seed), Faults::default());
     let disks = [(EXT4, Disk::make(EXT4).unwrap()), (TMPFS, Disk::make(TMPFS).unwrap())];
-    let usual = Usual::of(&disks[1].1, &fills(plan.seed));
+    let usual = Usual::of(&disks[1].1, &fills(plan.seed), plan.below);
     while faults.n() < plan.n_faults {
         let (what_disk, disk) = &disks[any(&mut dice, 2)];
         let round = faults.n_jobs;
@@ -242,7 +243,7 @@ fn a_disk_that_fails_is_told_and_gone_on_from() {
         return;
     }
     let n_faults = wanted("TAPELINE_DISK_FAULTS", 50);
-    let plan = Plan { seed: 20_261_123, n_faults, sabotage: None };
+    let plan = Plan { seed: 20_261_123, n_faults, below: "", sabotage: None };
     let faults = check(&plan);
     let Faults { n_bytes, n_files, n_read_only, n_calls, n_jobs, n_passed_over } = faults;
     println!(
@@ -252,14 +253,16 @@ fn a_disk_that_fails_is_told_and_gone_on_from() {
         faults.n(),
         plan.seed,
     );
+    let each = [n_bytes, n_files, n_read_only, n_calls];
+    assert!(each.iter().all(|n| *n > 0), "a kind of fault never ended a run");
 }
 
 /// With a protection out, something must differ or go untold within some faults.
-fn is_noticed(sabotage: Safeguard, seed: u64) {
+fn is_noticed(sabotage: Safeguard, seed: u64, below: &'static str) {
     if !may_run() {
         return;
     }
-    let plan = Plan { seed, n_faults: 50, sabotage: Some(sabotage) };
+    let plan = Plan { seed, n_faults: 50, below, sabotage: Some(sabotage) };
     assert_finds(move || {
         check(&plan);
     });
@@ -267,10 +270,10 @@ fn is_noticed(sabotage: Safeguard, seed: u64) {
 
 #[test]
 fn failures_of_the_log_are_told() {
-    is_noticed(Safeguard::LogFailureTold, 1);
+    is_noticed(Safeguard::LogFailureTold, 1, "state/log/");
 }
 
 #[test]
 fn what_a_fault_left_is_cut() {
-    is_noticed(Safeguard::ChangesCut, 2);
+    is_noticed(Safeguard::ChangesCut, 2, "");
 }

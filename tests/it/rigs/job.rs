@@ -2,9 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+#[cfg(feature = "sabotage")]
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "sabotage")]
+use std::process::ExitStatus;
 use std::process::{Child, Command, Output, Stdio};
+#[cfg(feature = "sabotage")]
+use std::time::Duration;
 
+#[cfg(feature = "sabotage")]
+use tapeline::env::Stopwatch;
 use types::sabotage::Safeguard;
 
 use super::dice::Dice;
@@ -227,6 +235,24 @@ pub(super) fn difference(
 
 /// A run under way. Where its test fails it doesn't outlive it.
 pub(super) struct Running(pub(super) Child);
+
+#[cfg(feature = "sabotage")]
+impl Running {
+    /// Waits for its end, which must come in time; how it ended, and what it said.
+    pub(super) fn end(&mut self, patience: Duration, what: &str) -> (ExitStatus, String) {
+        let watch = Stopwatch::start();
+        let status = loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                break status;
+            }
+            assert!(watch.elapsed() < patience, "{what}: the run hasn't ended after {patience:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let mut said = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (status, said)
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

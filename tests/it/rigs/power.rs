@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Child;
 use std::time::Duration;
 
 use tapeline::env::Stopwatch;
@@ -12,7 +11,7 @@ use types::sabotage::Safeguard;
 
 use super::dice::Dice;
 use super::disk::{Disk, EXT4, What, may_mount};
-use super::job::{Job, Keeps, any, assert_finds, difference, fills, take_out, wanted};
+use super::job::{Job, Keeps, Running, any, assert_finds, difference, fills, take_out, wanted};
 
 /// Disks that lose different things. None writes anything out by the clock.
 const DISKS: [What; 3] = [
@@ -54,6 +53,9 @@ impl Cuts {
         self.n_instants + self.n_points
     }
 }
+
+/// Longer than any run takes.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const SYNCED: &str = "state/sinks/changes/synced";
 
@@ -229,50 +231,40 @@ fn run_until_cut(
     }
     take_out(&mut command, sabotage);
     let mut told = Told::before(job);
-    let mut child = command.spawn().unwrap();
+    let mut run = Running(command.spawn().unwrap());
     let (watch, mut ended) = (Stopwatch::start(), None);
-    let wait = if let At::Instant(wait) = at { *wait } else { Duration::from_mins(1) };
+    let wait = if let At::Instant(wait) = at { *wait } else { PATIENCE };
     while ended.is_none() && watch.elapsed() < wait {
         told.look(job);
         std::thread::sleep(Duration::from_micros(500));
-        ended = child.try_wait().unwrap();
+        ended = run.0.try_wait().unwrap();
     }
     match (at, ended) {
         (At::Point(point, _), Some(status)) if status.code().is_none() => told.look_at(point, job),
         _ => told.look_last(job),
     }
     disk.cut();
-    if let Some(status) = ended {
-        let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+    if ended.is_some() {
+        let (status, said) = run.end(PATIENCE, what);
         let is_well = status.success() || status.code().is_none();
         assert!(is_well, "{what}: the run ended by itself, with {status:?}: {said}");
         return (told, status.success());
     }
     if dice.below(3) == 0 {
-        return (told, gives_up(child, what));
+        return (told, gives_up(run, what));
     }
-    child.kill().unwrap();
-    (told, child.wait().unwrap().success())
+    run.0.kill().unwrap();
+    (told, run.0.wait().unwrap().success())
 }
 
 /// Waits for a run whose disk is gone to end by itself and say so; whether it had come to its end before.
-fn gives_up(mut child: Child, what: &str) -> bool {
-    let watch = Stopwatch::start();
-    while child.try_wait().unwrap().is_none() {
-        if watch.elapsed() > Duration::from_secs(20) {
-            child.kill().unwrap();
-            panic!("{what}: its disk is gone, and it goes on");
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    let has_finished = output.status.success();
+fn gives_up(mut run: Running, what: &str) -> bool {
+    let (status, said) = run.end(Duration::from_secs(20), what);
     // Before it has read its config it is a config that can't be read.
     let code = if said.contains("reading config c.toml") { 2 } else { 3 };
-    let is_told = output.status.code() == Some(code) && said.contains("Input/output error");
-    assert!(has_finished || is_told, "{what}: its disk is gone, and it ends with {output:?}");
+    let is_told = status.code() == Some(code) && said.contains("Input/output error");
+    let has_finished = status.success();
+    assert!(has_finished || is_told, "{what}: its disk is gone, and it ends {status:?}: {said}");
     has_finished
 }
 
@@ -285,7 +277,8 @@ fn check(plan: &Plan) -> Cuts {
         cuts.n_jobs += 1;
         let fills = fills(plan.seed + round);
         let keeps = if dice.below(2) == 0 { Keeps::Positions } else { Keeps::Events };
-        let mut disk = Disk::make(DISKS[any(&mut dice, DISKS.len())]).unwrap();
+        let which = any(&mut dice, DISKS.len());
+        let mut disk = Disk::make(DISKS[which]).unwrap();
         let mut whole = Job::on(&disk.path(), &fills);
         whole.set(1, keeps);
         let (watch, mut command) = (Stopwatch::start(), whole.command());
@@ -307,7 +300,8 @@ fn check(plan: &Plan) -> Cuts {
                     break;
                 }
             }
-            let what = format!("seed {}, round {round}, part {part}, {at:?}", plan.seed);
+            let what =
+                format!("seed {}, round {round}, disk {which}, part {part}, {at:?}", plan.seed);
             let (told, has_finished) =
                 run_until_cut(&mut disk, (&job, &at), (plan.sabotage, &what), &mut dice);
             let n = match (&at, has_finished) {

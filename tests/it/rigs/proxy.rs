@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::dice::Dice;
+use super::job::any;
 
 /// Requests of a hundred that go wrong.
 const FAULTS_IN_100: u64 = 30;
@@ -29,6 +30,8 @@ pub(super) enum Fault {
     CutBefore,
     /// The server gets a part of its body, then both connections are cut.
     CutInBody,
+    /// The server has done it, and 500 is answered.
+    RefusedAfter,
     /// The server has done it, and the answer is lost.
     AnswerLost,
     /// The server has done it, and a part of the answer comes.
@@ -38,12 +41,13 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Refused,
         Self::Unavailable,
         Self::NoHttp,
         Self::CutBefore,
         Self::CutInBody,
+        Self::RefusedAfter,
         Self::AnswerLost,
         Self::AnswerCut,
         Self::Late,
@@ -163,6 +167,10 @@ fn serve(mut client: &TcpStream, shared: &Shared) -> io::Result<()> {
                 server.write_all(request.get(..part).unwrap_or_default())?;
                 return server.shutdown(Shutdown::Both);
             }
+            Some(Fault::RefusedAfter) => {
+                shared.forward(&request)?;
+                client.write_all(&page("500 Internal Server Error", ""))?;
+            }
             Some(Fault::AnswerLost) => {
                 shared.forward(&request)?;
                 return Ok(());
@@ -187,9 +195,9 @@ impl Shared {
         let mut state = self.state.lock().unwrap();
         state.seen.n_requests += 1;
         let is_wrong = state.dice.below(100) < FAULTS_IN_100;
-        let which = usize::try_from(state.dice.below(8)).unwrap();
+        let which = any(&mut state.dice, Fault::ALL.len());
         let chance = state.dice.below(1 << 40);
-        let fault = is_wrong.then(|| Fault::ALL.get(which).copied()).flatten();
+        let fault = is_wrong.then_some(Fault::ALL[which]);
         if let Some(fault) = fault {
             *state.seen.faults.entry(fault).or_default() += 1;
         }
