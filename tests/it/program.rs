@@ -1,7 +1,7 @@
 //! The program from outside: a folder of its own for each test, what it printed, how it ended.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ impl Folder {
 
     /// One on a disk of the test's own.
     #[cfg(feature = "sabotage")]
-    pub(crate) fn within(path: &Path) -> Self {
+    pub(crate) fn within(path: &std::path::Path) -> Self {
         Self(tempfile::tempdir_in(path).unwrap())
     }
 

@@ -109,10 +109,11 @@ fn a_killed_house_loses_and_doubles_nothing() {
         n_jobs += 1;
     }
     println!(
-        "ClickHouse killed: {n_kills} times in {n_jobs} jobs, {n_broken} requests broke off, \
+        "rig: ClickHouse killed: {n_kills} times in {n_jobs} jobs, {n_broken} requests broke off, \
          seed {seed}: 0 rows missing, 0 doubled"
     );
-    assert!(n_broken > 0, "no insert was under way");
+    // Where the server goes between two requests the next one finds nobody there.
+    assert!(2 * n_broken >= n_kills, "inserts were seldom under way: {n_broken} of {n_kills}");
 }
 
 #[test]

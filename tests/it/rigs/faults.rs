@@ -247,7 +247,7 @@ fn a_disk_that_fails_is_told_and_gone_on_from() {
     let faults = check(&plan);
     let Faults { n_bytes, n_files, n_read_only, n_calls, n_jobs, n_passed_over } = faults;
     println!(
-        "disk faults: {} in {n_jobs} jobs ({n_bytes} full, {n_files} out of inodes, {n_read_only} \
+        "rig: disk faults: {} in {n_jobs} jobs ({n_bytes} full, {n_files} out of inodes, {n_read_only} \
          read-only, {n_calls} by a call that fails), and {n_passed_over} passed over, seed {}: all told, \
          no byte differs",
         faults.n(),

@@ -37,6 +37,16 @@ pub(super) fn take_out(command: &mut Command, safeguard: Option<Safeguard>) {
     }
 }
 
+/// Each fail point that a run has passed, and how often.
+#[cfg(feature = "sabotage")]
+pub(super) fn passed(names: &str) -> Vec<(String, u64)> {
+    let mut passed = BTreeMap::new();
+    for name in names.lines() {
+        *passed.entry(name.to_owned()).or_default() += 1;
+    }
+    passed.into_iter().collect()
+}
+
 /// Asserts that a check finds something wrong with what a job gives, which it says with its seed; what
 /// the rig itself stumbles over is no find.
 #[cfg(feature = "sabotage")]
@@ -183,6 +193,13 @@ impl Job {
         let said = String::from_utf8_lossy(&output.stderr);
         let is_well = output.status.success() || said.contains("holds rows");
         assert!(is_well, "the run ended with {:?}: {said}", output.status);
+    }
+
+    /// Takes its tables away, for many of them slow a server down.
+    pub(super) fn drop_tables(&self, house: Option<&Server>) {
+        if let Some(house) = house {
+            house.query(&format!("DROP DATABASE {}", self.database));
+        }
     }
 
     /// All that it gave: files by name, and the rows of tables.

@@ -85,10 +85,12 @@ fn check(seed: u64, n_wanted: usize, stops: &[Stop], what: &str) {
         }
         let differs = difference(&stopped.given(house), &expected);
         assert_eq!(differs, None, "seed {seed}, round {round}");
+        undisturbed.drop_tables(house);
+        stopped.drop_tables(house);
         round += 1;
     }
     println!(
-        "{what}: {n_stopped} in {round} jobs on 1, 2 and 4 workers, seed {seed}: no byte differs"
+        "rig: {what}: {n_stopped} in {round} jobs on 1, 2 and 4 workers, seed {seed}: no byte differs"
     );
 }
 

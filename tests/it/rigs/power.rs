@@ -11,7 +11,9 @@ use types::sabotage::Safeguard;
 
 use super::dice::Dice;
 use super::disk::{Disk, EXT4, What, may_mount};
-use super::job::{Job, Keeps, Running, any, assert_finds, difference, fills, take_out, wanted};
+use super::job::{
+    Job, Keeps, Running, any, assert_finds, difference, fills, passed, take_out, wanted,
+};
 
 /// Disks that lose different things. None writes anything out by the clock.
 const DISKS: [What; 3] = [
@@ -202,15 +204,6 @@ impl At {
     }
 }
 
-/// Each point that was passed, and how often.
-fn passed(names: &str) -> Vec<(String, u64)> {
-    let mut passed = BTreeMap::new();
-    for name in names.lines() {
-        *passed.entry(name.to_owned()).or_default() += 1;
-    }
-    passed.into_iter().collect()
-}
-
 /// What a check takes out, and how often it cuts.
 struct Plan {
     seed: u64,
@@ -347,7 +340,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
     let cuts = check(&plan);
     let Cuts { n_instants, n_points, n_after_end, n_jobs } = cuts;
     println!(
-        "power cuts: {} in {n_jobs} jobs ({n_instants} at instants, {n_points} at fail points), and \
+        "rig: power cuts: {} in {n_jobs} jobs ({n_instants} at instants, {n_points} at fail points), and \
          {n_after_end} after the end, on 1, 2 and 4 workers, seed {}: 0 lost, no byte differs",
         cuts.n(),
         plan.seed,

@@ -86,7 +86,7 @@ fn a_proxy_that_fails_changes_nothing() {
     }
     let n_faults: u64 = seen.faults.values().sum();
     println!(
-        "a proxy that fails: {n_faults} of {} requests in {n_jobs} jobs on 1, 2 and 4 workers, \
+        "rig: a proxy that fails: {n_faults} of {} requests in {n_jobs} jobs on 1, 2 and 4 workers, \
          seed {first}: 0 rows missing, 0 doubled; {:?}",
         seen.n_requests, seen.faults
     );
