@@ -147,8 +147,8 @@ impl Disk {
     }
 
     /// Mounts it again, as a machine does that starts: what was written out is there. Nothing may be open
-    /// there.
-    pub(super) fn start_again(&self) {
+    /// there. Fails where the file system doesn't come back.
+    pub(super) fn start_again(&self) -> Result<(), String> {
         let umount = || command(Command::new("umount").arg(self.path()));
         // The last files of a process that was killed may still be about to be closed.
         let mut freed = umount();
@@ -160,7 +160,7 @@ impl Disk {
             freed = umount();
         }
         freed.unwrap();
-        self.mount().unwrap();
+        self.mount()
     }
 }
 

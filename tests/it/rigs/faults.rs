@@ -134,7 +134,7 @@ fn run(disk: &Disk, job: &Job, fault: &Fault, sabotage: Option<Safeguard>, what:
     match fault {
         Fault::Bytes(_) => disk.fill(None),
         Fault::Files(_) => disk.limit_files(None),
-        Fault::ReadOnly(_) => disk.start_again(),
+        Fault::ReadOnly(_) => disk.start_again().unwrap(),
         Fault::Call(_) => {}
     }
     if code == Some(0) {
