@@ -178,14 +178,16 @@ fn a_sink_without_room_holds_back_what_comes() {
     wait_for(&house, 0, &mut run);
     house.kill();
     let watch = Stopwatch::start();
-    while run.0.try_wait().unwrap().is_none() && watch.elapsed() < Duration::from_mins(1) {
+    while run.0.try_wait().unwrap().is_none() && watch.elapsed() < PATIENCE {
         std::thread::sleep(LOOK);
     }
     let held = peak(run.0.id());
     // Where it is still there the ceiling was high enough for all that came.
     run.0.kill().ok();
     let status = run.0.wait().unwrap();
-    assert!(held.is_none() && !status.success(), "it holds {held:?} bytes, and ended {status:?}");
+    // The system has ended it, not the sink that gave up.
+    let is_killed = held.is_none() && status.code().is_none();
+    assert!(is_killed, "it holds {held:?} bytes, and ended with {status:?}");
     println!("nothing is held back: ended with {status:?} after {:?}", watch.elapsed());
 }
 
@@ -220,4 +222,5 @@ type = "clickhouse"
 url = "URL"
 database = "away"
 max_rows = 10000
+give_up = "2h"
 "#;
