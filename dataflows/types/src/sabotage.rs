@@ -177,6 +177,8 @@ safeguards! {
     TokensStay,
     /// An insert that failed is sent again.
     InsertsRepeated,
+    /// What is sent again is counted where the server says that it had it.
+    StoredCounted,
     /// A sink that has no room left holds back what comes.
     SinksHoldBack,
 
