@@ -95,19 +95,12 @@ impl DataDir {
     /// # Errors
     /// If folders can't be read.
     pub(crate) fn has_delivered(&self) -> Result<bool, Error> {
-        let folder = self.path.join(SINKS);
-        let holds_file = || -> std::io::Result<bool> {
-            for sink in std::fs::read_dir(&folder)? {
-                if std::fs::read_dir(sink?.path())?.next().is_some() {
-                    return Ok(true);
-                }
+        for sink in entries(&self.path.join(SINKS))? {
+            if !entries(&sink)?.is_empty() {
+                return Ok(true);
             }
-            Ok(false)
-        };
-        match holds_file() {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            found => found.map_err(|e| Error::io(format!("reading {}", folder.display()), e)),
         }
+        Ok(false)
     }
 
     /// Forgets what sinks have kept.
@@ -198,6 +191,16 @@ impl DataDir {
 /// The folder of the checkpoints in a data directory that nobody needs to hold.
 pub(crate) fn checkpoints(data_dir: &Path) -> PathBuf {
     data_dir.join(CHECKPOINTS)
+}
+
+/// What is in a folder; nothing if it isn't there.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let path = |entry: std::io::Result<std::fs::DirEntry>| Ok(entry?.path());
+    let paths = std::fs::read_dir(folder).and_then(|entries| entries.map(path).collect());
+    match paths {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        paths => paths.map_err(|e| Error::io(format!("reading {}", folder.display()), e)),
+    }
 }
 
 /// Removes a folder, if it is there.

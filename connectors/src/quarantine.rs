@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use types::event::Reason;
+use types::sabotage::{Safeguard, is_out};
 
 use crate::error::ConnectError;
+use crate::sinks::file::sync_folder;
 
 /// Bytes of an input that are kept.
 pub const BYTES_KEPT_MAX: usize = 64 << 10;
@@ -89,13 +91,18 @@ impl Quarantine {
         written.map_err(|error| ConnectError::file("writing quarantine file", &self.path, error))
     }
 
-    /// Hands over what is held back.
+    /// Hands over what is held back, and makes the file durable: a run that ends well has been done with
+    /// its rows, and nothing writes them again.
     ///
     /// # Errors
     /// Where the file can't be written.
     pub fn finish(&mut self) -> Result<(), ConnectError> {
-        let flushed = self.file.as_mut().map_or(Ok(()), Write::flush);
-        flushed.map_err(|error| ConnectError::file("writing quarantine file", &self.path, error))
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let synced = file.flush().and_then(|()| {
+            if is_out(Safeguard::QuarantineSync) { Ok(()) } else { file.get_ref().sync_all() }
+        });
+        synced.map_err(|error| ConnectError::file("writing quarantine file", &self.path, error))?;
+        sync_folder(&self.path)
     }
 
     fn try_write(&mut self) -> io::Result<()> {

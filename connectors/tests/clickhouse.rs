@@ -12,7 +12,8 @@ use std::time::Duration;
 use connectors::error::{Class, ConnectError};
 use connectors::sink::{EpochChanges, SINKS, Sink, SinkContext, SinkView};
 use connectors::sinks::clickhouse::ddl;
-use support::history::{Dice, History, history, views};
+use support::dice::Dice;
+use support::history::{History, history, views};
 use support::{Server, start};
 use types::options::{Setting, Settings};
 use types::relations::RelationKind;
@@ -413,6 +414,41 @@ fn a_table_dropped_under_way_counts_as_refusing() {
     let error = sink.finish().unwrap_err();
     assert_eq!(error.class, Class::Away, "{error}");
     assert!(error.source.unwrap().to_string().contains("Code: 60"), "the server's words are kept");
+}
+
+/// Leaves a server as kill -9 does between the note of a token and the rows that it names, and sends the
+/// batch again.
+fn lose_a_part_and_keep_its_token() {
+    let Some((folder, mut server)) = server() else { return };
+    let (history, state, one) = (history(5, 6, 20), state_dir(), [("max_rows", "1")]);
+    let mut sink = open_house_in(&server, &history.names, &one, (&state, false)).unwrap();
+    server.query("SYSTEM STOP MERGES own.positions");
+    changes(&history).for_each(|changes| sink.write(&changes).unwrap());
+    drop(sink);
+    let Epoch(last) = history.epochs.last().unwrap().0;
+    let newest = format!(
+        "SELECT path FROM system.parts WHERE database = 'own' AND name IN (SELECT _part FROM \
+         own.positions WHERE _version = bitShiftLeft(1::UInt64, 40) + {last}) AND table = 'positions'"
+    );
+    let part = server.query(&newest);
+    server.kill();
+    std::fs::remove_dir_all(part.trim()).unwrap();
+    server = start(&folder.path().join("data"), 0).unwrap();
+    let mut sink = open_house_in(&server, &history.names, &one, (&state, true)).unwrap();
+    sink.finish().unwrap();
+    assert_equals_files(&server, &history, "lost and sent again");
+}
+
+#[test]
+fn rows_that_their_token_outlived_are_sent_again() {
+    lose_a_part_and_keep_its_token();
+}
+
+#[test]
+#[cfg(feature = "sabotage")]
+fn what_is_sent_again_is_counted() {
+    use types::sabotage::{Safeguard, assert_noticed};
+    assert_noticed(Safeguard::StoredCounted, 1, |_| lose_a_part_and_keep_its_token());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::gate::{CloseAtEnd, Gate};
 use crate::limits;
 use crate::runtime::EpochOutput;
 use types::fault::point;
+use types::sabotage::{Safeguard, is_out};
 
 /// How long a sink waits for another epoch before it hands over what it holds back.
 const IDLE: Duration = Duration::from_millis(200);
@@ -70,9 +71,14 @@ pub struct Delivery {
 /// # Errors
 /// If the thread can't be started.
 pub fn start(name: &str, sink: Box<dyn Sink>, views: Vec<usize>) -> Result<Delivery, Error> {
+    let (n_epochs, n_bytes) = if is_out(Safeguard::SinksHoldBack) {
+        (limits::SINK_EPOCHS << 12, usize::MAX)
+    } else {
+        (limits::SINK_EPOCHS, limits::SINK_BYTES)
+    };
     // The gate lets so many epochs in; behind the last comes the word that it was the last.
-    let (queue, epochs) = bounded(limits::SINK_EPOCHS + 1);
-    let gate = Gate::new(limits::SINK_EPOCHS, limits::SINK_BYTES);
+    let (queue, epochs) = bounded(n_epochs + 1);
+    let gate = Gate::new(n_epochs, n_bytes);
     let at_end = CloseAtEnd(Arc::clone(&gate));
     let kept_until = sink.kept_until().map(|epoch| epoch.0);
     let kept = Arc::new(AtomicU64::new(kept_until.unwrap_or(u64::MAX)));

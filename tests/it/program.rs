@@ -29,6 +29,12 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
+    /// One on a disk of the test's own.
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn within(path: &std::path::Path) -> Self {
+        Self(tempfile::tempdir_in(path).unwrap())
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

@@ -1,7 +1,7 @@
 //! The sinks, one file or folder each, and what they share.
 
 mod cells;
-mod file;
+pub(crate) mod file;
 mod fold;
 mod held;
 pub(crate) mod jsonl;

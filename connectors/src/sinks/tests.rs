@@ -15,6 +15,8 @@ use super::jsonl::FinalSink;
 use crate::error::{Class, ConnectError};
 use crate::sink::{EpochChanges, SINKS, Sink, SinkContext, SinkView};
 
+#[path = "../../tests/support/dice.rs"]
+mod dice;
 #[path = "../../tests/support/history.rs"]
 mod history;
 pub(super) use history::{History, history, views};

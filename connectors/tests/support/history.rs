@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::dice::Dice;
 use types::relations::{Bar, Basis, Position, RareSums, Relation, RelationKind};
 use types::value::Float;
 use types::{
@@ -49,19 +50,7 @@ fn declared() -> Schema {
     Schema { columns, n_key: 2, time: Some(1) }
 }
 
-/// A small generator of numbers: the same seed gives the same history.
-pub(crate) struct Dice(pub(crate) u64);
-
 impl Dice {
-    /// A number below `n`.
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-
     fn signed(&mut self, below: u64) -> i128 {
         i128::from(self.below(2 * below)) - i128::from(below)
     }

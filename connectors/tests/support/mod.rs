@@ -1,6 +1,7 @@
 //! What the tests against a real ClickHouse share.
 
 mod cost;
+pub(crate) mod dice;
 #[expect(dead_code, reason = "the tests of file sinks use more of it")]
 pub(crate) mod history;
 mod server;

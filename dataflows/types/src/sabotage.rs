@@ -167,6 +167,20 @@ safeguards! {
     EpochsOnce,
     /// A batch is in the outbox before it is sent.
     OutboxFirst,
+    /// How far files of changes reach is kept once they were synced.
+    ChangesSync,
+    /// A file gets its name once it was synced.
+    NamedSync,
+    /// A run ends well once its quarantine file was synced.
+    QuarantineSync,
+    /// An insert that is sent again has the token that it had.
+    TokensStay,
+    /// An insert that failed is sent again.
+    InsertsRepeated,
+    /// What is sent again is counted where the server says that it had it.
+    StoredCounted,
+    /// A sink that has no room left holds back what comes.
+    SinksHoldBack,
 
     // Checkpoints.
     /// What a checkpoint is made of is compared with what was written.
@@ -179,6 +193,8 @@ safeguards! {
     // The log.
     /// What is acknowledged was synced.
     LogSync,
+    /// A write of the log that fails ends the run.
+    LogFailureTold,
     /// A new segment stands in its folder before its records are acknowledged.
     LogFolderSync,
     /// The checksum of a record is compared.

@@ -140,8 +140,10 @@ fn what_was_confirmed_outlives_any_crash() {
         run(case, &mut met);
     }
     let Met { crashes, torn, failures, damaged_opens } = met;
-    println!("log crashes from seed {seed:#x}: {crashes}, {torn} with a torn tail");
-    println!("  {failures} lives met a failing disk, {damaged_opens} when opening");
+    println!(
+        "rig: log crashes from seed {seed:#x}: {crashes}, {torn} with a torn tail; {failures} lives met \
+         a failing disk, {damaged_opens} when opening"
+    );
     assert!(torn > 100 && failures > 100 && damaged_opens > 10);
 }
 

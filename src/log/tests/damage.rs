@@ -246,7 +246,7 @@ fn torn_and_damaged_are_told_apart_as_the_reference_does() {
     for (decision, n) in more {
         *counts.entry(decision).or_default() += n;
     }
-    println!("log damages from seed {seed:#x}: {counts:?} in {:?}", watch.elapsed());
+    println!("rig: log damages from seed {seed:#x}: {counts:?} in {:?}", watch.elapsed());
     for decision in ["whole", "torn", "damaged", "salvaged"] {
         assert!(counts.get(decision) > Some(&(n / 100)), "too few are {decision}");
     }

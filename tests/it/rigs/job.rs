@@ -2,24 +2,59 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+#[cfg(feature = "sabotage")]
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "sabotage")]
+use std::process::ExitStatus;
 use std::process::{Child, Command, Output, Stdio};
+#[cfg(feature = "sabotage")]
+use std::time::Duration;
 
-use super::server::{Server, start};
+#[cfg(feature = "sabotage")]
+use tapeline::env::Stopwatch;
+use types::sabotage::Safeguard;
+
+use super::dice::Dice;
+use super::server::Server;
 use crate::program::{Folder, tapeline};
 
-/// A small generator of numbers: the same seed gives the same job.
-pub(super) struct Dice(pub(super) u64);
+/// How often something is done: `n` times, or as often as a variable says.
+pub(super) fn wanted(variable: &str, n: usize) -> usize {
+    let Ok(text) = std::env::var(variable) else { return n };
+    text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?}, which is no number"))
+}
 
-impl Dice {
-    /// A number below `n`.
-    pub(super) fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
+/// One of `n`, by its place.
+pub(super) fn any(dice: &mut Dice, n: usize) -> usize {
+    usize::try_from(dice.below(u64::try_from(n).unwrap())).unwrap()
+}
+
+/// Takes a protection out of a command, if one is to be out.
+pub(super) fn take_out(command: &mut Command, safeguard: Option<Safeguard>) {
+    if let Some(safeguard) = safeguard {
+        command.env("TAPELINE_SABOTAGE", format!("{safeguard:?}"));
     }
+}
+
+/// Each fail point that a run has passed, and how often.
+#[cfg(feature = "sabotage")]
+pub(super) fn passed(names: &str) -> Vec<(String, u64)> {
+    let mut passed = BTreeMap::new();
+    for name in names.lines() {
+        *passed.entry(name.to_owned()).or_default() += 1;
+    }
+    passed.into_iter().collect()
+}
+
+/// Asserts that a check finds something wrong with what a job gives, which it says with its seed; what
+/// the rig itself stumbles over is no find.
+#[cfg(feature = "sabotage")]
+pub(super) fn assert_finds(check: impl FnOnce() + std::panic::UnwindSafe) {
+    let failed = std::panic::catch_unwind(check).expect_err("a protection is out, and all is well");
+    let told = failed.downcast_ref::<String>().map_or("", String::as_str);
+    assert!(told.contains("seed "), "the rig itself has failed: {told}");
+    println!("found: {told}");
 }
 
 /// Rows of a job.
@@ -59,14 +94,6 @@ pub(super) fn rows(seed: u64, n_rows: u64) -> String {
     text
 }
 
-/// A job in a folder of its own.
-pub(super) struct Job {
-    pub(super) folder: Folder,
-    database: String,
-    /// The config behind its head.
-    rest: String,
-}
-
 /// What the log keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keeps {
@@ -78,29 +105,81 @@ pub(super) enum Keeps {
     Checkpoints,
 }
 
+/// A job in a folder of its own. Its config is written anew whenever it changes.
+pub(super) struct Job {
+    pub(super) folder: Folder,
+    /// The database of its tables, where it has some.
+    pub(super) database: String,
+    /// The config behind its head.
+    rest: String,
+    workers: usize,
+    keeps: Keeps,
+}
+
+impl Keeps {
+    /// All that it may keep.
+    pub(super) const ALL: [Self; 3] = [Self::Positions, Self::Events, Self::Checkpoints];
+
+    /// Any of these.
+    #[cfg(feature = "sabotage")]
+    pub(super) fn any(dice: &mut Dice) -> Self {
+        Self::ALL[any(dice, Self::ALL.len())]
+    }
+}
+
 impl Job {
-    /// Writes the job; `house` gets its tables in a database of this name.
-    pub(super) fn new(fills: &str, workers: usize, house: Option<&Server>, database: &str) -> Self {
-        let folder = Folder::new();
+    /// A job of files alone, on one worker, whose log keeps positions.
+    pub(super) fn new(fills: &str) -> Self {
+        Self::within(Folder::new(), fills)
+    }
+
+    /// The same, on a disk of the rig's own.
+    #[cfg(feature = "sabotage")]
+    pub(super) fn on(disk: &Path, fills: &str) -> Self {
+        Self::within(Folder::within(disk), fills)
+    }
+
+    fn within(folder: Folder, fills: &str) -> Self {
         folder.write("fills.csv", fills);
-        let mut rest = CONFIG.to_owned();
+        let (database, rest) = (String::new(), CONFIG.to_owned());
+        let job = Self { folder, database, rest, workers: 1, keeps: Keeps::Positions };
+        job.write();
+        job
+    }
+
+    /// With tables in a database of this name, if there is a server.
+    pub(super) fn tables(mut self, house: Option<&Server>, database: &str) -> Self {
         if let Some(house) = house {
             write!(
-                rest,
+                self.rest,
                 "[sinks.house]\ntype = \"clickhouse\"\nurl = \"{}\"\ndatabase = \"{database}\"\n\
                  max_rows = 400\ngive_up = \"60s\"\n",
                 house.url()
             )
             .unwrap();
+            database.clone_into(&mut self.database);
         }
-        let job = Self { folder, database: database.to_owned(), rest };
-        job.set(workers, Keeps::Positions);
-        job
+        self.write();
+        self
     }
 
-    /// Says how the next run of it goes.
-    pub(super) fn set(&self, workers: usize, keeps: Keeps) {
-        let journal = match keeps {
+    /// With something else in its config.
+    pub(super) fn with(mut self, what: &str, instead: &str) -> Self {
+        assert!(self.rest.contains(what), "{what} isn't in the config");
+        self.rest = self.rest.replace(what, instead);
+        self.write();
+        self
+    }
+
+    /// Says how its next run goes.
+    pub(super) fn set(&mut self, workers: usize, keeps: Keeps) {
+        (self.workers, self.keeps) = (workers, keeps);
+        self.write();
+    }
+
+    fn write(&self) {
+        let workers = self.workers;
+        let journal = match self.keeps {
             Keeps::Positions => "positions\"",
             Keeps::Events => "events\"\ncheckpoint_every = \"16KiB\"",
             Keeps::Checkpoints => "events\"\ncheckpoint_every = \"2KiB\"\nretain = \"checkpoints\"",
@@ -138,11 +217,21 @@ impl Job {
         assert!(is_well, "the run ended with {:?}: {said}", output.status);
     }
 
+    /// Takes its tables away, for many of them slow a server down.
+    pub(super) fn drop_tables(&self, house: Option<&Server>) {
+        if let Some(house) = house {
+            house.query(&format!("DROP DATABASE {}", self.database));
+        }
+    }
+
     /// All that it gave: files by name, and the rows of tables.
     pub(super) fn given(&self, house: Option<&Server>) -> BTreeMap<String, Vec<u8>> {
         let mut given = BTreeMap::new();
         read_all(&self.folder.path("out"), &mut given);
-        given.insert("quarantine".into(), self.folder.read("state/quarantine.jsonl").into());
+        // Without a bad row there is none.
+        if let Ok(quarantine) = std::fs::read(self.folder.path("state/quarantine.jsonl")) {
+            given.insert("quarantine".into(), quarantine);
+        }
         for table in ["positions", "bars", "pnl"] {
             let Some(house) = house else { break };
             let sql = format!("SELECT * FROM {}.{table}_v ORDER BY ALL FORMAT TSV", self.database);
@@ -183,11 +272,33 @@ pub(super) fn difference(
     })
 }
 
-/// A server in a folder, if there can be one.
-pub(super) fn house() -> Option<(tempfile::TempDir, Server)> {
-    let folder = tempfile::tempdir().unwrap();
-    let server = start(&folder.path().join("data"), 0)?;
-    Some((folder, server))
+/// A run under way. Where its test fails it doesn't outlive it.
+pub(super) struct Running(pub(super) Child);
+
+#[cfg(feature = "sabotage")]
+impl Running {
+    /// Waits for its end, which must come in time; how it ended, and what it said.
+    pub(super) fn end(&mut self, patience: Duration, what: &str) -> (ExitStatus, String) {
+        let watch = Stopwatch::start();
+        let status = loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                break status;
+            }
+            assert!(watch.elapsed() < patience, "{what}: the run hasn't ended after {patience:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let mut said = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (status, said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails only where it has ended.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 const CONFIG: &str = r#"

@@ -5,13 +5,9 @@ use std::time::Duration;
 
 use tapeline::env::Stopwatch;
 
-use super::job::{Dice, Job, Keeps, difference, fills, house};
-use super::server::Server;
-
-/// How often runs are stopped in all; the variable sets another number.
-fn wanted(variable: &str, n: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(n)
-}
+use super::dice::Dice;
+use super::house::House;
+use super::job::{Job, Keeps, any, difference, fills, wanted};
 
 /// What ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,24 +54,26 @@ fn stop_after(mut child: Child, wait: Duration, stop: Stop) -> bool {
 }
 
 /// Stops runs until so many were stopped; each job in the end gives what an undisturbed one gives.
-fn check(seed: u64, n_wanted: usize, stops: &[Stop], house: Option<&Server>, what: &str) {
+fn check(seed: u64, n_wanted: usize, stops: &[Stop], what: &str) {
+    let house = House::start();
+    let house = house.as_deref();
     let mut dice = Dice(seed);
     let (mut n_stopped, mut round) = (0, 0);
     while n_stopped < n_wanted {
         let fills = fills(seed + round);
-        let undisturbed = Job::new(&fills, 1, house, &format!("whole{round}"));
+        let undisturbed = Job::new(&fills).tables(house, &format!("whole{round}"));
         let watch = Stopwatch::start();
         undisturbed.finish();
         let takes = u64::try_from(watch.elapsed().as_micros()).unwrap();
         let expected = undisturbed.given(house);
-        let keeps = [Keeps::Positions, Keeps::Events][usize::try_from(round % 2).unwrap()];
-        let stopped = Job::new(&fills, 1, house, &format!("stopped{round}"));
+        let keeps = Keeps::ALL[usize::try_from(round % 3).unwrap()];
+        let mut stopped = Job::new(&fills).tables(house, &format!("stopped{round}"));
         let mut is_done = false;
         for _ in 0..12 {
             let wait = Duration::from_micros(dice.below(takes));
-            let stop = stops[usize::try_from(dice.below(3)).unwrap() % stops.len()];
+            let stop = stops[any(&mut dice, stops.len())];
             // Each part of a run may have other workers.
-            stopped.set([1, 2, 4][usize::try_from(dice.below(3)).unwrap()], keeps);
+            stopped.set([1, 2, 4][any(&mut dice, 3)], keeps);
             if !stop_after(stopped.spawn(), wait, stop) {
                 is_done = true;
                 break;
@@ -87,24 +85,22 @@ fn check(seed: u64, n_wanted: usize, stops: &[Stop], house: Option<&Server>, wha
         }
         let differs = difference(&stopped.given(house), &expected);
         assert_eq!(differs, None, "seed {seed}, round {round}");
+        undisturbed.drop_tables(house);
+        stopped.drop_tables(house);
         round += 1;
     }
     println!(
-        "{what}: {n_stopped} in {round} jobs on 1, 2 and 4 workers, seed {seed}: no byte differs"
+        "rig: {what}: {n_stopped} in {round} jobs on 1, 2 and 4 workers, seed {seed}: no byte differs"
     );
 }
 
 #[test]
 fn killed_runs_give_what_undisturbed_ones_give() {
-    let house = house();
-    let house = house.as_ref().map(|(_folder, house)| house);
-    check(20_261_121, wanted("TAPELINE_KILLS", 100), &[Stop::Kill], house, "kill -9");
+    check(20_261_121, wanted("TAPELINE_KILLS", 100), &[Stop::Kill], "kill -9");
 }
 
 #[test]
 fn terminated_runs_give_what_undisturbed_ones_give() {
-    let house = house();
-    let house = house.as_ref().map(|(_folder, house)| house);
     let stops = [Stop::Terminate, Stop::TerminateTwice, Stop::Kill];
-    check(20_261_122, wanted("TAPELINE_TERMS", 40), &stops, house, "SIGTERM, twice, kill -9");
+    check(20_261_122, wanted("TAPELINE_TERMS", 40), &stops, "SIGTERM, twice, kill -9");
 }

@@ -1,12 +1,29 @@
-//! Fault rigs: the program is stopped, and must in the end give what a run gives that was never
-//! disturbed. Each rig has a control: with a protection taken out it must turn red.
+//! Fault rigs: the program is stopped, or what it talks to or writes on fails, and must in the end give
+//! what a run gives that was never disturbed. Each rig has a control: with a protection taken out it must
+//! turn red.
 
+mod away;
+mod ceiling;
+mod crash;
+#[path = "../../../connectors/tests/support/dice.rs"]
+mod dice;
+#[cfg(feature = "sabotage")]
+mod disk;
+#[cfg(feature = "sabotage")]
+mod faults;
+mod house;
 mod job;
 mod kill;
 mod points;
+#[cfg(feature = "sabotage")]
+mod power;
+mod proxied;
+mod proxy;
 mod restored;
 mod resume;
-#[expect(dead_code, reason = "the tests of the sink use more of it")]
 #[path = "../../../connectors/tests/support/server.rs"]
 mod server;
+mod stored;
+#[cfg(feature = "sabotage")]
+mod strace;
 mod surroundings;

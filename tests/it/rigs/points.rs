@@ -2,76 +2,83 @@
 
 #![cfg(feature = "sabotage")]
 
-use std::collections::BTreeSet;
-
 use types::sabotage::Safeguard;
 
-use super::job::{Job, Keeps, difference, fills, house};
+use super::house::House;
+use super::job::{Job, Keeps, assert_finds, difference, fills, passed, take_out, wanted};
+
+/// The seed of the first job.
+const SEED: u64 = 7;
 
 /// What ends a run, and what its control takes out.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Fault<'a> {
     point: &'a str,
-    time: usize,
+    time: u64,
     sabotage: Option<Safeguard>,
 }
 
 /// Ends a run at a point, and once more where it goes on; how often that was reached.
-fn end_at(job: &Job, fault: Fault<'_>) -> usize {
+fn end_at(job: &Job, fault: Fault<'_>, what: &str) -> usize {
     let mut n_ended = 0;
     for _ in 0..2 {
         let mut command = job.command();
         command.env("TAPELINE_FAIL", format!("{}:{}", fault.point, fault.time));
-        if let Some(sabotage) = fault.sabotage {
-            command.env("TAPELINE_SABOTAGE", format!("{sabotage:?}"));
-        }
+        take_out(&mut command, fault.sabotage);
         let output = command.output().unwrap();
         if output.status.success() {
             return n_ended;
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), None, "{}: it ended by itself: {said}", fault.point);
+        assert_eq!(output.status.code(), None, "{what}: it ended by itself: {said}");
         n_ended += 1;
-        if fault.point.starts_with("journal.end.") {
-            // All is delivered: what comes now is another run.
+        if ["journal.end.appended", "journal.end.after"].contains(&fault.point) {
+            // All is delivered, and the log may say so: then what comes now is another run.
             return n_ended;
         }
     }
     let mut command = job.command();
-    if let Some(sabotage) = fault.sabotage {
-        command.env("TAPELINE_SABOTAGE", format!("{sabotage:?}"));
-    }
+    take_out(&mut command, fault.sabotage);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: going on ended with {said}", fault.point);
+    assert!(output.status.success(), "{what}: going on ended with {said}");
     n_ended
 }
 
-/// Ends runs at every point the `time`-th time that they come by.
-fn end_everywhere(time: usize, keeps: Keeps) {
-    let house = house();
-    let house = house.as_ref().map(|(_folder, house)| house);
-    let fills = fills(7);
-    let whole = Job::new(&fills, 1, house, "whole");
-    whole.set(1, keeps);
-    let output = whole.command().env("TAPELINE_POINTS", "points").output().unwrap();
-    assert!(output.status.success());
-    let expected = whole.given(house);
-    let points: BTreeSet<String> = whole.folder.read("points").lines().map(str::to_owned).collect();
-    let (mut n_ended, mut n_jobs) = (0, 0);
-    for (index, point) in points.iter().enumerate() {
-        let job = Job::new(&fills, 1, house, &format!("j{n_jobs}"));
-        job.set([1, 2, 4][index % 3], keeps);
-        n_ended += end_at(&job, Fault { point, time, sabotage: None });
-        let differs = difference(&job.given(house), &expected);
-        assert_eq!(differs, None, "{point}, time {time}, {keeps:?}");
-        n_jobs += 1;
+/// Ends runs at every point the `time`-th time that they come by, where they come by so often.
+fn end_everywhere(time: u64, keeps: Keeps) {
+    let house = House::start();
+    let house = house.as_deref();
+    let (mut n_ended, mut n_jobs, mut n_points) = (0, 0, 0);
+    for round in 0..u64::try_from(wanted("TAPELINE_POINT_ROUNDS", 1)).unwrap() {
+        let seed = SEED + round;
+        let fills = fills(seed);
+        let mut whole = Job::new(&fills).tables(house, &format!("whole{round}"));
+        whole.set(1, keeps);
+        let output = whole.command().env("TAPELINE_POINTS", "points").output().unwrap();
+        assert!(output.status.success());
+        let expected = whole.given(house);
+        let mut points = passed(&whole.folder.read("points"));
+        assert!(points.len() >= if house.is_some() { 40 } else { 30 }, "{points:?}");
+        points.retain(|(_, n_passed)| *n_passed >= time);
+        n_points = points.len();
+        for (index, (point, _)) in points.iter().enumerate() {
+            let mut job = Job::new(&fills).tables(house, &format!("j{n_jobs}"));
+            job.set([1, 2, 4][index % 3], keeps);
+            let what = format!("seed {seed}, {point}, time {time}, {keeps:?}");
+            n_ended += end_at(&job, Fault { point, time, sabotage: None }, &what);
+            let differs = difference(&job.given(house), &expected);
+            assert_eq!(differs, None, "{what}");
+            job.drop_tables(house);
+            n_jobs += 1;
+        }
+        whole.drop_tables(house);
     }
     println!(
-        "fail points, {keeps:?}: {} points, ended {n_ended} times in {n_jobs} runs: no byte differs",
-        points.len()
+        "rig: fail points, time {time}, {keeps:?}: {n_points} points, ended {n_ended} times in {n_jobs} \
+         jobs: no byte differs"
     );
-    assert!(points.len() >= if house.is_some() { 40 } else { 30 }, "{points:?}");
+    assert!(n_ended >= n_jobs, "at many points no run ended");
 }
 
 #[test]
@@ -94,38 +101,41 @@ fn a_run_that_keeps_positions_may_end_at_every_point() {
     end_everywhere(1, Keeps::Positions);
 }
 
-/// A run with a protection out must give something else at one of some points.
-fn is_noticed(sabotage: Safeguard, points: &[&str]) {
-    let fills = fills(7);
-    let whole = Job::new(&fills, 1, None, "");
+/// A run with a protection out must give something else when it ends at a point.
+fn is_noticed(sabotage: Safeguard, point: &str) {
+    let fills = fills(SEED);
+    let whole = Job::new(&fills);
     whole.finish();
     let expected = whole.given(None);
-    let notices = points.iter().any(|point| {
-        let job = Job::new(&fills, 1, None, "");
-        let ended = std::panic::catch_unwind(|| {
-            end_at(&job, Fault { point, time: 10, sabotage: Some(sabotage) })
-        });
-        ended.is_err() || difference(&job.given(None), &expected).is_some()
+    assert_finds(|| {
+        let (job, what) = (Job::new(&fills), format!("seed {SEED}, {point}"));
+        end_at(&job, Fault { point, time: 10, sabotage: Some(sabotage) }, &what);
+        let differs = difference(&job.given(None), &expected);
+        assert_eq!(differs, None, "{what}");
     });
-    assert!(notices, "{sabotage:?} is out, and nothing differs");
 }
 
 #[test]
 fn changes_are_cut_where_they_were_synced() {
-    is_noticed(Safeguard::ChangesCut, &["changes.synced"]);
+    is_noticed(Safeguard::ChangesCut, "changes.synced");
 }
 
 #[test]
 fn epochs_count_once() {
-    is_noticed(Safeguard::EpochsOnce, &["changes.kept"]);
+    is_noticed(Safeguard::EpochsOnce, "changes.kept");
 }
 
 #[test]
 fn a_batch_is_in_the_outbox_first() {
-    let Some((_folder, house)) = house() else { return };
-    let job = Job::new(&fills(7), 1, Some(&house), "without");
-    let out = (Safeguard::OutboxFirst, "insert.after");
-    let fault = Fault { point: out.1, time: 2, sabotage: Some(out.0) };
-    let ended = std::panic::catch_unwind(|| end_at(&job, fault));
-    assert!(ended.is_err(), "tables that hold rows are refused where nothing says whose they are");
+    let Some(house) = House::start() else { return };
+    let job = Job::new(&fills(SEED)).tables(Some(&house), "without");
+    let (out, point) = (Safeguard::OutboxFirst, "insert.after");
+    // Tables that hold rows are refused where nothing says whose they are.
+    assert_finds(|| {
+        end_at(
+            &job,
+            Fault { point, time: 2, sabotage: Some(out) },
+            &format!("seed {SEED}, {point}"),
+        );
+    });
 }

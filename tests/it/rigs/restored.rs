@@ -13,7 +13,7 @@ const N_ROWS: u64 = 8_000;
 
 /// A job whose run has ended when it had made five checkpoints, on so many workers.
 fn interrupted(fills: &str, workers: usize, keeps: Keeps) -> Job {
-    let job = Job::new(fills, workers, None, "");
+    let mut job = Job::new(fills);
     job.set(workers, keeps);
     let fail = ("TAPELINE_FAIL", "checkpoint.manifest.synced:5");
     let ended = job.folder.end(job.command().env(fail.0, fail.1));
@@ -48,12 +48,12 @@ fn told(job: &Job, verb: &str) -> (Option<i32>, String) {
 #[test]
 fn a_run_goes_on_from_each_checkpoint_on_other_workers() {
     let fills = rows(11, N_ROWS);
-    let whole = Job::new(&fills, 1, None, "");
+    let whole = Job::new(&fills);
     whole.finish();
     let expected = whole.given(None);
     for (workers, others) in [(1, 4), (2, 1), (4, 2)] {
         for n_damaged in 0..3 {
-            let job = interrupted(&fills, workers, Keeps::Checkpoints);
+            let mut job = interrupted(&fills, workers, Keeps::Checkpoints);
             let found = manifests(&job);
             assert!(found.len() >= 3, "{found:?}");
             assert_eq!(told(&job, "verify").0, Some(0));
@@ -78,10 +78,10 @@ fn a_run_goes_on_from_each_checkpoint_on_other_workers() {
 #[test]
 fn without_a_checkpoint_the_log_is_enough_unless_it_was_cut() {
     let fills = rows(12, N_ROWS);
-    let whole = Job::new(&fills, 1, None, "");
+    let whole = Job::new(&fills);
     whole.finish();
     for keeps in [Keeps::Events, Keeps::Checkpoints] {
-        let job = Job::new(&fills, 2, None, "");
+        let mut job = Job::new(&fills);
         job.set(2, keeps);
         let fail = ("TAPELINE_FAIL", "checkpoint.manifest.synced:5");
         let ended = job.folder.end(job.command().env(fail.0, fail.1));

@@ -14,7 +14,7 @@ fn interrupted() -> (Job, String) {
 
 fn interrupted_keeping(keeps: Keeps) -> (Job, String) {
     let fills = fills(3);
-    let job = Job::new(&fills, 1, None, "");
+    let mut job = Job::new(&fills);
     job.set(1, keeps);
     let ended = job.folder.end(job.command().env("TAPELINE_FAIL", "changes.kept:3"));
     assert_eq!(ended.code, None, "{ended:?}");
@@ -37,7 +37,8 @@ fn assert_refused(ended: &Ended, texts: &[&str]) {
 #[test]
 fn a_run_goes_on_and_the_next_one_starts_anew() {
     let (job, fills) = interrupted();
-    let whole = Job::new(&fills, 2, None, "");
+    let mut whole = Job::new(&fills);
+    whole.set(2, Keeps::Positions);
     whole.finish();
     let before = job.folder.read("out/changes/positions.jsonl").len();
     assert!(before > 0);
@@ -58,7 +59,7 @@ fn rows_that_changed_are_told_with_their_source() {
     job.folder.write("fills.csv", format!("{}{rest}", head.replacen("buy", "sell", 1)));
     let told = ["source `fills` has other rows in epoch 1", "--fresh"];
     assert_refused(&run(&job, &[]), &told);
-    let whole = Job::new(&job.folder.read("fills.csv"), 1, None, "");
+    let whole = Job::new(&job.folder.read("fills.csv"));
     whole.finish();
     assert_eq!(run(&job, &["--fresh"]).code, Some(0));
     assert_eq!(difference(&job.given(None), &whole.given(None)), None);
@@ -81,7 +82,7 @@ fn another_config_is_another_run() {
     // How many workers compute changes nothing of what comes out.
     job.folder.write("c.toml", config.replace("workers = 1", "workers = 4"));
     job.finish();
-    let whole = Job::new(&fills, 1, None, "");
+    let whole = Job::new(&fills);
     whole.finish();
     assert_eq!(difference(&job.given(None), &whole.given(None)), None);
 }
@@ -115,14 +116,14 @@ fn a_damaged_log_is_told_with_its_place() {
 #[test]
 fn a_damaged_log_is_salvaged() {
     let fills = rows(5, 8_000);
-    let whole = Job::new(&fills, 1, None, "");
+    let whole = Job::new(&fills);
     whole.finish();
     for (keeps, fail, told) in [
         (Keeps::Positions, "changes.kept:9", "read again from the sources"),
         (Keeps::Events, "checkpoint.run.named:1", "read again from the sources"),
         (Keeps::Events, "checkpoint.manifest.synced:5", "a checkpoint holds what they brought"),
     ] {
-        let job = Job::new(&fills, 2, None, "");
+        let mut job = Job::new(&fills);
         job.set(2, keeps);
         let ended = job.folder.end(job.command().env("TAPELINE_FAIL", fail));
         assert_eq!(ended.code, None, "{ended:?}");
@@ -166,7 +167,7 @@ fn a_server_may_be_added() {
     let ended = run(&job, &[]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.err.contains("going on with the run that was interrupted"), "{ended:?}");
-    let whole = Job::new(&fills, 1, None, "");
+    let whole = Job::new(&fills);
     whole.finish();
     assert_eq!(difference(&job.given(None), &whole.given(None)), None);
 }
@@ -174,20 +175,20 @@ fn a_server_may_be_added() {
 /// Events that are kept are fed as they were, whatever has become of their rows.
 #[test]
 fn rows_whose_events_are_kept_need_not_be_there() {
-    let (job, fills) = interrupted_keeping(Keeps::Events);
+    let (mut job, fills) = interrupted_keeping(Keeps::Events);
     let (head, rest) = fills.split_at(3_000);
     let head = head.replace("buy", "sell").replace("insert", "inserd");
     job.folder.write("fills.csv", format!("{head}{rest}"));
     job.set(4, Keeps::Events);
     job.finish();
-    let whole = Job::new(&fills, 1, None, "");
+    let whole = Job::new(&fills);
     whole.finish();
     assert_eq!(difference(&job.given(None), &whole.given(None)), None);
 }
 
 #[test]
 fn rows_that_were_kept_and_are_gone_are_counted() {
-    let (job, fills) = interrupted_keeping(Keeps::Events);
+    let (mut job, fills) = interrupted_keeping(Keeps::Events);
     let rows: Vec<&str> = fills.lines().take(21).collect();
     job.folder.write("fills.csv", rows.join("\n"));
     assert_refused(&run(&job, &[]), &["rows less than were read", "--fresh"]);

@@ -14,7 +14,8 @@ use tapeline::log::{Disk, Files, LogFile};
 use tapeline::stop::Stop;
 use types::time::ReceiveTime;
 
-use super::job::{Dice, Job, Keeps, difference, rows};
+use super::dice::Dice;
+use super::job::{Job, Keeps, difference, rows};
 
 /// Calls so far, and the one from which on all fail.
 #[derive(Debug, Default)]
@@ -161,7 +162,7 @@ fn run(job: &Job, env: Arc<Made>) -> Result<(), Error> {
 #[test]
 fn any_call_of_the_log_or_a_checkpoint_may_fail() {
     let fills = rows(21, 4_000);
-    let whole = Job::new(&fills, 1, None, "");
+    let mut whole = Job::new(&fills);
     whole.set(1, Keeps::Checkpoints);
     let all = Arc::new(Made::new(1, 0, false));
     run(&whole, Arc::clone(&all)).unwrap();
@@ -170,7 +171,7 @@ fn any_call_of_the_log_or_a_checkpoint_may_fail() {
     let (mut n_failed, mut n_runs) = (0, 0);
     for seed in 0..30 {
         let mut dice = Dice(seed);
-        let job = Job::new(&fills, 1, None, "");
+        let mut job = Job::new(&fills);
         let failing = loop {
             job.set(1 + n_runs % 2, Keeps::Checkpoints);
             n_runs += 1;

@@ -186,7 +186,7 @@ fn month(time: VenueTime) -> Result<u32, String> {
 }
 
 /// The row's version: greater in a later generation, and in a later epoch of one.
-fn version(generation: u64, epoch: Epoch) -> Option<u64> {
+pub(super) fn version(generation: u64, epoch: Epoch) -> Option<u64> {
     let first = generation.checked_mul(GENERATION_EPOCHS)?;
     (epoch.0 < GENERATION_EPOCHS).then_some(first.checked_add(epoch.0)?)
 }

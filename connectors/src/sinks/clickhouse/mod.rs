@@ -32,7 +32,7 @@ use types::{Epoch, Names};
 use self::batch::{Encoded, PART};
 use self::layout::{COMMIT_COLUMNS, COMMITS, qualified, quoted, table_name};
 use self::outbox::{Batch, Outbox, Totals};
-use self::server::{Insert, Server};
+use self::server::{Insert, Server, Stored};
 use super::check_keyed;
 use super::held::Held;
 use crate::error::ConnectError;
@@ -286,7 +286,7 @@ impl ClickHouse {
         tracing::info!(sink = %self.name, first, last, "sending the outbox again");
         self.generation = batch.generation;
         self.must_empty = batch.empties_tables;
-        self.send(batch)?;
+        self.send(batch, true)?;
         self.must_empty = false;
         (self.last, self.committed) = (Some(Epoch(last)), Some(Epoch(last)));
         for (table, totals) in self.tables.iter_mut().zip(&batch.totals) {
@@ -322,7 +322,7 @@ impl ClickHouse {
             self.outbox.put(&batch)?;
         }
         point("outbox.put");
-        self.send(&batch)?;
+        self.send(&batch, false)?;
         self.committed = Some(range.1);
         point("batch.sent");
         Ok(())
@@ -338,12 +338,12 @@ impl ClickHouse {
         }
     }
 
-    /// Sends a batch that is in the outbox.
-    fn send(&mut self, batch: &Batch) -> Result<(), ConnectError> {
+    /// Sends a batch that is in the outbox; says whether it may have been sent before.
+    fn send(&mut self, batch: &Batch, was_sent: bool) -> Result<(), ConnectError> {
         self.empty()?;
         for insert in &batch.inserts {
             point("insert.before");
-            self.server.insert(insert)?;
+            self.server.insert(insert, was_sent)?;
             point("insert.after");
         }
         Ok(())
@@ -365,6 +365,7 @@ impl ClickHouse {
             batch::encode(&table.view, &self.names, self.generation, &table.held, PART)?;
         table.held.clear();
         let sql = insert_sql(&self.database, table);
+        let count = count_sql(&self.database, table, self.generation, (first, last));
         let doing = format!("writing epochs {first} to {last} of view {}", table.view.name);
         let (mut n_rows, mut n_parts, mut digests) = (0, 0, Vec::new());
         for part in parts {
@@ -372,9 +373,11 @@ impl ClickHouse {
                 "{}/{}/{}/{first}-{last}/{n_parts}/{:032x}",
                 self.pipeline, self.name, table.name, part.digest
             );
-            inserts.push(Insert::new(doing.clone(), sql.clone(), Some(token), part.bytes));
             digests.extend_from_slice(&part.digest.to_le_bytes());
             n_rows += u64::try_from(part.n_rows).unwrap_or(u64::MAX);
+            let stored = count.clone().map(|sql| Stored { sql, n_rows });
+            let insert = Insert::new(doing.clone(), sql.clone(), Some(token), part.bytes);
+            inserts.push(insert.shown_by(stored));
             n_parts += 1;
         }
         table.totals.put += n_rows - n_deleted;
@@ -389,6 +392,18 @@ impl ClickHouse {
         encode::text(commits, &format!("{:032x}", digest128(&digests)));
         Ok(())
     }
+}
+
+/// Counts the rows of a batch. They are the newest of their keys, so no merge takes them away.
+fn count_sql(
+    database: &str,
+    table: &Table,
+    generation: u64,
+    (first, last): (Epoch, Epoch),
+) -> Option<String> {
+    let (first, last) = (batch::version(generation, first)?, batch::version(generation, last)?);
+    let table = qualified(database, &table.name);
+    Some(format!("SELECT toString(count()) FROM {table} WHERE _version BETWEEN {first} AND {last}"))
 }
 
 fn insert_sql(database: &str, table: &Table) -> String {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 use types::options::Settings;
+use types::sabotage::{Safeguard, is_out};
 
 use crate::error::ConnectError;
 use crate::sinks::backoff;
@@ -45,6 +46,9 @@ pub(super) struct Insert {
     sql: String,
     /// Names the content, so that it is dropped where it was inserted before; `None`: it never is.
     token: Option<String>,
+    /// How it shows that they are stored; `None`: it doesn't.
+    #[serde(default)]
+    stored: Option<Stored>,
     /// How long the rows are, for whoever keeps them apart.
     pub(super) n_bytes: usize,
     /// The rows.
@@ -61,8 +65,22 @@ impl Insert {
         bytes: impl Into<Bytes>,
     ) -> Self {
         let bytes = bytes.into();
-        Self { doing, sql, token, n_bytes: bytes.len(), bytes }
+        Self { doing, sql, token, stored: None, n_bytes: bytes.len(), bytes }
     }
+
+    /// Says how it shows that the rows are stored.
+    pub(super) fn shown_by(self, stored: Option<Stored>) -> Self {
+        Self { stored, ..self }
+    }
+}
+
+/// How an insert shows that its rows are stored.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stored {
+    /// Counts the rows of its batch in its table, as a text.
+    pub(super) sql: String,
+    /// How many there are at least once it is stored, as all before it are.
+    pub(super) n_rows: u64,
 }
 
 /// A server and how long it is waited for.
@@ -122,25 +140,65 @@ impl Server {
         })
     }
 
-    /// Inserts; returns once the server has acknowledged it all.
-    pub(super) fn insert(&self, insert: &Insert) -> Result<(), ConnectError> {
-        self.persist(Stage::Running, &insert.doing, async || {
-            let mut request = self
-                .client
-                .insert_formatted_with(insert.sql.as_str())
-                // Asynchronous inserts, the default of newer servers, may regroup what a token names.
-                .with_setting("async_insert", "0")
-                .with_setting("wait_end_of_query", "1");
-            request = match &insert.token {
-                Some(token) => request.with_setting("insert_deduplication_token", token),
-                None => request.with_setting("insert_deduplicate", "0"),
-            };
-            let mut rest = insert.bytes.clone();
-            while !rest.is_empty() {
-                request.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
+    /// Inserts; returns once the server has stored it all. Says whether it may have been sent before.
+    ///
+    /// A server notes a token before the rows get their place. Killed in between, it takes what is sent
+    /// again for what it has, and acknowledges rows that are lost. So what was sent more than once is
+    /// counted, and gets another token where it isn't there.
+    pub(super) fn insert(&self, insert: &Insert, was_sent: bool) -> Result<(), ConnectError> {
+        for nth_token in 0u32.. {
+            let mut n_tries = 0;
+            self.persist(Stage::Running, &insert.doing, async || {
+                n_tries += 1;
+                match self.try_to_insert(insert, (nth_token, n_tries)).await {
+                    Err(_) if is_out(Safeguard::InsertsRepeated) => Ok(()),
+                    tried => tried,
+                }
+            })?;
+            let is_first = n_tries == 1 && !(was_sent && nth_token == 0);
+            if is_first || self.has_stored(insert)? {
+                break;
             }
-            request.end().await
-        })
+            tracing::warn!(url = %self.url, "clickhouse has the token of rows that it lost: sending them under another, {}", insert.doing);
+        }
+        Ok(())
+    }
+
+    fn has_stored(&self, insert: &Insert) -> Result<bool, ConnectError> {
+        let Some(stored) = &insert.stored else { return Ok(true) };
+        if is_out(Safeguard::StoredCounted) {
+            return Ok(true);
+        }
+        let rows = self.rows(Stage::Running, &insert.doing, &stored.sql)?;
+        let n_rows: Option<u64> = rows.first().and_then(|row| row.first()?.parse().ok());
+        Ok(n_rows >= Some(stored.n_rows))
+    }
+
+    async fn try_to_insert(
+        &self,
+        insert: &Insert,
+        (nth_token, nth): (u32, u32),
+    ) -> Result<(), Error> {
+        let mut request = self
+            .client
+            .insert_formatted_with(insert.sql.as_str())
+            // Asynchronous inserts, the default of newer servers, may regroup what a token names.
+            .with_setting("async_insert", "0")
+            .with_setting("wait_end_of_query", "1");
+        request = match &insert.token {
+            Some(token) if is_out(Safeguard::TokensStay) => {
+                request.with_setting("insert_deduplication_token", format!("{token}/{nth}"))
+            }
+            Some(token) if nth_token > 0 => request
+                .with_setting("insert_deduplication_token", format!("{token}/again{nth_token}")),
+            Some(token) => request.with_setting("insert_deduplication_token", token),
+            None => request.with_setting("insert_deduplicate", "0"),
+        };
+        let mut rest = insert.bytes.clone();
+        while !rest.is_empty() {
+            request.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
+        }
+        request.end().await
     }
 
     /// Tries until it is done, or the server was waited for long enough.
