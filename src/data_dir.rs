@@ -19,6 +19,7 @@ use types::fault::point;
 use crate::env::Env;
 use crate::error::Error;
 use crate::log::Files;
+use crate::quarantine;
 
 /// A data directory that this process holds.
 #[derive(Debug)]
@@ -83,6 +84,11 @@ impl DataDir {
     pub(crate) fn files(&self, folder: &Path) -> Result<Arc<dyn Files>, Error> {
         let opened = self.env.files(folder);
         opened.map_err(|error| Error::io(format!("opening {}", folder.display()), error))
+    }
+
+    /// The file of the rows that can't be used.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.path.join(quarantine::FILE)
     }
 
     /// The folder of a sink.

@@ -20,6 +20,7 @@ mod journal;
 mod limits;
 pub mod log;
 pub mod publish;
+mod quarantine;
 pub mod runtime;
 pub mod serve;
 pub mod simulate;

@@ -129,9 +129,10 @@ impl Work {
     fn run(mut self, asked: &Receiver<Ask>) {
         let mut is_due = false;
         loop {
-            let ask = match is_due {
-                false => asked.recv().map_err(|RecvError| RecvTimeoutError::Disconnected),
-                true => asked.recv_timeout(AGAIN),
+            let ask = if is_due {
+                asked.recv_timeout(AGAIN)
+            } else {
+                asked.recv().map_err(|RecvError| RecvTimeoutError::Disconnected)
             };
             let is_last = match ask {
                 Err(RecvTimeoutError::Disconnected) | Ok(Ask::End { is_wanted: false }) => return,

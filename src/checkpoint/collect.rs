@@ -81,13 +81,14 @@ pub(super) fn collect(
         }
         let epoch = open.take().filter(|open| open.brought.epoch == entry.epoch);
         let Open { brought, n_events, entries } = epoch.ok_or_else(unreadable)?;
-        let file = match &mut writer {
+        if writer.is_none() {
+            run.epochs.0 = entry.epoch;
+        }
+        let file = match writer.take() {
             Some(file) => file,
-            None => {
-                run.epochs.0 = entry.epoch;
-                writer.insert(RunWriter::create(&*store.files, &Store::draft(number))?)
-            }
+            None => RunWriter::create(&*store.files, &Store::draft(number))?,
         };
+        let file = writer.insert(file);
         for (kind, payload) in entries {
             file.add(kind, &payload)?;
         }

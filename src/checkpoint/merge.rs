@@ -72,7 +72,9 @@ pub(super) fn merge(
         let parts = known.iter_mut().zip(&group.events).zip(relations);
         parts.for_each(|((known, events), spec)| known.meet(events, &spec.schema));
     }
-    known.iter_mut().for_each(|known| known.n_events = 0);
+    for known in &mut known {
+        known.n_events = 0;
+    }
     let number = store.next_run()?;
     let mut writer = RunWriter::create(&*store.files, &Store::draft(number))?;
     let mut whole: Option<Group> = None;
@@ -181,14 +183,12 @@ impl Known {
         if self.last.is_empty() {
             return;
         }
-        let mut place = first;
         let mut stays = Vec::with_capacity(events.len());
-        for event in events.iter() {
+        for (place, event) in (first..).zip(events.iter()) {
             let last = event.row.identity(schema).and_then(|identity| self.last.get_mut(&identity));
             let newest = last.and_then(|last| *last.of(event.op));
             let is_last = newest.is_none_or(|newest| newest == place);
             stays.push(is_last != (newest.is_some() && is_out(Safeguard::RunsKeepLast)));
-            place += 1;
         }
         let mut stay = stays.iter();
         events.retain(|_| stay.next().copied().unwrap_or(true));

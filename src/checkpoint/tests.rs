@@ -199,7 +199,9 @@ fn a_crash_leaves_the_last_one_that_was_made() {
     }
     assert!(n_crashes > 200, "{n_crashes}");
     assert_eq!(n_lost, 0, "the log was cut, and no checkpoint is there");
-    println!("rig: checkpoints: {n_crashes} crashes on a disk that tears and loses: none is missing");
+    println!(
+        "rig: checkpoints: {n_crashes} crashes on a disk that tears and loses: none is missing"
+    );
 }
 
 fn pick(chance: &mut Chance, n: usize) -> usize {

@@ -1,20 +1,19 @@
 //! `tapeline quarantine`: the rows of a run that couldn't be used.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Format, environment, put};
 use crate::config::load;
 use crate::data_dir::DataDir;
 use crate::env::System;
 use crate::error::Error;
+use crate::quarantine::{self, Found, Row, Wanted};
 
 /// Shows the rows that the last run of a config set aside, and why; drops them.
 #[derive(Clone, Debug, clap::Args)]
@@ -66,35 +65,23 @@ enum Verb {
 pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     match &arguments.verb {
         Verb::List { config, reason, source, limit, format } => {
-            let is_wanted = |row: &Row| {
-                let is = |wanted: &Option<String>, key| {
-                    wanted.as_ref().is_none_or(|wanted| row.text(key) == *wanted)
-                };
-                is(reason, "reason") && is(source, "source")
-            };
-            let mut found = Found::default();
-            read(&file(config)?, |row| {
-                if is_wanted(&row) {
-                    found.take(row, *limit);
+            let (reason, source, limit) = (reason.clone(), source.clone(), *limit);
+            let found = quarantine::list(&file(config)?, &Wanted { reason, source, limit })?;
+            put(&match format {
+                Format::Text => text(&found),
+                Format::Json => {
+                    let lines: Vec<String> =
+                        found.rows.into_iter().map(|row| row.json().to_string() + "\n").collect();
+                    lines.concat()
                 }
-                Ok(())
-            })?;
-            put(&found.write(*format))
+            })
         }
         Verb::Show { config, number } => {
             let path = file(config)?;
-            let (mut shown, mut n_rows) = (None, 0);
-            read(&path, |row| {
-                n_rows = row.number;
-                if row.number == *number {
-                    shown = Some(row);
-                }
-                Ok(())
-            })?;
-            let row = shown.ok_or_else(|| Error::Findings {
+            let row = quarantine::find(&path, *number)?.map_err(|n_rows| Error::Findings {
                 found: format!("there is no row {number}: {} holds {n_rows}", path.display()),
             })?;
-            put(&row.whole())
+            put(&whole(&row))
         }
         Verb::Drop { config } => {
             let path = file(config)?;
@@ -114,99 +101,35 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
 
 /// The quarantine file of a config's runs.
 fn file(config: &Path) -> Result<PathBuf, Error> {
-    Ok(load(config, &environment)?.pipeline.data_dir.join("quarantine.jsonl"))
+    Ok(load(config, &environment)?.pipeline.data_dir.join(quarantine::FILE))
 }
 
-/// A row that was set aside.
-#[derive(Debug)]
-struct Row {
-    /// Its place in the file, from 1.
-    number: usize,
-    fields: Map<String, Value>,
+/// All that is known of a row.
+fn whole(row: &Row) -> String {
+    let width = row.fields.keys().map(String::len).max().unwrap_or(0);
+    let line = |(key, _): (&String, &Value)| format!("{key:width$}  {}\n", row.text(key));
+    row.fields.iter().filter(|(_, value)| !value.is_null()).map(line).collect()
 }
 
-/// Reads all rows of a file; none where it isn't there.
-fn read(path: &Path, mut take: impl FnMut(Row) -> Result<(), Error>) -> Result<(), Error> {
-    let failed = |error| Error::io(format!("reading {}", path.display()), error);
-    let file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        opened => opened.map_err(failed)?,
-    };
-    for (number, line) in (1..).zip(BufReader::new(file).lines()) {
-        let line = line.map_err(failed)?;
-        let fields = serde_json::from_str(&line).map_err(|error| {
-            Error::io(format!("reading {}, line {number}", path.display()), error.into())
-        })?;
-        take(Row { number, fields })?;
+/// A table of the counts, and one of the rows.
+fn text(found: &Found) -> String {
+    if found.rows.is_empty() && found.counts.is_empty() {
+        return "no rows in quarantine\n".to_owned();
     }
-    Ok(())
-}
-
-impl Row {
-    /// A field as text; nothing for null.
-    fn text(&self, key: &str) -> String {
-        match self.fields.get(key) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        }
+    let mut counts = table(&["source", "reason", "rows"]);
+    for ((source, reason), n) in &found.counts {
+        counts.add_row([source, reason, &n.to_string()]);
     }
-
-    fn whole(&self) -> String {
-        let width = self.fields.keys().map(String::len).max().unwrap_or(0);
-        let line = |(key, _): (&String, &Value)| format!("{key:width$}  {}\n", self.text(key));
-        self.fields.iter().filter(|(_, value)| !value.is_null()).map(line).collect()
+    let mut rows = table(&["number", "place", "reason", "column", "detail"]);
+    for row in &found.rows {
+        let place = format!("{}:{}", row.text("path"), row.text("line"));
+        let (reason, column) = (row.text("reason"), row.text("column"));
+        rows.add_row([row.number.to_string(), place, reason, column, row.text("detail")]);
     }
-}
-
-/// What a list shows.
-#[derive(Debug, Default)]
-struct Found {
-    counts: BTreeMap<(String, String), u64>,
-    rows: Vec<Row>,
-}
-
-impl Found {
-    fn take(&mut self, row: Row, limit: usize) {
-        *self.counts.entry((row.text("source"), row.text("reason"))).or_default() += 1;
-        if self.rows.len() < limit {
-            self.rows.push(row);
-        }
-    }
-
-    fn write(self, format: Format) -> String {
-        match format {
-            Format::Text => self.text(),
-            Format::Json => self.rows.into_iter().map(json).collect(),
-        }
-    }
-
-    fn text(&self) -> String {
-        if self.rows.is_empty() && self.counts.is_empty() {
-            return "no rows in quarantine\n".to_owned();
-        }
-        let mut counts = table(&["source", "reason", "rows"]);
-        for ((source, reason), n) in &self.counts {
-            counts.add_row([source, reason, &n.to_string()]);
-        }
-        let mut rows = table(&["number", "place", "reason", "column", "detail"]);
-        for row in &self.rows {
-            let place = format!("{}:{}", row.text("path"), row.text("line"));
-            let (reason, column) = (row.text("reason"), row.text("column"));
-            rows.add_row([row.number.to_string(), place, reason, column, row.text("detail")]);
-        }
-        let n_rows: u64 = self.counts.values().sum();
-        let n_more = n_rows.saturating_sub(u64::try_from(self.rows.len()).unwrap_or(u64::MAX));
-        let more = if n_more == 0 { String::new() } else { format!("and {n_more} more\n") };
-        format!("{}\n\n{}\n{more}", counts.trim_fmt(), rows.trim_fmt())
-    }
-}
-
-/// A row as it stands, with its number.
-fn json(row: Row) -> String {
-    let mut fields = row.fields;
-    fields.insert("number".to_owned(), row.number.into());
-    format!("{}\n", Value::Object(fields))
+    let n_rows: u64 = found.counts.values().sum();
+    let n_more = n_rows.saturating_sub(u64::try_from(found.rows.len()).unwrap_or(u64::MAX));
+    let more = if n_more == 0 { String::new() } else { format!("and {n_more} more\n") };
+    format!("{}\n\n{}\n{more}", counts.trim_fmt(), rows.trim_fmt())
 }
 
 fn table(header: &[&str]) -> Table {

@@ -18,6 +18,7 @@ use crate::stop::Stop;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs a config until its sources end.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tapeline run configs/demo.toml\n  \

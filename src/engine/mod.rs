@@ -74,8 +74,9 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let delivered: BTreeSet<usize> =
         sinks.iter().flat_map(|sink| sink.views.iter().copied()).collect();
     let deliveries = opening.sinks(sinks, &plan)?;
-    let server =
-        server.map(|server| Server::start(server, &plan, &names, &options.env)).transpose()?;
+    let server = server
+        .map(|server| Server::start(server, &plan, &names, &options.env, dir.quarantine()))
+        .transpose()?;
     if let Some(server) = &server {
         (options.listening)(server.address());
     }
@@ -98,7 +99,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
         server.set_ready();
     }
     // 4 and 5: sequence, log.
-    let quarantine = Quarantine::create(&dir.path().join("quarantine.jsonl"))?;
+    let quarantine = Quarantine::create(&dir.quarantine())?;
     let mut recorder = Recorder::new(Arc::clone(&journal), read, &sources);
     if pipeline.keeps_events {
         recorder = recorder.keeping_events(&plan.relations);

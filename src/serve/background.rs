@@ -1,6 +1,7 @@
 //! The server on threads of its own: started before the first row, stopped after the last.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dataflows::Plan;
@@ -39,6 +40,7 @@ impl Server {
         plan: &Plan,
         names: &Arc<Names>,
         env: &Arc<dyn Env>,
+        quarantine: PathBuf,
     ) -> Result<Self, Error> {
         let env = Arc::clone(env);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -78,6 +80,7 @@ impl Server {
             // Two processes never start in the same nanosecond on the same port.
             run_id: env.now().0.unsigned_abs(),
             now: Some(Arc::new(move || env.now())),
+            quarantine: Some(quarantine),
             ..ServeOptions::default()
         };
         let shutdown = async move { drop(stopped.await) };

@@ -1,4 +1,4 @@
-//! `GET /v1/views`, `/v1/views/{view}`, `/health/live`, `/health/ready`, and errors as
+//! `GET /v1/views`, `/v1/views/{view}`, `/v1/quarantine`, `/health/live`, `/health/ready`, and errors as
 //! `application/problem+json`.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use types::options::did_you_mean;
 use crate::publish::{BadCursor, Hub, Standing, ViewSpec};
 
 use super::frames::{self, Object};
-use super::{Server, frontier_text, websocket};
+use super::{Server, frontier_text, quarantine, websocket};
 
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 10_000;
@@ -26,6 +26,8 @@ pub(super) fn router(server: Server) -> Router {
         .route("/v1/ws", get(websocket::upgrade))
         .route("/v1/views", get(views))
         .route("/v1/views/{view}", get(view))
+        .route("/v1/quarantine", get(quarantine::list))
+        .route("/v1/quarantine/{number}", get(quarantine::show))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .fallback(not_found)
@@ -61,8 +63,12 @@ impl IntoResponse for Problem {
     }
 }
 
-fn json(body: Object) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body.into_bytes()).into_response()
+pub(super) fn json(body: Object) -> Response {
+    json_bytes(body.into_bytes())
+}
+
+pub(super) fn json_bytes(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Says which epoch an answer is of.
@@ -97,7 +103,8 @@ async fn views(State(server): State<Arc<Server>>) -> Response {
     json(standing(at).list("views", &views))
 }
 
-type Parameters = Result<Query<BTreeMap<String, String>>, QueryRejection>;
+/// The parameters of a request.
+pub(super) type Parameters = Result<Query<BTreeMap<String, String>>, QueryRejection>;
 
 async fn view(
     State(server): State<Arc<Server>>,
@@ -158,14 +165,14 @@ impl PageRequest {
     }
 }
 
-fn read_limit(text: &str) -> Result<usize, Problem> {
+pub(super) fn read_limit(text: &str) -> Result<usize, Problem> {
     match text.parse() {
         Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
         _ => Err(bad_request(format!("`limit` must be a whole number from 1 to {MAX_LIMIT}"))),
     }
 }
 
-fn bad_request(detail: impl Into<String>) -> Problem {
+pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
 }
 
@@ -214,7 +221,8 @@ async fn ready(State(server): State<Arc<Server>>) -> Response {
 }
 
 async fn not_found() -> Problem {
-    let detail = "known: /v1/views, /v1/views/{view}, /v1/ws, /health/live, /health/ready";
+    let detail = "known: /v1/views, /v1/views/{view}, /v1/quarantine, /v1/quarantine/{number}, /v1/ws, \
+                  /health/live, /health/ready";
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
 }
 

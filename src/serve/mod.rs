@@ -16,10 +16,12 @@ mod connection;
 mod feed;
 mod frames;
 mod http;
+mod quarantine;
 mod request;
 mod websocket;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -68,6 +70,8 @@ pub struct ServeOptions {
     pub run_id: u64,
     /// The wall clock, for `lag_ms`, which is null without.
     pub now: Option<Now>,
+    /// Where rows that couldn't be used are.
+    pub quarantine: Option<PathBuf>,
 }
 
 impl Default for ServeOptions {
@@ -82,6 +86,7 @@ impl Default for ServeOptions {
             frame_bytes: 128 << 10,
             run_id: 0,
             now: None,
+            quarantine: None,
         }
     }
 }

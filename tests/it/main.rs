@@ -18,6 +18,8 @@ mod live;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod quarantine;
+#[cfg(test)]
 mod rigs;
 #[cfg(test)]
 mod server;

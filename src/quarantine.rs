@@ -1,0 +1,123 @@
+//! The rows of a run that couldn't be used, as its quarantine file holds them: counted, filtered, shown.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// The file in a data directory.
+pub(crate) const FILE: &str = "quarantine.jsonl";
+
+/// A row that was set aside.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// Its place in the file, from 1.
+    pub(crate) number: usize,
+    /// What is known of it.
+    pub(crate) fields: Map<String, Value>,
+}
+
+/// Reads all rows of a file; none where it isn't there.
+fn read(path: &Path, mut take: impl FnMut(Row)) -> Result<(), Error> {
+    let failed = |error| Error::io(format!("reading {}", path.display()), error);
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(failed)?,
+    };
+    let (mut lines, mut line) = (BufReader::new(file), String::new());
+    for number in 1.. {
+        line.clear();
+        lines.read_line(&mut line).map_err(failed)?;
+        if !line.ends_with('\n') {
+            // The end, or a row that is being written.
+            break;
+        }
+        let fields = serde_json::from_str(&line).map_err(|error| {
+            Error::io(format!("reading {}, line {number}", path.display()), error.into())
+        })?;
+        take(Row { number, fields });
+    }
+    Ok(())
+}
+
+impl Row {
+    /// A field as text; nothing for null.
+    pub(crate) fn text(&self, key: &str) -> String {
+        match self.fields.get(key) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        }
+    }
+
+    /// The row as it stands, with its number.
+    pub(crate) fn json(mut self) -> Value {
+        self.fields.insert("number".to_owned(), self.number.into());
+        Value::Object(self.fields)
+    }
+}
+
+/// Which rows are wanted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Those that were set aside for this reason.
+    pub(crate) reason: Option<String>,
+    /// Those of this source.
+    pub(crate) source: Option<String>,
+    /// How many are listed at most.
+    pub(crate) limit: usize,
+}
+
+/// What a list shows.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// How many, by source and reason.
+    pub(crate) counts: BTreeMap<(String, String), u64>,
+    /// The first of them.
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Found {
+    fn take(&mut self, row: Row, limit: usize) {
+        *self.counts.entry((row.text("source"), row.text("reason"))).or_default() += 1;
+        if self.rows.len() < limit {
+            self.rows.push(row);
+        }
+    }
+}
+
+/// Counts and lists the rows of a file that are wanted.
+///
+/// # Errors
+/// If the file can't be read.
+pub(crate) fn list(path: &Path, wanted: &Wanted) -> Result<Found, Error> {
+    let is = |wanted: &Option<String>, row: &Row, key| {
+        wanted.as_ref().is_none_or(|wanted| row.text(key) == *wanted)
+    };
+    let mut found = Found::default();
+    read(path, |row| {
+        if is(&wanted.reason, &row, "reason") && is(&wanted.source, &row, "source") {
+            found.take(row, wanted.limit);
+        }
+    })?;
+    Ok(found)
+}
+
+/// A row by its number, from 1; else how many there are.
+///
+/// # Errors
+/// If the file can't be read.
+pub(crate) fn find(path: &Path, number: usize) -> Result<Result<Row, usize>, Error> {
+    let (mut found, mut n_rows) = (None, 0);
+    read(path, |row| {
+        n_rows = row.number;
+        if row.number == number {
+            found = Some(row);
+        }
+    })?;
+    Ok(found.ok_or(n_rows))
+}
