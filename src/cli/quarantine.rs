@@ -21,7 +21,8 @@ use crate::error::Error;
     tapeline quarantine list configs/demo.toml --reason not_a_number  each of them\n  \
     tapeline quarantine show configs/demo.toml 3                      all that is known of the third\n  \
     tapeline quarantine drop configs/demo.toml                        forgets all of them\n\n\
-    A row that is put right, in its file or by the config, enters with the next run.")]
+    A row that is put right, in its file or by the config, enters with the next run. Rows that a database \
+    refused stand behind those of sources; they are kept as long as their run can be gone on with.")]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -36,7 +37,7 @@ enum Verb {
         /// Only rows that were set aside for this reason.
         #[arg(long)]
         reason: Option<String>,
-        /// Only rows of this source.
+        /// Only rows of this source, or that this sink couldn't deliver.
         #[arg(long)]
         source: Option<String>,
         /// How many are listed at most.
@@ -53,7 +54,7 @@ enum Verb {
         /// Its number in the list, from 1.
         number: usize,
     },
-    /// Forgets all rows. No engine may run meanwhile.
+    /// Forgets all rows of sources. No engine may run meanwhile.
     Drop {
         /// The config of the run.
         config: PathBuf,
@@ -65,13 +66,13 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     match &arguments.verb {
         Verb::List { config, reason, source, limit, format } => {
             let is_wanted = |row: &Row| {
-                let is = |wanted: &Option<String>, key| {
-                    wanted.as_ref().is_none_or(|wanted| row.text(key) == *wanted)
+                let is = |wanted: &Option<String>, found: String| {
+                    wanted.as_ref().is_none_or(|wanted| found == *wanted)
                 };
-                is(reason, "reason") && is(source, "source")
+                is(reason, row.text("reason")) && is(source, row.origin())
             };
             let mut found = Found::default();
-            read(&file(config)?, |row| {
+            read_all(&file(config)?, |row| {
                 if is_wanted(&row) {
                     found.take(row, *limit);
                 }
@@ -82,7 +83,7 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
         Verb::Show { config, number } => {
             let path = file(config)?;
             let (mut shown, mut n_rows) = (None, 0);
-            read(&path, |row| {
+            read_all(&path, |row| {
                 n_rows = row.number;
                 if row.number == *number {
                     shown = Some(row);
@@ -122,19 +123,42 @@ struct Row {
     fields: Map<String, Value>,
 }
 
+/// Reads all rows of a file, and behind them those that sinks have set aside.
+fn read_all(path: &Path, mut take: impl FnMut(Row) -> Result<(), Error>) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new(".")).join("sinks");
+    let mut paths = vec![path.to_owned()];
+    match std::fs::read_dir(&folder) {
+        Ok(sinks) => {
+            paths.extend(sinks.flatten().map(|sink| sink.path().join("quarantine.jsonl")));
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::io(format!("reading {}", folder.display()), error)),
+    }
+    if let Some((_, of_sinks)) = paths.split_first_mut() {
+        of_sinks.sort();
+    }
+    let mut number = 0;
+    paths.iter().try_for_each(|path| read(path, &mut number, &mut take))
+}
+
 /// Reads all rows of a file; none where it isn't there.
-fn read(path: &Path, mut take: impl FnMut(Row) -> Result<(), Error>) -> Result<(), Error> {
+fn read(
+    path: &Path,
+    number: &mut usize,
+    take: &mut impl FnMut(Row) -> Result<(), Error>,
+) -> Result<(), Error> {
     let failed = |error| Error::io(format!("reading {}", path.display()), error);
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => opened.map_err(failed)?,
     };
-    for (number, line) in (1..).zip(BufReader::new(file).lines()) {
-        let line = line.map_err(failed)?;
+    for (line_number, line) in (1..).zip(BufReader::new(file).lines()) {
+        let line: String = line.map_err(failed)?;
         let fields = serde_json::from_str(&line).map_err(|error| {
-            Error::io(format!("reading {}, line {number}", path.display()), error.into())
+            Error::io(format!("reading {}, line {line_number}", path.display()), error.into())
         })?;
-        take(Row { number, fields })?;
+        *number += 1;
+        take(Row { number: *number, fields })?;
     }
     Ok(())
 }
@@ -147,6 +171,20 @@ impl Row {
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         }
+    }
+
+    /// The source that it came from, or the sink that couldn't deliver it.
+    fn origin(&self) -> String {
+        let source = self.text("source");
+        if source.is_empty() { self.text("sink") } else { source }
+    }
+
+    /// Where it stands in its file, or stood in its view.
+    fn place(&self) -> String {
+        if self.fields.contains_key("sink") {
+            return format!("{} at epoch {}", self.text("view"), self.text("epoch"));
+        }
+        format!("{}:{}", self.text("path"), self.text("line"))
     }
 
     fn whole(&self) -> String {
@@ -165,7 +203,7 @@ struct Found {
 
 impl Found {
     fn take(&mut self, row: Row, limit: usize) {
-        *self.counts.entry((row.text("source"), row.text("reason"))).or_default() += 1;
+        *self.counts.entry((row.origin(), row.text("reason"))).or_default() += 1;
         if self.rows.len() < limit {
             self.rows.push(row);
         }
@@ -188,7 +226,7 @@ impl Found {
         }
         let mut rows = table(&["number", "place", "reason", "column", "detail"]);
         for row in &self.rows {
-            let place = format!("{}:{}", row.text("path"), row.text("line"));
+            let place = row.place();
             let (reason, column) = (row.text("reason"), row.text("column"));
             rows.add_row([row.number.to_string(), place, reason, column, row.text("detail")]);
         }

@@ -166,7 +166,7 @@ fn deliver(
             }
             Ok(Message::Stop) => {
                 sink.flush()?;
-                return Ok(SinkReport::default());
+                return Ok(sink.report());
             }
             Err(RecvTimeoutError::Disconnected) => {
                 sink.abandon()?;

@@ -12,6 +12,7 @@ use crate::cold::Spill;
 use crate::config::plan::{Pipeline, SinkPlan, SourcePlan};
 use crate::data_dir::DataDir;
 use crate::deliver::{self, Delivery, End};
+use crate::env;
 use crate::error::Error;
 use crate::ingest::{Merge, MergedStream, Sequencer, SequencerOptions};
 use crate::journal::{self, Found, Interrupted, Journal, Past};
@@ -130,6 +131,7 @@ impl Opening<'_> {
             is_finite: true,
             state_dir: self.dir.sink(&sink.name),
             is_resumed: self.is_resumed,
+            chance: env::chance(),
         };
         let opened = (sink.kind.open)(context).map_err(|error| Error::sink(&sink.name, error))?;
         deliver::start(&sink.name, opened, sink.views)

@@ -18,6 +18,8 @@ mod live;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod rigs;
 #[cfg(test)]
 mod server;
@@ -33,6 +35,8 @@ mod subscribe;
 mod tidy;
 #[cfg(test)]
 mod verbs;
+#[cfg(test)]
+mod webhook;
 #[cfg(test)]
 mod websocket;
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub(super) fn context(names: &Arc<Names>, folder: &Path, mode: Option<&str>) -> 
         is_finite: true,
         state_dir: folder.join("state"),
         is_resumed: false,
+        chance: 0,
     }
 }
 

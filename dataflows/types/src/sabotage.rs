@@ -167,6 +167,16 @@ safeguards! {
     EpochsOnce,
     /// A batch is in the outbox before it is sent.
     OutboxFirst,
+    /// The pieces of an insert that is refused have tokens of their own.
+    PiecesNamed,
+    /// Which of them are through is kept.
+    PiecesKept,
+    /// Rows that were set aside and don't count yet are cut off.
+    AsideCut,
+    /// POSTs are in the outbox before they are sent.
+    PostsKept,
+    /// A table that was put right is compared with its view before rows go there.
+    LayoutAgain,
 
     // The log.
     /// What is acknowledged was synced.

@@ -7,4 +7,4 @@ mod points;
 mod resume;
 #[expect(dead_code, reason = "the tests of the sink use more of it")]
 #[path = "../../../connectors/tests/support/server.rs"]
-mod server;
+pub(crate) mod server;

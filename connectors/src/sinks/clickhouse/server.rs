@@ -10,11 +10,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::sleep;
 use types::options::Settings;
+use types::sabotage::{Safeguard, is_out};
 
+use super::trouble::{Refusal, Trouble, remedy};
 use crate::error::ConnectError;
-use crate::sinks::backoff;
+use crate::sinks::patience::{Patience, Remedy, Stage};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,18 +23,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for an answer; large inserts with views behind them take long.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
-/// Step in which the time of an attempt is counted: nothing here reads a clock.
-const TICK: Duration = Duration::from_millis(250);
 /// Bytes sent, and compressed, at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Says what an error means now.
+/// Whether rows that the server refuses may be set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Before the first row: what trying again can't help is told at once.
-    Opening,
-    /// Rows are under way: whatever it is may be put right meanwhile.
-    Running,
+pub(super) enum SetAside {
+    /// They may.
+    Some,
+    /// As many were as may be.
+    NoMore,
+    /// These rows can't be told apart.
+    Never,
 }
 
 /// Bytes to insert, and the token under which they count once.
@@ -45,6 +46,9 @@ pub(super) struct Insert {
     sql: String,
     /// Names the content, so that it is dropped where it was inserted before; `None`: it never is.
     token: Option<String>,
+    /// The table of a view whose rows these are, as a block of `Native`; `None` for anything else.
+    #[serde(default)]
+    pub(super) table: Option<String>,
     /// How long the rows are, for whoever keeps them apart.
     pub(super) n_bytes: usize,
     /// The rows.
@@ -61,7 +65,27 @@ impl Insert {
         bytes: impl Into<Bytes>,
     ) -> Self {
         let bytes = bytes.into();
-        Self { doing, sql, token, n_bytes: bytes.len(), bytes }
+        Self { doing, sql, token, table: None, n_bytes: bytes.len(), bytes }
+    }
+
+    /// Says that they are a block of a view's table.
+    pub(super) fn of(mut self, table: &str) -> Self {
+        self.table = Some(table.to_owned());
+        self
+    }
+
+    /// Some of the rows, under a token of their own.
+    pub(super) fn piece(&self, (from, to): (usize, usize), bytes: Vec<u8>) -> Self {
+        let token = self.token.as_ref().map(|token| {
+            // With the whole's token the server would take the second piece for the first.
+            if is_out(Safeguard::PiecesNamed) {
+                token.clone()
+            } else {
+                format!("{token}/{from}-{to}")
+            }
+        });
+        let doing = format!("{}, rows {from} to {to}", self.doing);
+        Self { table: self.table.clone(), ..Self::new(doing, self.sql.clone(), token, bytes) }
     }
 }
 
@@ -69,9 +93,7 @@ impl Insert {
 pub(super) struct Server {
     runtime: Runtime,
     client: Client,
-    url: String,
-    /// `None`: for ever.
-    give_up: Option<Duration>,
+    patience: Patience,
 }
 
 impl Server {
@@ -95,15 +117,24 @@ impl Server {
         if let Some(password) = settings.text("password") {
             client = client.with_password(password);
         }
-        let nanos = settings.duration("give_up").map_or(300_000_000_000, types::Span::nanos);
-        let give_up = is_finite.then(|| Duration::from_nanos(nanos.unsigned_abs()));
-        Ok(Self { runtime, client, url, give_up })
+        let patience = Patience::new("clickhouse", url, settings, is_finite, ANSWER_TIMEOUT);
+        Ok(Self { runtime, client, patience })
     }
 
     /// Runs a statement that gives no rows.
     pub(super) fn execute(&self, stage: Stage, doing: &str, sql: &str) -> Result<(), ConnectError> {
         let sql = unbound(sql);
-        self.persist(stage, doing, async || self.client.query(&sql).execute().await)
+        self.persist(stage, doing, async |_| Ok(self.client.query(&sql).execute().await?))
+    }
+
+    /// Asks until there is an answer.
+    pub(super) fn ask<T>(
+        &self,
+        stage: Stage,
+        doing: &str,
+        mut question: impl AsyncFnMut() -> Result<T, Error>,
+    ) -> Result<T, ConnectError> {
+        self.persist(stage, doing, async |_| Ok(question().await?))
     }
 
     /// Runs a query whose columns are texts.
@@ -113,158 +144,78 @@ impl Server {
         doing: &str,
         sql: &str,
     ) -> Result<Vec<Vec<String>>, ConnectError> {
-        let sql = unbound(sql);
-        self.persist(stage, doing, async || {
-            let mut answer = self.client.query(&sql).fetch_bytes("JSONCompactEachRow")?;
-            let lines = answer.collect().await?;
-            let rows = serde_json::Deserializer::from_slice(&lines).into_iter();
-            rows.collect::<Result<_, _>>().map_err(|error| Error::DataFormat(error.into()))
-        })
+        self.ask(stage, doing, async || self.fetch(sql).await)
     }
 
-    /// Inserts; returns once the server has acknowledged it all.
-    pub(super) fn insert(&self, insert: &Insert) -> Result<(), ConnectError> {
-        self.persist(Stage::Running, &insert.doing, async || {
-            let mut request = self
-                .client
-                .insert_formatted_with(insert.sql.as_str())
-                // Asynchronous inserts, the default of newer servers, may regroup what a token names.
-                .with_setting("async_insert", "0")
-                .with_setting("wait_end_of_query", "1");
-            request = match &insert.token {
-                Some(token) => request.with_setting("insert_deduplication_token", token),
-                None => request.with_setting("insert_deduplicate", "0"),
+    /// As [`Server::rows`], once.
+    pub(super) async fn fetch(&self, sql: &str) -> Result<Vec<Vec<String>>, Error> {
+        let mut answer = self.client.query(&unbound(sql)).fetch_bytes("JSONCompactEachRow")?;
+        let lines = answer.collect().await?;
+        let rows = serde_json::Deserializer::from_slice(&lines).into_iter();
+        rows.collect::<Result<_, _>>().map_err(|error| Error::DataFormat(error.into()))
+    }
+
+    /// Inserts; returns once the server has acknowledged it all, or refuses rows of it and some may be
+    /// set aside. `differs` says in what a table isn't what the view needs: it is asked before rows are
+    /// sent to one that refused them.
+    pub(super) fn insert(
+        &self,
+        insert: &Insert,
+        may: SetAside,
+        mut differs: impl AsyncFnMut() -> Result<Option<String>, Error>,
+    ) -> Result<Option<Refusal>, ConnectError> {
+        self.persist(Stage::Running, &insert.doing, async |is_held| {
+            let mut compare = async || match differs().await? {
+                Some(what) => Err(Trouble::Layout(what)),
+                None => Ok(()),
             };
-            let mut rest = insert.bytes.clone();
-            while !rest.is_empty() {
-                request.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
+            if is_held && !is_out(Safeguard::LayoutAgain) {
+                compare().await?;
             }
-            request.end().await
+            match self.try_insert(insert).await {
+                Ok(()) => Ok(None),
+                Err(error) if remedy(&error) == Remedy::SetAside => {
+                    compare().await?;
+                    match may {
+                        SetAside::Some => Ok(Some(Refusal::new(&error))),
+                        SetAside::NoMore => Err(Trouble::Full(error)),
+                        SetAside::Never => Err(error.into()),
+                    }
+                }
+                Err(error) => Err(error.into()),
+            }
         })
     }
 
-    /// Tries until it is done, or the server was waited for long enough.
+    async fn try_insert(&self, insert: &Insert) -> Result<(), Error> {
+        let mut request = self
+            .client
+            .insert_formatted_with(insert.sql.as_str())
+            // Asynchronous inserts, the default of newer servers, may regroup what a token names.
+            .with_setting("async_insert", "0")
+            .with_setting("wait_end_of_query", "1");
+        request = match &insert.token {
+            Some(token) => request.with_setting("insert_deduplication_token", token),
+            None => request.with_setting("insert_deduplicate", "0"),
+        };
+        let mut rest = insert.bytes.clone();
+        while !rest.is_empty() {
+            request.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
+        }
+        request.end().await
+    }
+
     fn persist<T>(
         &self,
         stage: Stage,
         doing: &str,
-        mut attempt: impl AsyncFnMut() -> Result<T, Error>,
+        attempt: impl AsyncFnMut(bool) -> Result<T, Trouble>,
     ) -> Result<T, ConnectError> {
-        self.runtime.block_on(async {
-            let mut waited = Duration::ZERO;
-            for n_failed in 0.. {
-                let error = match timed(&mut waited, attempt()).await {
-                    Ok(done) => return Ok(done),
-                    Err(error) => error,
-                };
-                let is_lasting = is_lasting(&error);
-                if is_lasting && stage == Stage::Opening {
-                    return Err(ConnectError::broken(format!("{doing} at {}", self.url)).because(error));
-                }
-                let left = self.give_up.map(|give_up| give_up.saturating_sub(waited));
-                if left == Some(Duration::ZERO) {
-                    return Err(self.gave_up(doing, error));
-                }
-                let wait = backoff::wait(n_failed, doing).min(left.unwrap_or(Duration::MAX));
-                if is_lasting {
-                    tracing::error!(url = %self.url, %error, ?wait, "clickhouse refuses: this sink pauses, {doing}");
-                } else {
-                    tracing::warn!(url = %self.url, %error, ?wait, "clickhouse is away: trying again, {doing}");
-                }
-                sleep(wait).await;
-                waited += wait;
-            }
-            unreachable!("there are more attempts than seconds to come")
-        })
+        self.runtime.block_on(self.patience.persist(stage, doing, attempt))
     }
-
-    fn gave_up(&self, doing: &str, error: Error) -> ConnectError {
-        let give_up = self.give_up.unwrap_or_default();
-        ConnectError::away(format!("{doing} at {}, given up after {give_up:?}", self.url))
-            .because(error)
-            .hint("`give_up` says how long a finite run waits for the server")
-    }
-}
-
-/// Counts the time that an attempt takes, and ends one that takes too long.
-async fn timed<T>(
-    waited: &mut Duration,
-    attempt: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let mut attempt = std::pin::pin!(attempt);
-    let mut taken = Duration::ZERO;
-    while taken < ANSWER_TIMEOUT {
-        tokio::select! {
-            biased;
-            done = &mut attempt => return done,
-            () = sleep(TICK) => taken += TICK,
-        }
-        *waited += TICK;
-    }
-    Err(Error::TimedOut)
 }
 
 /// Keeps the client from reading question marks as places of arguments.
 fn unbound(sql: &str) -> String {
     sql.replace('?', "??")
-}
-
-/// ClickHouse's codes of what passes: overload, time-outs, lost peers, a table that is read-only
-/// for now.
-const PASSING: [u32; 15] = [
-    159, // TIMEOUT_EXCEEDED
-    202, // TOO_MANY_SIMULTANEOUS_QUERIES
-    203, // NO_FREE_CONNECTION
-    209, // SOCKET_TIMEOUT
-    210, // NETWORK_ERROR
-    225, // NO_ZOOKEEPER
-    236, // ABORTED
-    241, // MEMORY_LIMIT_EXCEEDED
-    242, // TABLE_IS_READ_ONLY
-    243, // NOT_ENOUGH_SPACE
-    252, // TOO_MANY_PARTS
-    285, // TOO_FEW_LIVE_REPLICAS
-    319, // UNKNOWN_STATUS_OF_INSERT
-    394, // QUERY_WAS_CANCELLED
-    999, // KEEPER_EXCEPTION
-];
-
-/// Whether an error stays until somebody puts it right: rights, schema, a table that isn't there.
-fn is_lasting(error: &Error) -> bool {
-    match error {
-        // An answer without a code is a proxy's or a server's that goes down.
-        Error::BadResponse(text) => code(text).is_some_and(|code| !PASSING.contains(&code)),
-        Error::Network(_) | Error::TimedOut | Error::Compression(_) | Error::Decompression(_) => {
-            false
-        }
-        Error::NotEnoughData | Error::DataFormat(_) => false,
-        _ => true,
-    }
-}
-
-/// Reads `Code: 60. DB::Exception: ...`.
-fn code(text: &str) -> Option<u32> {
-    let (_, behind) = text.split_once("Code: ")?;
-    let n_digits = behind.bytes().take_while(u8::is_ascii_digit).count();
-    behind.get(..n_digits)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_passes_is_tried_again_and_what_stays_is_told() {
-        for (text, expected) in [
-            ("Code: 252. DB::Exception: Too many parts", false),
-            ("Code: 60. DB::Exception: Unknown table", true),
-            ("Code: 497", true),
-            ("503 Service Unavailable", false),
-            ("<html>Code: Bad Gateway</html>", false),
-        ] {
-            assert_eq!(is_lasting(&Error::BadResponse(text.into())), expected, "{text}");
-        }
-        assert!(!is_lasting(&Error::Network("refused".into())));
-        assert!(is_lasting(&Error::Unsupported("https".into())));
-    }
 }
