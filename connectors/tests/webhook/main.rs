@@ -267,7 +267,7 @@ fn wrong_options_are_found_offline() {
         ("url", "http://[::1]:80", None),
         ("url", "example.com/x", Some("not an http or https url")),
         ("url", "ftp://example.com", Some("not an http or https url")),
-        ("url", "http://a b", Some("not a url")),
+        ("url", "http://a b", Some("not an http or https url")),
         ("url", "https://me:pw@example.com", Some("the url holds a user")),
         ("headers", "Authorization: Bearer x", None),
         ("headers", "Authorization", Some("not a header")),

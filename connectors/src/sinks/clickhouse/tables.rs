@@ -140,7 +140,11 @@ async fn find(server: &Server, database: &str, table: &str) -> Result<Option<Fou
         let [name, kind, default] = row.try_into().ok()?;
         Some(FoundColumn { name, kind, has_default: !default.is_empty() })
     };
-    let columns = server.fetch(&sql).await?.into_iter().filter_map(column).collect();
+    let columns: Vec<_> = server.fetch(&sql).await?.into_iter().filter_map(column).collect();
+    if columns.is_empty() {
+        // It went between the two questions: each table has some.
+        return Ok(None);
+    }
     Ok(Some(Found { engine, sorting_key, partition_key, columns }))
 }
 

@@ -187,9 +187,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// Reads a url; what is wrong with it and what to do else.
 pub(super) fn check_url(text: &str) -> Result<Uri, (String, &'static str)> {
     let wrong = |what: &str, hint| Err((what.to_owned(), hint));
-    let Ok(url) = text.parse::<Uri>() else {
-        return wrong("not a url", "write it like \"https://example.com/hook\"");
-    };
+    // What can't be read has none of the parts that are asked for.
+    let url = text.parse::<Uri>().unwrap_or_default();
     match (url.scheme_str(), url.authority()) {
         (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
             wrong("the url holds a user", "use `headers = [\"Authorization: Basic ${VAR}\"]`")
