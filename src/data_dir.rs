@@ -86,6 +86,11 @@ impl DataDir {
         opened.map_err(|error| Error::io(format!("opening {}", folder.display()), error))
     }
 
+    /// Bits that nobody can know before.
+    pub(crate) fn chance(&self) -> u128 {
+        self.env.chance()
+    }
+
     /// The file of the rows that can't be used.
     pub(crate) fn quarantine(&self) -> PathBuf {
         self.path.join(quarantine::FILE)

@@ -21,15 +21,31 @@ pub(crate) struct Row {
     pub(crate) fields: Map<String, Value>,
 }
 
+/// Reads all rows of a file, and behind them those that sinks have set aside.
+fn read_all(path: &Path, mut take: impl FnMut(Row)) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new(".")).join("sinks");
+    let mut paths = vec![path.to_owned()];
+    match std::fs::read_dir(&folder) {
+        Ok(sinks) => paths.extend(sinks.flatten().map(|sink| sink.path().join(FILE))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::io(format!("reading {}", folder.display()), error)),
+    }
+    if let Some((_, of_sinks)) = paths.split_first_mut() {
+        of_sinks.sort();
+    }
+    let mut number = 0;
+    paths.iter().try_for_each(|path| read(path, &mut number, &mut take))
+}
+
 /// Reads all rows of a file; none where it isn't there.
-fn read(path: &Path, mut take: impl FnMut(Row)) -> Result<(), Error> {
+fn read(path: &Path, number: &mut usize, take: &mut impl FnMut(Row)) -> Result<(), Error> {
     let failed = |error| Error::io(format!("reading {}", path.display()), error);
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => opened.map_err(failed)?,
     };
     let (mut lines, mut line) = (BufReader::new(file), String::new());
-    for number in 1.. {
+    for line_number in 1.. {
         line.clear();
         lines.read_line(&mut line).map_err(failed)?;
         if !line.ends_with('\n') {
@@ -37,9 +53,10 @@ fn read(path: &Path, mut take: impl FnMut(Row)) -> Result<(), Error> {
             break;
         }
         let fields = serde_json::from_str(&line).map_err(|error| {
-            Error::io(format!("reading {}, line {number}", path.display()), error.into())
+            Error::io(format!("reading {}, line {line_number}", path.display()), error.into())
         })?;
-        take(Row { number, fields });
+        *number += 1;
+        take(Row { number: *number, fields });
     }
     Ok(())
 }
@@ -54,6 +71,20 @@ impl Row {
         }
     }
 
+    /// The source that it came from, or the sink that couldn't deliver it.
+    pub(crate) fn origin(&self) -> String {
+        let source = self.text("source");
+        if source.is_empty() { self.text("sink") } else { source }
+    }
+
+    /// Where it stands in its file, or stood in its view.
+    pub(crate) fn place(&self) -> String {
+        if self.fields.contains_key("sink") {
+            return format!("{} at epoch {}", self.text("view"), self.text("epoch"));
+        }
+        format!("{}:{}", self.text("path"), self.text("line"))
+    }
+
     /// The row as it stands, with its number.
     pub(crate) fn json(mut self) -> Value {
         self.fields.insert("number".to_owned(), self.number.into());
@@ -66,7 +97,7 @@ impl Row {
 pub(crate) struct Wanted {
     /// Those that were set aside for this reason.
     pub(crate) reason: Option<String>,
-    /// Those of this source.
+    /// Those of this source or sink.
     pub(crate) source: Option<String>,
     /// How many are listed at most.
     pub(crate) limit: usize,
@@ -83,24 +114,24 @@ pub(crate) struct Found {
 
 impl Found {
     fn take(&mut self, row: Row, limit: usize) {
-        *self.counts.entry((row.text("source"), row.text("reason"))).or_default() += 1;
+        *self.counts.entry((row.origin(), row.text("reason"))).or_default() += 1;
         if self.rows.len() < limit {
             self.rows.push(row);
         }
     }
 }
 
-/// Counts and lists the rows of a file that are wanted.
+/// Counts and lists the rows of a file, and those that sinks have set aside, that are wanted.
 ///
 /// # Errors
 /// If the file can't be read.
 pub(crate) fn list(path: &Path, wanted: &Wanted) -> Result<Found, Error> {
-    let is = |wanted: &Option<String>, row: &Row, key| {
-        wanted.as_ref().is_none_or(|wanted| row.text(key) == *wanted)
+    let is = |wanted: &Option<String>, found: String| {
+        wanted.as_ref().is_none_or(|wanted| found == *wanted)
     };
     let mut found = Found::default();
-    read(path, |row| {
-        if is(&wanted.reason, &row, "reason") && is(&wanted.source, &row, "source") {
+    read_all(path, |row| {
+        if is(&wanted.reason, row.text("reason")) && is(&wanted.source, row.origin()) {
             found.take(row, wanted.limit);
         }
     })?;
@@ -113,7 +144,7 @@ pub(crate) fn list(path: &Path, wanted: &Wanted) -> Result<Found, Error> {
 /// If the file can't be read.
 pub(crate) fn find(path: &Path, number: usize) -> Result<Result<Row, usize>, Error> {
     let (mut found, mut n_rows) = (None, 0);
-    read(path, |row| {
+    read_all(path, |row| {
         n_rows = row.number;
         if row.number == number {
             found = Some(row);

@@ -40,6 +40,8 @@ pub static SINKS: &[SinkKind] = &[
     sinks::parquet::KIND,
     #[cfg(feature = "clickhouse")]
     sinks::clickhouse::KIND,
+    #[cfg(feature = "webhook")]
+    sinks::webhook::KIND,
 ];
 
 /// A view as a sink sees it.
@@ -74,6 +76,8 @@ pub struct SinkContext {
     /// Whether this goes on with a run that was interrupted. If not, what `state_dir` holds is of no
     /// use any more.
     pub is_resumed: bool,
+    /// A number that was drawn for this part of a run, and for no other.
+    pub chance: u128,
 }
 
 /// The changes of one epoch.
@@ -115,6 +119,11 @@ pub trait Sink: Send {
         self.flush()
     }
 
+    /// What it did so far, for the summary of a run that is stopped before its end.
+    fn report(&self) -> SinkReport {
+        SinkReport::default()
+    }
+
     /// Ends a finite run: all epochs were written.
     ///
     /// # Errors
@@ -127,4 +136,8 @@ pub trait Sink: Send {
 pub struct SinkReport {
     /// A line for each thing written: a file or table and its rows.
     pub lines: Vec<String>,
+    /// How many rows the other side refused, which were set aside.
+    pub n_refused: u64,
+    /// Where they are, if there are any.
+    pub quarantine: Option<PathBuf>,
 }

@@ -2,167 +2,25 @@
 #![cfg(feature = "clickhouse")]
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "what fails here fails a test")]
 
+mod refused;
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use connectors::error::{Class, ConnectError};
-use connectors::sink::{EpochChanges, SINKS, Sink, SinkContext, SinkView};
+use connectors::error::Class;
 use connectors::sinks::clickhouse::ddl;
 use support::dice::Dice;
-use support::history::{History, history, views};
-use support::{Server, start};
-use types::options::{Setting, Settings};
+use support::history::{History, history};
+use support::house::{
+    assert_equals_files, changes, context, open, open_house, open_house_in, server, settings,
+    state_dir,
+};
+use support::start;
 use types::relations::RelationKind;
-use types::{Changes, Epoch, Kind, Names, Row, Span, Text, Value, VenueTime};
-
-/// A folder and, if there can be one, a server on it.
-fn server() -> Option<(tempfile::TempDir, Server)> {
-    let folder = tempfile::tempdir().unwrap();
-    let server = start(&folder.path().join("data"), 0)?;
-    Some((folder, server))
-}
-
-fn settings(pairs: &[(&'static str, &str)]) -> Settings {
-    let mut settings = Settings::new(0..0);
-    for (name, text) in pairs {
-        let setting = match *name {
-            "give_up" => Setting::Duration(Span::parse(text).unwrap()),
-            "max_rows" | "max_bytes" => Setting::Count(text.parse().unwrap()),
-            "create" => Setting::Bool(*text == "true"),
-            _ => Setting::Text((*text).into()),
-        };
-        settings.set(name, setting, 0..0);
-    }
-    settings
-}
-
-fn context(names: &Arc<Names>, base: &Path, settings: Settings) -> SinkContext {
-    let view = |(name, kind, schema): (&str, _, _)| SinkView { name: name.into(), kind, schema };
-    SinkContext {
-        name: "house".into(),
-        pipeline: "test".into(),
-        settings,
-        base: base.into(),
-        views: views().into_iter().map(view).collect(),
-        names: Arc::clone(names),
-        is_finite: true,
-        state_dir: state_dir(),
-        is_resumed: false,
-    }
-}
-
-/// A folder for each sink that is opened.
-fn state_dir() -> PathBuf {
-    static ALL: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    ALL.path().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string())
-}
-
-fn open(kind: &str, context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
-    (SINKS.iter().find(|sink| sink.name == kind).unwrap().open)(context)
-}
-
-/// Opens the sink in the database `own` of a server.
-fn open_house(
-    server: &Server,
-    names: &Arc<Names>,
-    more: &[(&'static str, &str)],
-) -> Result<Box<dyn Sink>, ConnectError> {
-    open_house_in(server, names, more, (&state_dir(), false))
-}
-
-/// As [`open_house`], with a folder for its state, and whether it goes on from there.
-fn open_house_in(
-    server: &Server,
-    names: &Arc<Names>,
-    more: &[(&'static str, &str)],
-    (state_dir, is_resumed): (&Path, bool),
-) -> Result<Box<dyn Sink>, ConnectError> {
-    let url = server.url();
-    let mut pairs = vec![("url", url.as_str()), ("database", "own"), ("give_up", "30s")];
-    pairs.extend_from_slice(more);
-    let context = context(names, &PathBuf::new(), settings(&pairs));
-    open("clickhouse", SinkContext { state_dir: state_dir.into(), is_resumed, ..context })
-}
-
-fn changes(history: &History) -> impl Iterator<Item = EpochChanges> {
-    history.epochs.iter().map(|(epoch, views)| EpochChanges { epoch: *epoch, views: views.clone() })
-}
-
-/// The lines of the final files, as the sink `jsonl` writes them.
-fn final_lines(history: &History, folder: &Path) -> Vec<Vec<String>> {
-    let mut sink = open("jsonl", context(&history.names, folder, settings(&[]))).unwrap();
-    changes(history).for_each(|changes| sink.write(&changes).unwrap());
-    sink.finish().unwrap();
-    let read = |view: &str| {
-        let text = std::fs::read_to_string(folder.join(format!("out/{view}.jsonl"))).unwrap();
-        text.lines().map(str::to_string).collect()
-    };
-    views().iter().map(|view| read(view.0)).collect()
-}
-
-/// The rows of a view as ClickHouse shows them, spelt as in the final files: by ClickHouse itself
-/// where its spelling is ours, else by expression.
-fn house_lines(server: &Server, view: &SinkView) -> Vec<String> {
-    let text = |column: &types::Column| {
-        let name = format!("`{}`", column.name);
-        let json = match column.kind {
-            Kind::Bool => format!("toString({name})"),
-            Kind::Float => format!("toJSONString({name})"),
-            Kind::Time => {
-                format!("concat('\"', replaceOne(toString({name}), ' ', 'T'), 'Z\"')")
-            }
-            Kind::Text | Kind::Name | Kind::Word(_) => {
-                format!("toJSONString(CAST({name} AS Nullable(String)))")
-            }
-            _ => format!("concat('\"', toString({name}), '\"')"),
-        };
-        format!("concat('\"{}\":', ifNull({json}, 'null'))", column.name)
-    };
-    let columns: Vec<String> = view.schema.columns.iter().map(text).collect();
-    let table = view.name.replace('.', "_");
-    let sql = format!(
-        "SELECT concat('{{', arrayStringConcat([{}], ','), '}}') AS line FROM own.{table}_v FORMAT TSVRaw",
-        columns.join(", ")
-    );
-    // A text may hold a line's end, but only escaped: JSON's lines stay lines.
-    let mut lines: Vec<String> = server.query(&sql).lines().map(str::to_string).collect();
-    lines.sort_by_key(|line| key_text(line, view));
-    lines
-}
-
-/// The key's text, by which final files are sorted.
-fn key_text(line: &str, view: &SinkView) -> String {
-    let row: serde_json::Value =
-        serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
-    let columns = view.schema.key().iter();
-    let columns: Vec<String> =
-        columns.map(|c| format!("\"{}\":{}", c.name, row[c.name.as_ref()])).collect();
-    format!("{{{}}}", columns.join(","))
-}
-
-fn assert_equals_files(server: &Server, history: &History, what: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let expected = final_lines(history, folder.path());
-    let context = context(&history.names, folder.path(), settings(&[]));
-    for (view, expected) in context.views.iter().zip(expected) {
-        let found: Vec<serde_json::Value> = json(&house_lines(server, view));
-        let expected = json(&expected);
-        for (found, expected) in found.iter().zip(&expected) {
-            assert_eq!(found, expected, "{what}: {}", view.name);
-        }
-        assert_eq!(found.len(), expected.len(), "{what}: {}", view.name);
-    }
-}
-
-/// Texts are escaped in more than one way, so lines are compared as what they mean.
-fn json(lines: &[String]) -> Vec<serde_json::Value> {
-    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
+use types::{Changes, Epoch, Row, Text, Value, VenueTime};
 
 #[test]
 fn what_stands_there_equals_the_final_files_however_batches_are_cut() {
@@ -222,6 +80,9 @@ fn a_run_that_goes_on_gives_the_tables_of_one_that_was_never_stopped() {
 #[test]
 fn an_outbox_kept_before_inserts_were_blocks_is_sent_as_it_is() {
     let Some((_folder, server)) = server() else { return };
+    let history = history(1, 4, 9);
+    // Where there is an outbox, there are tables.
+    drop(open_house(&server, &history.names, &[]).unwrap());
     let state = state_dir();
     let row = [&[3][..], b"old", &9i64.to_le_bytes(), &(1u64 << 40).to_le_bytes(), &[0]].concat();
     let head = format!(
@@ -235,7 +96,6 @@ fn an_outbox_kept_before_inserts_were_blocks_is_sent_as_it_is() {
     let digest = format!("{:032x}\n", types::digest::digest128(&kept));
     std::fs::create_dir_all(&state).unwrap();
     std::fs::write(state.join("outbox"), [digest.as_bytes(), &kept].concat()).unwrap();
-    let history = history(1, 4, 9);
     let mut sink = open_house_in(&server, &history.names, &[], (&state, true)).unwrap();
     let rows = "SELECT name, toString(at), number IS NULL FROM own.declared_v ORDER BY name";
     assert_eq!(server.query(rows), "old\t1970-01-01 00:00:00.000000009\t1\n");

@@ -22,7 +22,8 @@ use crate::quarantine::{self, Found, Row, Wanted};
     tapeline quarantine list configs/demo.toml --reason not_a_number  each of them\n  \
     tapeline quarantine show configs/demo.toml 3                      all that is known of the third\n  \
     tapeline quarantine drop configs/demo.toml                        forgets all of them\n\n\
-    A row that is put right, in its file or by the config, enters with the next run.")]
+    A row that is put right, in its file or by the config, enters with the next run. Rows that a database \
+    refused stand behind those of sources; they are kept as long as their run can be gone on with.")]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -37,7 +38,7 @@ enum Verb {
         /// Only rows that were set aside for this reason.
         #[arg(long)]
         reason: Option<String>,
-        /// Only rows of this source.
+        /// Only rows of this source, or that this sink couldn't deliver.
         #[arg(long)]
         source: Option<String>,
         /// How many are listed at most.
@@ -54,7 +55,7 @@ enum Verb {
         /// Its number in the list, from 1.
         number: usize,
     },
-    /// Forgets all rows. No engine may run meanwhile.
+    /// Forgets all rows of sources. No engine may run meanwhile.
     Drop {
         /// The config of the run.
         config: PathBuf,
@@ -122,9 +123,8 @@ fn text(found: &Found) -> String {
     }
     let mut rows = table(&["number", "place", "reason", "column", "detail"]);
     for row in &found.rows {
-        let place = format!("{}:{}", row.text("path"), row.text("line"));
         let (reason, column) = (row.text("reason"), row.text("column"));
-        rows.add_row([row.number.to_string(), place, reason, column, row.text("detail")]);
+        rows.add_row([row.number.to_string(), row.place(), reason, column, row.text("detail")]);
     }
     let n_rows: u64 = found.counts.values().sum();
     let n_more = n_rows.saturating_sub(u64::try_from(found.rows.len()).unwrap_or(u64::MAX));

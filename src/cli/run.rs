@@ -86,8 +86,10 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     teller.end();
     let done = done?;
     printed?;
-    if arguments.strict && done.counts.quarantined > 0 {
-        let found = format!("{} rows are in quarantine", done.counts.quarantined);
+    let n_refused: u64 = done.sinks.iter().map(|(_, report)| report.n_refused).sum();
+    let n_set_aside = done.counts.quarantined + n_refused;
+    if arguments.strict && n_set_aside > 0 {
+        let found = format!("{n_set_aside} rows are in quarantine");
         return Err(Error::Findings { found });
     }
     Ok(())

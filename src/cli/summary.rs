@@ -47,6 +47,9 @@ fn text(done: &Summary) -> String {
         for written in &report.lines {
             line(format!("  sink     {name}: {written}"));
         }
+        if let Some(path) = &report.quarantine {
+            line(format!("  refused  {} by sink {name}, in {}", report.n_refused, path.display()));
+        }
     }
     if let Some(n_bytes) = done.n_spilled.filter(|n_bytes| *n_bytes > 0) {
         let kilobytes = n_bytes.div_ceil(1000);
@@ -123,6 +126,8 @@ fn json(done: &Summary) -> String {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let views: serde_json::Map<_, _> =
         done.views.iter().map(|view| (view.name.clone(), view.n_rows.into())).collect();
+    let sinks: serde_json::Map<_, _> =
+        done.sinks.iter().map(|(name, report)| (name.clone(), report.n_refused.into())).collect();
     let value = serde_json::json!({
         "pipeline": done.name,
         "stopped": done.is_stopped,
@@ -134,6 +139,7 @@ fn json(done: &Summary) -> String {
         "pending": done.n_pending,
         "reasons": done.reasons,
         "views": views,
+        "refused_by_sinks": sinks,
         "epochs": done.n_epochs,
         "epoch_micros": {
             "p50": micros(done.latency.p50),

@@ -190,7 +190,7 @@ fn deliver(
             Ok(Message::Stop) => {
                 sink.flush()?;
                 tell(&*sink);
-                return Ok(SinkReport::default());
+                return Ok(sink.report());
             }
             Err(RecvTimeoutError::Disconnected) => {
                 sink.abandon()?;

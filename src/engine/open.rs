@@ -92,6 +92,7 @@ impl Opening<'_> {
             is_finite: true,
             state_dir: self.dir.sink(&sink.name),
             is_resumed: self.is_resumed,
+            chance: self.dir.chance(),
         };
         let opened = (sink.kind.open)(context).map_err(|error| Error::sink(&sink.name, error))?;
         deliver::start(&sink.name, opened, sink.views)

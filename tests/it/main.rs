@@ -20,6 +20,8 @@ mod program;
 #[cfg(test)]
 mod quarantine;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod rigs;
 #[cfg(test)]
 mod server;
@@ -35,6 +37,8 @@ mod subscribe;
 mod tidy;
 #[cfg(test)]
 mod verbs;
+#[cfg(test)]
+mod webhook;
 #[cfg(test)]
 mod websocket;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The sinks, one file or folder each, and what they share.
 
+#[cfg(any(feature = "clickhouse", feature = "webhook"))]
+mod aside;
 mod cells;
 pub(crate) mod file;
 mod fold;
@@ -8,12 +10,16 @@ pub(crate) mod jsonl;
 mod kept;
 mod order;
 
-#[cfg(feature = "clickhouse")]
+#[cfg(any(feature = "clickhouse", feature = "webhook"))]
 mod backoff;
 #[cfg(feature = "clickhouse")]
 pub mod clickhouse;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
+#[cfg(any(feature = "clickhouse", feature = "webhook"))]
+mod patience;
+#[cfg(feature = "webhook")]
+pub(crate) mod webhook;
 
 #[cfg(test)]
 mod many;

@@ -17,6 +17,11 @@ pub(crate) struct Server {
 /// Starts a server on a folder; port 0 lets the system choose. `None` where the environment doesn't
 /// name the library and the launcher: said on stderr, and a failure in CI.
 pub(crate) fn start(data: &Path, port: u16) -> Option<Server> {
+    start_with(data, port, None)
+}
+
+/// As [`start`], with a config of ClickHouse's own.
+pub(crate) fn start_with(data: &Path, port: u16, config: Option<&Path>) -> Option<Server> {
     let variable = |name| std::env::var(name).ok();
     let (Some(lib), Some(launcher)) =
         (variable("CLICKHOUSE_TEST_LIB"), variable("CLICKHOUSE_TEST_SERVER"))
@@ -36,6 +41,7 @@ pub(crate) fn start(data: &Path, port: u16) -> Option<Server> {
         .arg(data)
         .arg("--http-port")
         .arg(port.to_string())
+        .args(config.iter().flat_map(|config| [Path::new("--config"), config]))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

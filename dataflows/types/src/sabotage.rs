@@ -181,6 +181,16 @@ safeguards! {
     StoredCounted,
     /// A sink that has no room left holds back what comes.
     SinksHoldBack,
+    /// The pieces of an insert that is refused have tokens of their own.
+    PiecesNamed,
+    /// Which of them are through is kept.
+    PiecesKept,
+    /// Rows that were set aside and don't count yet are cut off.
+    AsideCut,
+    /// POSTs are in the outbox before they are sent.
+    PostsKept,
+    /// A table that was put right is compared with its view before rows go there.
+    LayoutAgain,
 
     // Checkpoints.
     /// What a checkpoint is made of is compared with what was written.

@@ -14,8 +14,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-const USAGE: &str =
-    "usage: clickhouse-test-server --lib PATH --data DIR [--http-port N] [--tcp-port N]";
+const USAGE: &str = "usage: clickhouse-test-server --lib PATH --data DIR [--http-port N] [--tcp-port N] [--config PATH]";
 
 /// How often the HTTP port is asked, once the server says that it listens, and the wait between.
 const ANSWER_TRIES: u32 = 1000;
@@ -48,11 +47,14 @@ struct Args {
     data: PathBuf,
     http_port: u16,
     tcp_port: u16,
+    /// A config of ClickHouse's own, for a server with users.
+    config: Option<PathBuf>,
 }
 
 impl Args {
     fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let (mut lib, mut data, mut http_port, mut tcp_port) = (None, None, 0, 0);
+        let (mut lib, mut data, mut config) = (None, None, None);
+        let (mut http_port, mut tcp_port) = (0, 0);
         while let Some(name) = words.next() {
             let name = name.to_string_lossy().into_owned();
             let mut value = || words.next().ok_or(format!("{name} needs a value"));
@@ -63,6 +65,7 @@ impl Args {
             match name.as_str() {
                 "--lib" => lib = Some(PathBuf::from(value()?)),
                 "--data" => data = Some(PathBuf::from(value()?)),
+                "--config" => config = Some(PathBuf::from(value()?)),
                 "--http-port" => http_port = port(value()?)?,
                 "--tcp-port" => tcp_port = port(value()?)?,
                 other => return Err(format!("unknown argument {other}")),
@@ -73,6 +76,7 @@ impl Args {
             data: data.ok_or("--data is missing")?,
             http_port, // 0: the system chooses a free one
             tcp_port,
+            config,
         })
     }
 }
@@ -91,7 +95,7 @@ fn serve(args: &Args) -> Result<(), String> {
          SELECT count() FROM file('stdin', 'LineAsString') FORMAT Null", // until stdin closes
         fd = write_end.as_raw_fd()
     );
-    let words = [
+    let mut words = vec![
         "clickhouse".to_string(),
         format!("--path={data}"),
         "--listen_host=127.0.0.1".to_string(), // the default user has no password
@@ -99,6 +103,9 @@ fn serve(args: &Args) -> Result<(), String> {
         format!("--tcp_port={}", args.tcp_port),
         format!("--query={query}"),
     ];
+    if let Some(config) = &args.config {
+        words.push(format!("--config-file={}", config.display()));
+    }
     let announcer = thread::spawn(move || {
         let (http, tcp) = read_ports(ports)?; // an error: the server is gone, serve() goes on
         if let Err(error) = announce(http, tcp) {

@@ -22,7 +22,7 @@ mod proxy;
 mod restored;
 mod resume;
 #[path = "../../../connectors/tests/support/server.rs"]
-mod server;
+pub(crate) mod server;
 mod stored;
 #[cfg(feature = "sabotage")]
 mod strace;

@@ -191,6 +191,11 @@ pub(super) fn version(generation: u64, epoch: Epoch) -> Option<u64> {
     (epoch.0 < GENERATION_EPOCHS).then_some(first.checked_add(epoch.0)?)
 }
 
+/// The epoch of a version.
+pub(super) const fn epoch_of(version: u64) -> Epoch {
+    Epoch(version % GENERATION_EPOCHS)
+}
+
 impl Part {
     fn new(bytes: Vec<u8>, n_rows: usize) -> Self {
         let digest = digest128(&bytes);

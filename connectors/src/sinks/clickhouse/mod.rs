@@ -6,16 +6,23 @@
 //! columns with a token that names its content, so that a repeated one is dropped. A batch counts as
 //! committed once all its inserts are acknowledged; the table `_commits` says so. Before it is sent
 //! it is kept in the outbox.
+//!
+//! What the server says against an insert is of three kinds ([`trouble`]): it passes and the same bytes
+//! are sent again; somebody must put the table or the rights right, and the sink waits for that; or rows
+//! are refused, which are found by [`halving`] and set aside.
 
 mod batch;
 mod encode;
+mod halving;
 mod layout;
 mod native;
 mod outbox;
+mod pieces;
 mod server;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod trouble;
 #[cfg(test)]
 mod twin;
 
@@ -30,9 +37,11 @@ use types::sabotage::{Safeguard, is_out};
 use types::{Epoch, Names};
 
 use self::batch::{Encoded, PART};
+use self::halving::Halving;
 use self::layout::{COMMIT_COLUMNS, COMMITS, qualified, quoted, table_name};
 use self::outbox::{Batch, Outbox, Totals};
-use self::server::{Insert, Server, Stored};
+use self::server::{Before, Insert, Server, SetAside, Stored};
+use self::trouble::Refusal;
 use super::check_keyed;
 use super::held::Held;
 use crate::error::ConnectError;
@@ -98,6 +107,12 @@ const OPTIONS: &[OptionSpec] = &[
         Need::Default("16MiB"),
         "bytes, about, from which a batch is sent",
     ),
+    option(
+        "max_refused",
+        OptionKind::Count(0, 1_000_000_000),
+        Need::Default("1000"),
+        "rows that a run sets aside because the server refuses them; the sink pauses at the next one",
+    ),
 ];
 
 fn check(settings: &Settings) -> Vec<Problem> {
@@ -127,7 +142,8 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     check_keyed(&context)?;
     let settings = &context.settings;
     let database = settings.text("database").unwrap_or("tapeline").to_string();
-    let tables: Vec<Table> = context.views.iter().map(Table::new).collect();
+    let table = |view| Table::new(&context.name, view);
+    let tables: Vec<Table> = context.views.iter().map(table).collect();
     check_table_names(&context)?;
     let mut sink = ClickHouse {
         server: Server::new(settings, context.is_finite)?,
@@ -137,6 +153,7 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         pipeline: context.pipeline,
         names: context.names,
         outbox: Outbox::new(&context.state_dir),
+        halving: Halving::open(&context.state_dir, context.is_resumed)?,
         generation: 1,
         range: None,
         last: None,
@@ -144,12 +161,15 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         must_empty: settings.text("on_existing") == Some("replace"),
         max_rows: size(settings.count("max_rows").unwrap_or(100_000)),
         max_bytes: size(settings.count("max_bytes").unwrap_or(16 * MIB)),
+        max_refused: settings.count("max_refused").unwrap_or(1_000),
     };
-    if !settings.has("create") || settings.flag("create") {
+    let kept = sink.outbox.batch()?.filter(|_| context.is_resumed);
+    // Where something was delivered, a table that isn't there was lost with its rows.
+    if kept.is_none() && (!settings.has("create") || settings.flag("create")) {
         sink.create()?;
     }
     sink.check_layouts()?;
-    match sink.outbox.batch()?.filter(|_| context.is_resumed) {
+    match kept {
         Some(batch) => sink.resume(&batch)?,
         None => sink.start()?,
     }
@@ -186,6 +206,7 @@ struct ClickHouse {
     pipeline: String,
     names: Arc<Names>,
     outbox: Outbox,
+    halving: Halving,
     /// Of the rows' versions: each run that doesn't go on with another has a greater one.
     generation: u64,
     /// First and last epoch that isn't sent yet.
@@ -198,10 +219,13 @@ struct ClickHouse {
     must_empty: bool,
     max_rows: usize,
     max_bytes: usize,
+    max_refused: u64,
 }
 
 struct Table {
     name: String,
+    /// The sink's name.
+    sink: String,
     view: SinkView,
     held: Held,
     /// Bytes of a row, about.
@@ -210,9 +234,10 @@ struct Table {
 }
 
 impl Table {
-    fn new(view: &SinkView) -> Self {
+    fn new(sink: &str, view: &SinkView) -> Self {
         Self {
             name: table_name(&view.name),
+            sink: sink.to_owned(),
             view: view.clone(),
             held: Held::new(view.kind),
             row_bytes: encode::row_bytes(&view.schema.columns),
@@ -258,14 +283,28 @@ impl Sink for ClickHouse {
         self.commit()?;
         // Tables that get no rows are emptied too.
         self.empty()?;
-        let line = |table: &Table| {
+        Ok(self.report())
+    }
+
+    fn report(&self) -> SinkReport {
+        let line = |(index, table): (usize, &Table)| {
             let Totals { put, deleted, inserts } = table.totals;
+            let (put_refused, deleted_refused) = self.halving.refused(index);
             format!(
                 "{}.{}: {} rows put, {} deleted, in {} inserts",
-                self.database, table.name, put, deleted, inserts
+                self.database,
+                table.name,
+                put.saturating_sub(put_refused),
+                deleted.saturating_sub(deleted_refused),
+                inserts
             )
         };
-        Ok(SinkReport { lines: self.tables.iter().map(line).collect() })
+        let n_refused = self.halving.n_refused();
+        SinkReport {
+            lines: self.tables.iter().enumerate().map(line).collect(),
+            n_refused,
+            quarantine: (n_refused > 0).then(|| self.halving.path().to_owned()),
+        }
     }
 }
 
@@ -276,6 +315,7 @@ impl ClickHouse {
             self.check_empty()?;
         }
         self.generation = self.newest_generation()? + 1;
+        self.halving.forget()?;
         self.outbox.forget()
     }
 
@@ -341,12 +381,27 @@ impl ClickHouse {
     /// Sends a batch that is in the outbox; says whether it may have been sent before.
     fn send(&mut self, batch: &Batch, was_sent: bool) -> Result<(), ConnectError> {
         self.empty()?;
-        for insert in &batch.inserts {
+        for (nth, insert) in batch.inserts.iter().enumerate() {
             point("insert.before");
-            self.server.insert(insert, was_sent)?;
+            self.settle(batch, nth, insert, was_sent)?;
             point("insert.after");
         }
         Ok(())
+    }
+
+    /// Inserts, unless the server refuses rows of it that may be set aside.
+    fn insert(&self, insert: &Insert, before: Before) -> Result<Option<Refusal>, ConnectError> {
+        let is_it = |table: &&Table| Some(&table.name) == insert.table.as_ref();
+        let table = self.tables.iter().find(is_it);
+        let may = match table {
+            None => SetAside::Never,
+            Some(_) if self.halving.n_refused() >= self.max_refused => SetAside::NoMore,
+            Some(_) => SetAside::Some,
+        };
+        self.server.insert(insert, before, may, async || match table {
+            Some(table) => tables::differs(&self.server, &self.database, table).await,
+            None => Ok(None),
+        })
     }
 
     /// Makes inserts of what is held for one table, and adds its row for the table of commits.
@@ -377,7 +432,7 @@ impl ClickHouse {
             n_rows += u64::try_from(part.n_rows).unwrap_or(u64::MAX);
             let stored = count.clone().map(|sql| Stored { sql, n_rows });
             let insert = Insert::new(doing.clone(), sql.clone(), Some(token), part.bytes);
-            inserts.push(insert.shown_by(stored));
+            inserts.push(insert.of(&table.name).shown_by(stored));
             n_parts += 1;
         }
         table.totals.put += n_rows - n_deleted;

@@ -10,12 +10,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::sleep;
 use types::options::Settings;
 use types::sabotage::{Safeguard, is_out};
 
+use super::trouble::{Refusal, Trouble, remedy};
 use crate::error::ConnectError;
-use crate::sinks::backoff;
+use crate::sinks::patience::{Patience, Remedy, Stage};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,18 +23,27 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for an answer; large inserts with views behind them take long.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
-/// Step in which the time of an attempt is counted: nothing here reads a clock.
-const TICK: Duration = Duration::from_millis(250);
 /// Bytes sent, and compressed, at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Says what an error means now.
+/// Whether rows that the server refuses may be set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Before the first row: what trying again can't help is told at once.
-    Opening,
-    /// Rows are under way: whatever it is may be put right meanwhile.
-    Running,
+pub(super) enum SetAside {
+    /// They may.
+    Some,
+    /// As many were as may be.
+    NoMore,
+    /// These rows can't be told apart.
+    Never,
+}
+
+/// What was before an insert.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Before {
+    /// Whether it may have been sent.
+    pub(super) was_sent: bool,
+    /// Rows of its batch and table that were set aside so far.
+    pub(super) n_refused: u64,
 }
 
 /// Bytes to insert, and the token under which they count once.
@@ -49,6 +58,9 @@ pub(super) struct Insert {
     /// How it shows that they are stored; `None`: it doesn't.
     #[serde(default)]
     stored: Option<Stored>,
+    /// The table of a view whose rows these are, as a block of `Native`; `None` for anything else.
+    #[serde(default)]
+    pub(super) table: Option<String>,
     /// How long the rows are, for whoever keeps them apart.
     pub(super) n_bytes: usize,
     /// The rows.
@@ -65,7 +77,33 @@ impl Insert {
         bytes: impl Into<Bytes>,
     ) -> Self {
         let bytes = bytes.into();
-        Self { doing, sql, token, stored: None, n_bytes: bytes.len(), bytes }
+        Self { doing, sql, token, stored: None, table: None, n_bytes: bytes.len(), bytes }
+    }
+
+    /// Says that they are a block of a view's table.
+    pub(super) fn of(mut self, table: &str) -> Self {
+        self.table = Some(table.to_owned());
+        self
+    }
+
+    /// Some of the rows, of so many, under a token of their own. Those before them are through.
+    pub(super) fn piece(&self, (from, to): (usize, usize), n_rows: usize, bytes: Vec<u8>) -> Self {
+        let token = self.token.as_ref().map(|token| {
+            // With the whole's token the server would take the second piece for the first.
+            if is_out(Safeguard::PiecesNamed) {
+                token.clone()
+            } else {
+                format!("{token}/{from}-{to}")
+            }
+        });
+        let doing = format!("{}, rows {from} to {to}", self.doing);
+        let n_behind = u64::try_from(n_rows.saturating_sub(to)).unwrap_or(u64::MAX);
+        let stored = self.stored.as_ref().map(|stored| Stored {
+            sql: stored.sql.clone(),
+            n_rows: stored.n_rows.saturating_sub(n_behind),
+        });
+        let table = self.table.clone();
+        Self { table, stored, ..Self::new(doing, self.sql.clone(), token, bytes) }
     }
 
     /// Says how it shows that the rows are stored.
@@ -87,9 +125,7 @@ pub(super) struct Stored {
 pub(super) struct Server {
     runtime: Runtime,
     client: Client,
-    url: String,
-    /// `None`: for ever.
-    give_up: Option<Duration>,
+    patience: Patience,
 }
 
 impl Server {
@@ -113,15 +149,24 @@ impl Server {
         if let Some(password) = settings.text("password") {
             client = client.with_password(password);
         }
-        let nanos = settings.duration("give_up").map_or(300_000_000_000, types::Span::nanos);
-        let give_up = is_finite.then(|| Duration::from_nanos(nanos.unsigned_abs()));
-        Ok(Self { runtime, client, url, give_up })
+        let patience = Patience::new("clickhouse", url, settings, is_finite, ANSWER_TIMEOUT);
+        Ok(Self { runtime, client, patience })
     }
 
     /// Runs a statement that gives no rows.
     pub(super) fn execute(&self, stage: Stage, doing: &str, sql: &str) -> Result<(), ConnectError> {
         let sql = unbound(sql);
-        self.persist(stage, doing, async || self.client.query(&sql).execute().await)
+        self.persist(stage, doing, async |_| Ok(self.client.query(&sql).execute().await?))
+    }
+
+    /// Asks until there is an answer.
+    pub(super) fn ask<T>(
+        &self,
+        stage: Stage,
+        doing: &str,
+        mut question: impl AsyncFnMut() -> Result<T, Error>,
+    ) -> Result<T, ConnectError> {
+        self.persist(stage, doing, async |_| Ok(question().await?))
     }
 
     /// Runs a query whose columns are texts.
@@ -131,54 +176,80 @@ impl Server {
         doing: &str,
         sql: &str,
     ) -> Result<Vec<Vec<String>>, ConnectError> {
-        let sql = unbound(sql);
-        self.persist(stage, doing, async || {
-            let mut answer = self.client.query(&sql).fetch_bytes("JSONCompactEachRow")?;
-            let lines = answer.collect().await?;
-            let rows = serde_json::Deserializer::from_slice(&lines).into_iter();
-            rows.collect::<Result<_, _>>().map_err(|error| Error::DataFormat(error.into()))
-        })
+        self.ask(stage, doing, async || self.fetch(sql).await)
     }
 
-    /// Inserts; returns once the server has stored it all. Says whether it may have been sent before.
+    /// As [`Server::rows`], once.
+    pub(super) async fn fetch(&self, sql: &str) -> Result<Vec<Vec<String>>, Error> {
+        let mut answer = self.client.query(&unbound(sql)).fetch_bytes("JSONCompactEachRow")?;
+        let lines = answer.collect().await?;
+        let rows = serde_json::Deserializer::from_slice(&lines).into_iter();
+        rows.collect::<Result<_, _>>().map_err(|error| Error::DataFormat(error.into()))
+    }
+
+    /// Inserts; returns once the server has stored it all, or refuses rows of it and some may be set
+    /// aside. `differs` says in what a table isn't what the view needs: it is asked before rows are sent
+    /// to one that refused them.
     ///
     /// A server notes a token before the rows get their place. Killed in between, it takes what is sent
     /// again for what it has, and acknowledges rows that are lost. So what was sent more than once is
     /// counted, and gets another token where it isn't there.
-    pub(super) fn insert(&self, insert: &Insert, was_sent: bool) -> Result<(), ConnectError> {
+    pub(super) fn insert(
+        &self,
+        insert: &Insert,
+        before: Before,
+        may: SetAside,
+        mut differs: impl AsyncFnMut() -> Result<Option<String>, Error>,
+    ) -> Result<Option<Refusal>, ConnectError> {
         for nth_token in 0u32.. {
             let mut n_tries = 0;
-            self.persist(Stage::Running, &insert.doing, async || {
+            let refusal = self.persist(Stage::Running, &insert.doing, async |is_held| {
                 n_tries += 1;
-                match self.try_to_insert(insert, (nth_token, n_tries)).await {
-                    Err(_) if is_out(Safeguard::InsertsRepeated) => Ok(()),
-                    tried => tried,
+                let mut compare = async || match differs().await? {
+                    Some(what) => Err(Trouble::Layout(what)),
+                    None => Ok(()),
+                };
+                if is_held && !is_out(Safeguard::LayoutAgain) {
+                    compare().await?;
+                }
+                match self.try_insert(insert, (nth_token, n_tries)).await {
+                    Ok(()) => Ok(None),
+                    Err(_) if is_out(Safeguard::InsertsRepeated) => Ok(None),
+                    Err(error) if remedy(&error) == Remedy::SetAside => {
+                        compare().await?;
+                        match may {
+                            SetAside::Some => Ok(Some(Refusal::new(&error))),
+                            SetAside::NoMore => Err(Trouble::Full(error)),
+                            SetAside::Never => Err(error.into()),
+                        }
+                    }
+                    Err(error) => Err(error.into()),
                 }
             })?;
-            let is_first = n_tries == 1 && !(was_sent && nth_token == 0);
-            if is_first || self.has_stored(insert)? {
-                break;
+            let is_first = n_tries == 1 && !(before.was_sent && nth_token == 0);
+            if refusal.is_some() || is_first || self.has_stored(insert, before.n_refused)? {
+                return Ok(refusal);
             }
-            tracing::warn!(url = %self.url, "clickhouse has the token of rows that it lost: sending them under another, {}", insert.doing);
+            tracing::warn!(
+                "clickhouse has the token of rows that it lost: sending them under another, {}",
+                insert.doing
+            );
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn has_stored(&self, insert: &Insert) -> Result<bool, ConnectError> {
+    /// Whether all rows are there but those that were refused.
+    fn has_stored(&self, insert: &Insert, n_refused: u64) -> Result<bool, ConnectError> {
         let Some(stored) = &insert.stored else { return Ok(true) };
         if is_out(Safeguard::StoredCounted) {
             return Ok(true);
         }
         let rows = self.rows(Stage::Running, &insert.doing, &stored.sql)?;
         let n_rows: Option<u64> = rows.first().and_then(|row| row.first()?.parse().ok());
-        Ok(n_rows >= Some(stored.n_rows))
+        Ok(n_rows >= Some(stored.n_rows.saturating_sub(n_refused)))
     }
 
-    async fn try_to_insert(
-        &self,
-        insert: &Insert,
-        (nth_token, nth): (u32, u32),
-    ) -> Result<(), Error> {
+    async fn try_insert(&self, insert: &Insert, (nth_token, nth): (u32, u32)) -> Result<(), Error> {
         let mut request = self
             .client
             .insert_formatted_with(insert.sql.as_str())
@@ -201,128 +272,17 @@ impl Server {
         request.end().await
     }
 
-    /// Tries until it is done, or the server was waited for long enough.
     fn persist<T>(
         &self,
         stage: Stage,
         doing: &str,
-        mut attempt: impl AsyncFnMut() -> Result<T, Error>,
+        attempt: impl AsyncFnMut(bool) -> Result<T, Trouble>,
     ) -> Result<T, ConnectError> {
-        self.runtime.block_on(async {
-            let mut waited = Duration::ZERO;
-            for n_failed in 0.. {
-                let error = match timed(&mut waited, attempt()).await {
-                    Ok(done) => return Ok(done),
-                    Err(error) => error,
-                };
-                let is_lasting = is_lasting(&error);
-                if is_lasting && stage == Stage::Opening {
-                    return Err(ConnectError::broken(format!("{doing} at {}", self.url)).because(error));
-                }
-                let left = self.give_up.map(|give_up| give_up.saturating_sub(waited));
-                if left == Some(Duration::ZERO) {
-                    return Err(self.gave_up(doing, error));
-                }
-                let wait = backoff::wait(n_failed, doing).min(left.unwrap_or(Duration::MAX));
-                if is_lasting {
-                    tracing::error!(url = %self.url, %error, ?wait, "clickhouse refuses: this sink pauses, {doing}");
-                } else {
-                    tracing::warn!(url = %self.url, %error, ?wait, "clickhouse is away: trying again, {doing}");
-                }
-                sleep(wait).await;
-                waited += wait;
-            }
-            unreachable!("there are more attempts than seconds to come")
-        })
+        self.runtime.block_on(self.patience.persist(stage, doing, attempt))
     }
-
-    fn gave_up(&self, doing: &str, error: Error) -> ConnectError {
-        let give_up = self.give_up.unwrap_or_default();
-        ConnectError::away(format!("{doing} at {}, given up after {give_up:?}", self.url))
-            .because(error)
-            .hint("`give_up` says how long a finite run waits for the server")
-    }
-}
-
-/// Counts the time that an attempt takes, and ends one that takes too long.
-async fn timed<T>(
-    waited: &mut Duration,
-    attempt: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let mut attempt = std::pin::pin!(attempt);
-    let mut taken = Duration::ZERO;
-    while taken < ANSWER_TIMEOUT {
-        tokio::select! {
-            biased;
-            done = &mut attempt => return done,
-            () = sleep(TICK) => taken += TICK,
-        }
-        *waited += TICK;
-    }
-    Err(Error::TimedOut)
 }
 
 /// Keeps the client from reading question marks as places of arguments.
 fn unbound(sql: &str) -> String {
     sql.replace('?', "??")
-}
-
-/// ClickHouse's codes of what passes: overload, time-outs, lost peers, a table that is read-only
-/// for now.
-const PASSING: [u32; 15] = [
-    159, // TIMEOUT_EXCEEDED
-    202, // TOO_MANY_SIMULTANEOUS_QUERIES
-    203, // NO_FREE_CONNECTION
-    209, // SOCKET_TIMEOUT
-    210, // NETWORK_ERROR
-    225, // NO_ZOOKEEPER
-    236, // ABORTED
-    241, // MEMORY_LIMIT_EXCEEDED
-    242, // TABLE_IS_READ_ONLY
-    243, // NOT_ENOUGH_SPACE
-    252, // TOO_MANY_PARTS
-    285, // TOO_FEW_LIVE_REPLICAS
-    319, // UNKNOWN_STATUS_OF_INSERT
-    394, // QUERY_WAS_CANCELLED
-    999, // KEEPER_EXCEPTION
-];
-
-/// Whether an error stays until somebody puts it right: rights, schema, a table that isn't there.
-fn is_lasting(error: &Error) -> bool {
-    match error {
-        // An answer without a code is a proxy's or a server's that goes down.
-        Error::BadResponse(text) => code(text).is_some_and(|code| !PASSING.contains(&code)),
-        Error::Network(_) | Error::TimedOut | Error::Compression(_) | Error::Decompression(_) => {
-            false
-        }
-        Error::NotEnoughData | Error::DataFormat(_) => false,
-        _ => true,
-    }
-}
-
-/// Reads `Code: 60. DB::Exception: ...`.
-fn code(text: &str) -> Option<u32> {
-    let (_, behind) = text.split_once("Code: ")?;
-    let n_digits = behind.bytes().take_while(u8::is_ascii_digit).count();
-    behind.get(..n_digits)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_passes_is_tried_again_and_what_stays_is_told() {
-        for (text, expected) in [
-            ("Code: 252. DB::Exception: Too many parts", false),
-            ("Code: 60. DB::Exception: Unknown table", true),
-            ("Code: 497", true),
-            ("503 Service Unavailable", false),
-            ("<html>Code: Bad Gateway</html>", false),
-        ] {
-            assert_eq!(is_lasting(&Error::BadResponse(text.into())), expected, "{text}");
-        }
-        assert!(!is_lasting(&Error::Network("refused".into())));
-        assert!(is_lasting(&Error::Unsupported("https".into())));
-    }
 }

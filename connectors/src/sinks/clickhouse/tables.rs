@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::ClickHouse;
+use clickhouse::error::Error;
+
 use super::layout::{
     COMMITS, Found, FoundColumn, database_ddl, ddl, differences, literal, qualified, quoted,
 };
-use super::server::Stage;
+use super::server::Server;
+use super::{ClickHouse, Table};
 use crate::error::ConnectError;
+use crate::sinks::patience::Stage;
 
 impl ClickHouse {
     /// The greatest generation of this sink's commits; 0 before the first.
@@ -86,25 +89,8 @@ impl ClickHouse {
 
     fn find(&self, table: &str) -> Result<Option<Found>, ConnectError> {
         let doing = format!("looking at table {}.{table}", self.database);
-        let place = format!("database = {} AND {{}} = {}", literal(&self.database), literal(table));
-        let sql = format!(
-            "SELECT engine_full, sorting_key, partition_key FROM system.tables WHERE {}",
-            place.replace("{}", "name")
-        );
-        let mut rows = self.server.rows(Stage::Opening, &doing, &sql)?;
-        let Some(row) = rows.pop() else { return Ok(None) };
-        let [engine, sorting_key, partition_key] = row.try_into().unwrap_or_default();
-        let sql = format!(
-            "SELECT name, type, default_kind FROM system.columns WHERE {} ORDER BY position",
-            place.replace("{}", quoted("table").as_str())
-        );
-        let rows = self.server.rows(Stage::Opening, &doing, &sql)?;
-        let column = |row: Vec<String>| {
-            let [name, kind, default] = row.try_into().ok()?;
-            Some(FoundColumn { name, kind, has_default: !default.is_empty() })
-        };
-        let columns = rows.into_iter().filter_map(column).collect();
-        Ok(Some(Found { engine, sorting_key, partition_key, columns }))
+        let (server, database) = (&self.server, self.database.as_str());
+        server.ask(Stage::Opening, &doing, async || find(server, database, table).await)
     }
 
     /// Refuses tables that hold rows.
@@ -135,4 +121,41 @@ impl ClickHouse {
         }
         Ok(())
     }
+}
+
+/// Looks at a table.
+async fn find(server: &Server, database: &str, table: &str) -> Result<Option<Found>, Error> {
+    let place = format!("database = {} AND {{}} = {}", literal(database), literal(table));
+    let sql = format!(
+        "SELECT engine_full, sorting_key, partition_key FROM system.tables WHERE {}",
+        place.replace("{}", "name")
+    );
+    let Some(row) = server.fetch(&sql).await?.pop() else { return Ok(None) };
+    let [engine, sorting_key, partition_key] = row.try_into().unwrap_or_default();
+    let sql = format!(
+        "SELECT name, type, default_kind FROM system.columns WHERE {} ORDER BY position",
+        place.replace("{}", quoted("table").as_str())
+    );
+    let column = |row: Vec<String>| {
+        let [name, kind, default] = row.try_into().ok()?;
+        Some(FoundColumn { name, kind, has_default: !default.is_empty() })
+    };
+    let columns: Vec<_> = server.fetch(&sql).await?.into_iter().filter_map(column).collect();
+    if columns.is_empty() {
+        // It went between the two questions: each table has some.
+        return Ok(None);
+    }
+    Ok(Some(Found { engine, sorting_key, partition_key, columns }))
+}
+
+/// Says in what a view's table isn't what it must be. Of one that isn't there, or can't be seen, the
+/// server has more to say where rows are sent.
+pub(super) async fn differs(
+    server: &Server,
+    database: &str,
+    table: &Table,
+) -> Result<Option<String>, Error> {
+    let Some(found) = find(server, database, &table.name).await? else { return Ok(None) };
+    let lines = differences(&table.view, &found);
+    Ok((!lines.is_empty()).then(|| lines.join("; ")))
 }

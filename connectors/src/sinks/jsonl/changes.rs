@@ -161,7 +161,7 @@ impl Sink for ChangesSink {
         self.sync()?;
         let line =
             |view: &ChangesFile| format!("{}: {} changes", view.path.display(), view.n_changes);
-        Ok(SinkReport { lines: self.views.iter().map(line).collect() })
+        Ok(SinkReport { lines: self.views.iter().map(line).collect(), ..SinkReport::default() })
     }
 }
 

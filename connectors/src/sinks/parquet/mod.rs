@@ -114,7 +114,7 @@ impl Sink for ParquetSink {
         let (files, lines): (Vec<Unfinished>, Vec<String>) = written.into_iter().unzip();
         // All are whole before the first is shown, so that files of two runs hardly ever mix.
         files.into_iter().try_for_each(Unfinished::finish)?;
-        Ok(SinkReport { lines })
+        Ok(SinkReport { lines, ..SinkReport::default() })
     }
 }
 
