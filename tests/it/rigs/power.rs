@@ -106,7 +106,7 @@ impl Told {
             let found = log.get(name).map(Vec::as_slice).unwrap_or_default();
             assert!(found.starts_with(synced), "{what}: {name} has lost what was synced");
         }
-        let (epoch, has_ended) = read_log(job);
+        let (epoch, has_ended) = read_log(job, what);
         assert!(epoch >= self.epoch, "{what}: {} was seen, the log has {epoch}", self.epoch);
         if let Some(kept) = &self.kept {
             let found = std::fs::read_to_string(job.folder.path(SYNCED)).unwrap_or_default();
@@ -160,7 +160,7 @@ fn segments(job: &Job) -> BTreeMap<String, Vec<u8>> {
 
 /// The last epoch of the log, and whether its run came to its end; as the engine will read it, but of a
 /// copy.
-fn read_log(job: &Job) -> (u64, bool) {
+fn read_log(job: &Job, what: &str) -> (u64, bool) {
     // As `journal::entry` numbers them.
     const EPOCH: u8 = 2;
     const END: u8 = 4;
@@ -173,7 +173,8 @@ fn read_log(job: &Job) -> (u64, bool) {
         std::fs::write(copy.path().join(name), bytes).unwrap();
     }
     let files = std::sync::Arc::new(LogFolder::open(copy.path()).unwrap());
-    let found = recover(&*files, id).unwrap();
+    let found = recover(&*files, id);
+    let found = found.unwrap_or_else(|error| panic!("{what}: the log can't be read: {error}"));
     let mut reader = Reader::open(files, id, found.records).unwrap();
     let (mut last, mut has_ended) = (0, false);
     while let Some(record) = reader.next_record().unwrap() {
@@ -300,7 +301,7 @@ fn cut_under(plan: &Plan, dice: &mut Dice, cuts: &mut Cuts) {
         let at = At::any(takes, &points, part, dice);
         if dice.below(4) == 0 {
             kill_after(&job, Duration::from_micros(dice.below(takes)), plan.sabotage);
-            is_done = read_log(&job).1;
+            is_done = read_log(&job, "seed: a run that went on").1;
             if is_done {
                 break;
             }

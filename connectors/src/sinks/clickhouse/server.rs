@@ -103,7 +103,7 @@ impl Insert {
             n_rows: stored.n_rows.saturating_sub(n_behind),
         });
         let table = self.table.clone();
-        Self { table, stored, ..Self::new(doing, self.sql.clone(), token, bytes) }
+        Self { stored, table, ..Self::new(doing, self.sql.clone(), token, bytes) }
     }
 
     /// Says how it shows that the rows are stored.
