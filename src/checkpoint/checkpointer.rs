@@ -11,7 +11,7 @@ use dataflows::plan::RelationSpec;
 use types::fault::point;
 use types::sabotage::{Safeguard, is_out};
 
-use super::collect::{Head, collect};
+use super::collect::{Head, Tail, collect};
 use super::manifest::{Manifest, RunRef};
 use super::merge::{merge, n_due};
 use super::store::Store;
@@ -84,6 +84,7 @@ pub(crate) struct Work {
     plan: u128,
     head: Head,
     runs: Vec<RunRef>,
+    tail: Option<Tail>,
 }
 
 impl Checkpointer {
@@ -123,7 +124,7 @@ impl Work {
         let head = from.map_or_else(Head::default, Head::of);
         let runs = from.map(|manifest| manifest.runs.clone()).unwrap_or_default();
         let relations = relations.to_vec();
-        Self { store, journal, relations, settings, limits, plan, head, runs }
+        Self { store, journal, relations, settings, limits, plan, head, runs, tail: None }
     }
 
     fn run(mut self, asked: &Receiver<Ask>) {
@@ -162,9 +163,17 @@ impl Work {
         if until <= self.head.epoch {
             return Ok(false);
         }
-        let mut log = self.journal.durable_from(self.head.next_record)?;
+        // Whatever fails, the log is read again from where the last checkpoint ends.
+        let mut tail = match self.tail.take() {
+            Some(mut tail) => {
+                tail.extend(self.journal.durable_end())?;
+                tail
+            }
+            None => Tail::new(self.journal.durable_from(self.head.next_record)?),
+        };
         let mut head = self.head.clone();
-        let Some(run) = collect(&self.store, &mut log, &mut head, until)? else {
+        let Some(run) = collect(&self.store, &mut tail, &mut head, until)? else {
+            self.tail = Some(tail);
             return Ok(false);
         };
         let mut runs = self.runs.clone();
@@ -176,7 +185,7 @@ impl Work {
         }
         let manifest = self.manifest(&head, &runs);
         self.store.save(&manifest)?;
-        (self.head, self.runs) = (head, runs);
+        (self.head, self.runs, self.tail) = (head, runs, Some(tail));
         tracing::debug!(epoch = manifest.epoch, n_events = manifest.n_events(), "checkpoint");
         let oldest = self.store.prune(manifest.log_id)?;
         if let Some(oldest) = oldest.filter(|_| self.settings.cuts_log) {

@@ -1,11 +1,11 @@
 //! From records of the log to a run: whole epochs, as they stand there.
 
 use super::manifest::{Manifest, RunRef};
-use super::run::RunWriter;
+use super::run::{RunWriter, frame};
 use super::store::Store;
 use crate::error::Error;
 use crate::ingest::Counts;
-use crate::journal::{Brought, Entry, kinds, n_events_of};
+use crate::journal::{Brought, Entry, EpochEntry, kinds, n_events_of};
 use crate::log::{Reader, Record};
 
 /// Where the log was read to, and what stands there.
@@ -44,43 +44,97 @@ impl Head {
     }
 }
 
-/// An epoch whose end wasn't read yet.
+/// The log as far as it was read, which may be farther than a checkpoint reaches.
+pub(super) struct Tail {
+    log: Reader,
+    open: Open,
+    /// The end of the open epoch, with the number of its record, where a checkpoint didn't reach it.
+    end: Option<(u64, EpochEntry)>,
+}
+
+/// An epoch whose end wasn't taken yet.
+#[derive(Default)]
 struct Open {
-    brought: Brought,
+    brought: Option<Brought>,
     n_events: u64,
-    /// Its entries, by kind and payload.
-    entries: Vec<(u8, Vec<u8>)>,
+    /// Its entries, as a run has them.
+    entries: Vec<u8>,
+}
+
+impl Tail {
+    /// Starts before an epoch.
+    pub(super) fn new(log: Reader) -> Self {
+        Self { log, open: Open::default(), end: None }
+    }
+
+    /// Goes on with what the log holds more, up to a record.
+    pub(super) fn extend(&mut self, end: u64) -> Result<(), Error> {
+        Ok(self.log.extend(end)?)
+    }
+
+    /// Reads to the end of the next epoch, and gives it with the number of its record.
+    fn next(&mut self) -> Result<Option<(u64, EpochEntry)>, Error> {
+        if self.end.is_some() {
+            return Ok(self.end.take());
+        }
+        while let Some(record) = self.log.next_record()? {
+            let number = record.number;
+            let unreadable = || Error::OtherRun {
+                what: format!("kept no events that can be read (record {number} of its log)"),
+            };
+            if record.kind != kinds::EPOCH {
+                self.open.take(&record).ok_or_else(unreadable)?;
+                continue;
+            }
+            let entry = Entry::decode(record.kind, record.payload);
+            let Some(Entry::Epoch(entry)) = entry else { return Err(unreadable()) };
+            let is_whole = self.open.brought.as_ref().is_some_and(|b| b.epoch == entry.epoch);
+            return if is_whole { Ok(Some((number, entry))) } else { Err(unreadable()) };
+        }
+        Ok(None)
+    }
+}
+
+impl Open {
+    /// Takes a record into the epoch. `None` where it can't be read.
+    fn take(&mut self, record: &Record<'_>) -> Option<()> {
+        match record.kind {
+            kinds::BROUGHT => {
+                let decoded = Entry::decode(record.kind, record.payload)?;
+                let Entry::Brought(brought) = decoded else { return None };
+                // What was open is what a crash left of it.
+                (self.brought, self.n_events) = (Some(brought), 0);
+                self.entries.clear();
+            }
+            kinds::EVENTS => {
+                self.brought.as_ref()?;
+                self.n_events += u64::from(n_events_of(record.payload)?);
+            }
+            _ => return Some(()),
+        }
+        frame(record.kind, record.payload, &mut self.entries);
+        Some(())
+    }
 }
 
 /// Copies epochs up to one into a run, and brings `head` to where they end. `None` where there is none.
 ///
 /// # Errors
-/// If the log can't be read, or keeps no events; if the run can't be written.
+/// If the log can't be read, or keeps no events; if the run can't be written. The tail is of no use then.
 pub(super) fn collect(
     store: &Store,
-    log: &mut Reader,
+    tail: &mut Tail,
     head: &mut Head,
     until: u64,
 ) -> Result<Option<RunRef>, Error> {
     let number = store.next_run()?;
     let mut writer: Option<RunWriter> = None;
     let mut run = RunRef { number, ..RunRef::default() };
-    let mut open: Option<Open> = None;
-    while let Some(record) = log.next_record()? {
-        let unreadable = || Error::OtherRun {
-            what: format!("kept no events that can be read (record {} of its log)", record.number),
-        };
-        if record.kind != kinds::EPOCH {
-            take(&record, &mut open).ok_or_else(unreadable)?;
-            continue;
-        }
-        let entry = Entry::decode(record.kind, record.payload);
-        let Some(Entry::Epoch(entry)) = entry else { return Err(unreadable()) };
+    while let Some((record, entry)) = tail.next()? {
         if entry.epoch > until {
+            tail.end = Some((record, entry));
             break;
         }
-        let epoch = open.take().filter(|open| open.brought.epoch == entry.epoch);
-        let Open { brought, n_events, entries } = epoch.ok_or_else(unreadable)?;
         if writer.is_none() {
             run.epochs.0 = entry.epoch;
         }
@@ -88,42 +142,20 @@ pub(super) fn collect(
             Some(file) => file,
             None => RunWriter::create(&*store.files, &Store::draft(number))?,
         };
-        let file = writer.insert(file);
-        for (kind, payload) in entries {
-            file.add(kind, &payload)?;
-        }
+        writer.insert(file).add_frames(&tail.open.entries)?;
         run.epochs.1 = entry.epoch;
-        run.n_events += n_events;
+        run.n_events += std::mem::take(&mut tail.open.n_events);
+        tail.open.entries.clear();
         *head = Head {
             epoch: entry.epoch,
             watermark: entry.watermark,
             counts: entry.counts,
-            greatest: brought.greatest,
-            next_record: record.number + 1,
+            greatest: tail.open.brought.take().map(|b| b.greatest).unwrap_or_default(),
+            next_record: record + 1,
         };
     }
     let Some(writer) = writer else { return Ok(None) };
     (run.n_bytes, run.crc) = writer.finish()?;
     store.name_run(number)?;
     Ok(Some(run))
-}
-
-/// Takes a record into the open epoch. `None` where it can't be read.
-fn take(record: &Record<'_>, open: &mut Option<Open>) -> Option<()> {
-    let entry = || (record.kind, record.payload.to_vec());
-    match record.kind {
-        kinds::BROUGHT => {
-            let decoded = Entry::decode(record.kind, record.payload)?;
-            let Entry::Brought(brought) = decoded else { return None };
-            // What was open is what a crash left of it.
-            *open = Some(Open { brought, n_events: 0, entries: vec![entry()] });
-        }
-        kinds::EVENTS => {
-            let open = open.as_mut()?;
-            open.n_events += u64::from(n_events_of(record.payload)?);
-            open.entries.push(entry());
-        }
-        _ => {}
-    }
-    Some(())
 }

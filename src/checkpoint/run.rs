@@ -45,10 +45,13 @@ impl RunWriter {
 
     /// Adds an entry by the kind and payload of its record.
     pub(super) fn add(&mut self, kind: u8, payload: &[u8]) -> Result<(), Error> {
-        let n_payload = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        self.buffer.push(kind);
-        self.buffer.extend(n_payload.to_le_bytes());
-        self.buffer.extend(payload);
+        frame(kind, payload, &mut self.buffer);
+        if self.buffer.len() >= PIECE { self.write() } else { Ok(()) }
+    }
+
+    /// Adds entries that are framed already.
+    pub(super) fn add_frames(&mut self, frames: &[u8]) -> Result<(), Error> {
+        self.buffer.extend_from_slice(frames);
         if self.buffer.len() >= PIECE { self.write() } else { Ok(()) }
     }
 
@@ -66,6 +69,14 @@ impl RunWriter {
         self.write()?;
         Ok((self.n_bytes, self.crc))
     }
+}
+
+/// Writes an entry behind others.
+pub(super) fn frame(kind: u8, payload: &[u8], out: &mut Vec<u8>) {
+    let n_payload = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    out.push(kind);
+    out.extend(n_payload.to_le_bytes());
+    out.extend_from_slice(payload);
 }
 
 /// Reads a run, entry by entry.

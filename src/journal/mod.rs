@@ -193,8 +193,13 @@ impl Journal {
     /// # Errors
     /// If it doesn't hold that record.
     pub(crate) fn durable_from(&self, record: u64) -> Result<Reader, Error> {
-        let end = self.durable.reached() + 1;
-        Ok(Reader::open(Arc::clone(&self.files), self.log_id, record..end.max(record))?)
+        let end = self.durable_end().max(record);
+        Ok(Reader::open(Arc::clone(&self.files), self.log_id, record..end)?)
+    }
+
+    /// The first record that isn't durable yet.
+    pub(crate) fn durable_end(&self) -> u64 {
+        self.durable.reached() + 1
     }
 
     /// Appends what an epoch brought, before the epoch itself.

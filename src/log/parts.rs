@@ -106,6 +106,14 @@ impl Scanner {
         Ok((new, opening))
     }
 
+    /// Sees how long the file has become.
+    pub(super) fn grow(&mut self) -> Result<(), LogError> {
+        let n_bytes = self.file.n_bytes();
+        self.n_bytes =
+            n_bytes.map_err(LogError::io("asking for the length of", self.path.clone()))?;
+        Ok(())
+    }
+
     /// Reads the next record. After a flaw it doesn't go on.
     pub(super) fn next(&mut self) -> Result<Step, LogError> {
         let n_left = self.n_bytes.saturating_sub(self.offset);

@@ -38,6 +38,27 @@ impl Reader {
         Ok(Self { files, log_id, parts, scanner: None, wanted })
     }
 
+    /// Wants more of a log that has grown, up to a record; what was given isn't read again.
+    ///
+    /// # Errors
+    /// If the log can't be listed, or its file not be asked.
+    pub fn extend(&mut self, end: u64) -> Result<(), LogError> {
+        self.wanted.end = self.wanted.end.max(end);
+        let next = self.scanner.as_ref().map_or(self.wanted.start, Scanner::expected);
+        let mut parts = parts::list(&*self.files)?;
+        let n_before = match &mut self.scanner {
+            Some(scanner) => {
+                scanner.grow()?;
+                parts.iter().filter(|part| part.first < next).count()
+            }
+            None => parts.iter().filter(|part| part.first <= next).count().saturating_sub(1),
+        };
+        parts.drain(..n_before);
+        parts.reverse();
+        self.parts = parts;
+        Ok(())
+    }
+
     /// Gives the next record; `None` behind the last one that is wanted. What was lost, and is known to
     /// be, is passed over.
     ///
