@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::journal::{Brought, Entry, Group, parts};
 
 /// Events of a group from which on the next epoch begins another one.
-const EVENTS: usize = 1 << 17;
+const EVENTS: usize = 1 << 15;
 
 /// How many of the newest runs are to become one, where any are: once there are `fan` of one size they
 /// become one of the next, with the smaller ones behind them. So an event is copied as often as the sizes

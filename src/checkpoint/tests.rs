@@ -270,6 +270,6 @@ fn damaged_ones_are_passed_over() {
     }
     assert!(n_older > n / 10 && n_none > 0, "{n_older} older ones taken, {n_none} times none");
     println!(
-        "checkpoints: {n} damages, {n_older} times an older one was taken, {n_none} none: 0 wrong"
+        "rig: checkpoints: {n} damages, {n_older} times an older one was taken, {n_none} none: 0 wrong"
     );
 }

@@ -11,8 +11,9 @@ use types::VenueTime;
 
 use super::Batch;
 
-/// Events of a large epoch: about what a worker takes in at once without growing for it.
-const EVENTS: usize = 1 << 17;
+/// Events of a large epoch. With more of them sequencer, worker and publisher wait for one another; with
+/// fewer a key is published more often.
+const EVENTS: usize = 1 << 15;
 
 /// Puts epochs together.
 #[derive(Debug, Default)]

@@ -71,7 +71,7 @@ fn a_run_goes_on_from_each_checkpoint_on_other_workers() {
         }
     }
     println!(
-        "checkpoints: the newest, second and third, from 1, 2, 4 to 4, 1, 2 workers: no byte differs"
+        "rig: checkpoints: the newest, second and third, from 1, 2, 4 to 4, 1, 2 workers: no byte differs"
     );
 }
 

@@ -191,6 +191,6 @@ fn any_call_of_the_log_or_a_checkpoint_may_fail() {
     }
     assert!(n_failed > 10, "{n_failed}");
     println!(
-        "failing files: {n_failed} of {n_runs} runs failed in 30 jobs, {n_calls} calls: no byte differs"
+        "rig: failing files: {n_failed} of {n_runs} runs failed in 30 jobs, {n_calls} calls: no byte differs"
     );
 }
