@@ -131,6 +131,17 @@ impl Error {
         Self::Io { doing: doing.into(), source }
     }
 
+    /// What it says, and what its causes say, in one line.
+    pub(crate) fn in_full(&self) -> String {
+        let mut told = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            told = format!("{told}: {error}");
+            cause = error.source();
+        }
+        told
+    }
+
     /// A sink that failed.
     pub(crate) fn sink(name: &str, source: ConnectError) -> Self {
         Self::Sink { name: name.to_owned(), source }

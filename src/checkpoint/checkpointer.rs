@@ -19,8 +19,9 @@ use crate::error::Error;
 use crate::journal::{ENTRIES, Journal};
 use crate::log::cut_before;
 
-/// How long it waits where a checkpoint is due and somebody still needs what it would hold.
-const AGAIN: Duration = Duration::from_millis(10);
+/// How long it waits where a checkpoint is due and somebody still needs what it would hold: at first, and
+/// at most.
+const AGAIN: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
 /// What its thread is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,10 +129,10 @@ impl Work {
     }
 
     fn run(mut self, asked: &Receiver<Ask>) {
-        let mut is_due = false;
+        let (mut is_due, [mut again, longest]) = (false, AGAIN);
         loop {
             let ask = if is_due {
-                asked.recv_timeout(AGAIN)
+                asked.recv_timeout(again)
             } else {
                 asked.recv().map_err(|RecvError| RecvTimeoutError::Disconnected)
             };
@@ -144,10 +145,12 @@ impl Work {
                 Ok(is_made) => !is_made,
                 Err(error) => {
                     // The log holds all of it: nothing is lost, and it is tried again.
-                    tracing::warn!("no checkpoint was made, the log is kept: {error}");
+                    let told = error.in_full();
+                    tracing::warn!("no checkpoint was made, the log is kept: {told}");
                     false
                 }
             };
+            again = if is_due { (again * 2).min(longest) } else { AGAIN[0] };
             if is_last {
                 return;
             }

@@ -80,7 +80,7 @@ impl Store {
                     match self.verify(&manifest) {
                         Ok(()) if is_there => return Ok(Some(manifest)),
                         Ok(()) => "the log doesn't hold what follows it".to_owned(),
-                        Err(error) => error.to_string(),
+                        Err(error) => error.in_full(),
                     }
                 }
                 Err(what) => what,

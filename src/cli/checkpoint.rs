@@ -97,7 +97,7 @@ impl Shown {
             Err(what) => (None, Some(what)),
         };
         if let Some(manifest) = manifest.as_ref().filter(|_| is_verified) {
-            flaw = store.verify(manifest).err().map(|error| error.to_string());
+            flaw = store.verify(manifest).err().map(|error| error.in_full());
         }
         Self { path, manifest, flaw }
     }
