@@ -141,11 +141,15 @@ async fn find(server: &Server, database: &str, table: &str) -> Result<Option<Fou
         Some(FoundColumn { name, kind, has_default: !default.is_empty() })
     };
     let columns: Vec<_> = server.fetch(&sql).await?.into_iter().filter_map(column).collect();
-    if columns.is_empty() {
-        // It went between the two questions: each table has some.
-        return Ok(None);
-    }
-    Ok(Some(Found { engine, sorting_key, partition_key, columns }))
+    Ok(whole(Found { engine, sorting_key, partition_key, columns }))
+}
+
+/// A table as it was found, unless it went meanwhile. Each table has columns and an engine; a server that
+/// is asked while one is renamed or dropped leaves out the one or the other (26.7: an empty `engine_full`
+/// in 9 of 3,280 answers beside a loop of `RENAME TABLE`).
+fn whole(found: Found) -> Option<Found> {
+    let is_whole = !found.columns.is_empty() && !found.engine.is_empty();
+    is_whole.then_some(found)
 }
 
 /// Says in what a view's table isn't what it must be. Of one that isn't there, or can't be seen, the
@@ -158,4 +162,26 @@ pub(super) async fn differs(
     let Some(found) = find(server, database, &table.name).await? else { return Ok(None) };
     let lines = differences(&table.view, &found);
     Ok((!lines.is_empty()).then(|| lines.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_goes_while_it_is_looked_at_is_not_there() {
+        let found = || Found {
+            engine: "MergeTree ORDER BY x".into(),
+            sorting_key: "x".into(),
+            partition_key: String::new(),
+            columns: vec![FoundColumn {
+                name: "x".into(),
+                kind: "UInt64".into(),
+                has_default: false,
+            }],
+        };
+        assert!(whole(found()).is_some());
+        assert!(whole(Found { engine: String::new(), ..found() }).is_none());
+        assert!(whole(Found { columns: Vec::new(), ..found() }).is_none());
+    }
 }

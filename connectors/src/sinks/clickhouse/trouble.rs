@@ -83,8 +83,8 @@ impl patience::Trouble for Trouble {
 }
 
 /// ClickHouse's codes of what passes: overload, time-outs, lost peers, a table that is read-only
-/// for now.
-const PASSING: [u32; 15] = [
+/// for now, a table whose name changes while it is looked up.
+const PASSING: [u32; 16] = [
     159, // TIMEOUT_EXCEEDED
     202, // TOO_MANY_SIMULTANEOUS_QUERIES
     203, // NO_FREE_CONNECTION
@@ -99,6 +99,7 @@ const PASSING: [u32; 15] = [
     285, // TOO_FEW_LIVE_REPLICAS
     319, // UNKNOWN_STATUS_OF_INSERT
     394, // QUERY_WAS_CANCELLED
+    741, // TABLE_UUID_MISMATCH: renamed since the server looked it up
     999, // KEEPER_EXCEPTION
 ];
 
@@ -195,6 +196,7 @@ mod tests {
         for (text, expected) in [
             ("Code: 252. DB::Exception: Too many parts", Remedy::Retry),
             ("Code: 241. DB::Exception: Memory limit", Remedy::Retry),
+            ("Code: 741. DB::Exception: Table a.b (1-2) does not match a.c (1-2)", Remedy::Retry),
             ("503 Service Unavailable", Remedy::Retry),
             ("<html>Code: Bad Gateway</html>", Remedy::Retry),
             ("Code: 60. DB::Exception: Unknown table", Remedy::Fix),
