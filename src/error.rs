@@ -117,6 +117,16 @@ pub enum Error {
     /// Following a view of another engine.
     #[error(transparent)]
     Subscribe(#[from] crate::cli::subscribe::SubscribeError),
+    /// A worker panicked.
+    #[error("computing epochs {first} to {last}: a worker crashed: {what}")]
+    Crashed {
+        /// The first epoch that it may have been,
+        first: u64,
+        /// and the last.
+        last: u64,
+        /// What it said.
+        what: String,
+    },
     /// A thread of ours died.
     #[error("{0}")]
     Worker(String),
@@ -168,6 +178,7 @@ impl Error {
             | Self::Unbalanced { .. }
             | Self::Cold(_)
             | Self::BadRow { .. }
+            | Self::Crashed { .. }
             | Self::Worker(_)
             | Self::Stopped(_) => 3,
         }
@@ -192,6 +203,10 @@ impl Error {
             Self::Changed { .. } => {
                 Some("put the file back as it was, or start anew with `--fresh`")
             }
+            Self::Crashed { .. } => Some(
+                "this is a bug of Tapeline: please report it. Start again to go on: where one row does it, it \
+                 goes to quarantine after the third time",
+            ),
             Self::Unbalanced { .. } => Some("this is a bug of Tapeline: please report it"),
             Self::Diverged { .. } => Some(
                 "this is a bug of Tapeline, or memory that fails: please report it; `--fresh` starts anew",

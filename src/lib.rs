@@ -19,6 +19,7 @@ pub mod ingest;
 mod journal;
 mod limits;
 pub mod log;
+mod poison;
 pub mod publish;
 mod quarantine;
 pub mod runtime;

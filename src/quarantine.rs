@@ -71,16 +71,19 @@ impl Row {
         }
     }
 
-    /// The source that it came from, or the sink that couldn't deliver it.
+    /// The source that it came from, the sink that couldn't deliver it, or the relation whose event it is.
     pub(crate) fn origin(&self) -> String {
-        let source = self.text("source");
-        if source.is_empty() { self.text("sink") } else { source }
+        let texts = ["source", "sink", "relation"].map(|key| self.text(key));
+        texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
     }
 
     /// Where it stands in its file, or stood in its view.
     pub(crate) fn place(&self) -> String {
         if self.fields.contains_key("sink") {
             return format!("{} at epoch {}", self.text("view"), self.text("epoch"));
+        }
+        if self.fields.contains_key("relation") {
+            return format!("{} at epoch {}", self.text("relation"), self.text("epoch"));
         }
         format!("{}:{}", self.text("path"), self.text("line"))
     }

@@ -64,6 +64,15 @@ macro_rules! inputs {
                 }
             }
 
+            /// Each event alone, in their order.
+            pub fn each(self) -> Box<dyn Iterator<Item = Self>> {
+                match self {
+                    $(Self::$variant(events) => {
+                        Box::new(events.into_iter().map(|event| Self::$variant(vec![event])))
+                    })*
+                }
+            }
+
             /// How many events there are.
             pub const fn len(&self) -> usize {
                 match self { $(Self::$variant(events) => events.len(),)* }

@@ -12,6 +12,7 @@ use crate::deliver::Delivery;
 use crate::error::Error;
 use crate::journal::{self, Interrupted, Journal, Past, Start};
 use crate::log::Options;
+use crate::poison::Poisons;
 
 /// What becomes of a run that was interrupted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,17 +27,21 @@ pub enum Begin {
 }
 
 /// The run to go on with, if there is one whose events are kept, or of which something has left the
-/// engine for good. If not, what it kept is forgotten.
+/// engine for good. If not, what it kept is forgotten, but for crashes, which come again.
 pub(super) fn interrupted(
     dir: &DataDir,
     digest: u128,
     begin: Begin,
+    poisons: &mut Poisons,
 ) -> Result<Option<Interrupted>, Error> {
     let found = match begin {
         Begin::Fresh => journal::Found::Nothing,
         Begin::GoOn => journal::find(dir, false)?,
         Begin::Salvage => journal::find(dir, true)?,
     };
+    if matches!(found, journal::Found::Nothing) {
+        poisons.forget()?;
+    }
     if let journal::Found::Interrupted(run) = found
         && (run.keeps_events || dir.has_delivered()?)
     {

@@ -5,6 +5,7 @@
 mod begin;
 mod open;
 mod outcome;
+mod rehearsal;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use self::begin::{Begun, begin, interrupted};
 use self::open::{Opening, open_sources, sequencer, spill};
 use self::outcome::Done;
 pub use self::outcome::{Progress, Summary, ViewSummary};
+use self::rehearsal::Rehearsal;
 use crate::config::plan::EnginePlan;
 use crate::data_dir::DataDir;
 use crate::deliver::End;
@@ -25,6 +27,7 @@ use crate::env::{Env, Stopwatch};
 use crate::error::Error;
 use crate::ingest::{Bulk, Ingest, ReadTo};
 use crate::journal::{Confirmer, Recorder};
+use crate::poison::Poisons;
 use crate::publish::Publisher;
 use crate::publish::newest::Newest;
 use crate::runtime;
@@ -59,7 +62,18 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
         plan;
     let plan = Arc::new(plan);
     let dir = DataDir::take(&pipeline.data_dir, Arc::clone(&options.env))?;
-    let interrupted = interrupted(&dir, digest, options.begin)?;
+    let mut poisons = Poisons::open(dir.files(dir.path())?, digest)?;
+    let interrupted = interrupted(&dir, digest, options.begin, &mut poisons)?;
+    Rehearsal {
+        pipeline: &pipeline,
+        sources: &sources,
+        plan: &plan,
+        keeps_id_texts,
+        dir: &dir,
+        interrupted: interrupted.as_ref(),
+        stop: &options.stop,
+    }
+    .run(&mut poisons)?;
 
     // 10, 9: who reads comes first, so that what is wrong there is told before a row enters.
     let spill = spill(&dir, pipeline.history_memory)?;
@@ -104,7 +118,8 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     if pipeline.keeps_events {
         recorder = recorder.keeping_events(&plan.relations);
     }
-    let mut ingest = Ingest::new(&sources, recorder, quarantine, runtime, Bulk::until(bulk_until));
+    let mut ingest = Ingest::new(&sources, recorder, quarantine, runtime, Bulk::until(bulk_until))
+        .without(poisons.all());
     let restored = restored.map_or(Ok(()), |from| ingest.restore(from, &mut sequencer));
     let read = restored.and_then(|()| ingest.read(merge, &mut sequencer, &mut options));
     let (set_aside, computed) = ingest.finish();
@@ -113,6 +128,9 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let published = publisher.finish(End::of(is_well, is_stopped));
     let read = read.map(drop);
     let published = first_cause(read, computed, published);
+    if let Err(Error::Crashed { first, last, what }) = &published {
+        note(&mut poisons, (*first, *last), what);
+    }
     if let Some(checkpoints) = checkpoints {
         // What has ended needs none.
         checkpoints.finish(is_stopped && published.is_ok());
@@ -127,6 +145,14 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     (options.hold)(&summary);
     server.map_or(Ok(()), Server::stop)?;
     Ok(summary)
+}
+
+/// Keeps where a worker has crashed. That it can't be kept mustn't hide the crash.
+fn note(poisons: &mut Poisons, epochs: (u64, u64), what: &str) {
+    if let Err(error) = poisons.crashed(epochs, what) {
+        let error = error.in_full();
+        tracing::error!(error, "the crash can't be kept: it doesn't count as one");
+    }
 }
 
 /// Of several stages that failed, the one that is the cause: a stage that only found another gone

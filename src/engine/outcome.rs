@@ -97,7 +97,7 @@ impl Done {
         Summary {
             name,
             is_stopped,
-            counts: sequencer.counts(),
+            counts: sequencer.counts().less(set_aside.n_poisons),
             n_pending: sequencer.n_pending(),
             reasons: set_aside.reasons,
             quarantine: set_aside.path,

@@ -14,6 +14,7 @@ use crate::ingest::books::Books;
 use crate::ingest::sequencer::ReadRows as _;
 use crate::ingest::{Batch, Bulk, Counts, Merge, Sequencer};
 use crate::journal::{Recorder, Refused};
+use crate::poison::{Poison, take_out};
 use crate::runtime::Runtime;
 use types::VenueTime;
 use types::event::Reason;
@@ -29,6 +30,8 @@ pub(crate) struct Ingest<'a> {
     runtime: Runtime,
     bulk: Bulk,
     books: Books,
+    /// Events that crash the engine.
+    poisons: &'a [Poison],
 }
 
 /// Where reading ended.
@@ -45,6 +48,8 @@ pub(crate) struct SetAside {
     file: Quarantine,
     /// How many, by reason.
     pub(crate) reasons: BTreeMap<&'static str, u64>,
+    /// Of them, those that the sequencer had let in.
+    pub(crate) n_poisons: u64,
     /// Where they are, if there are any.
     pub(crate) path: Option<PathBuf>,
 }
@@ -58,7 +63,8 @@ impl<'a> Ingest<'a> {
         runtime: Runtime,
         bulk: Bulk,
     ) -> Self {
-        let set_aside = SetAside { file: quarantine, reasons: BTreeMap::new(), path: None };
+        let set_aside =
+            SetAside { file: quarantine, reasons: BTreeMap::new(), n_poisons: 0, path: None };
         Self {
             sources,
             recorder,
@@ -67,7 +73,13 @@ impl<'a> Ingest<'a> {
             runtime,
             bulk,
             books: Books::default(),
+            poisons: &[],
         }
+    }
+
+    /// Sets events aside that crash the engine, instead of feeding them.
+    pub(crate) fn without(self, poisons: &'a [Poison]) -> Self {
+        Self { poisons, ..self }
     }
 
     /// Reads all rows to their end, or until it is asked to stop.
@@ -135,8 +147,11 @@ impl<'a> Ingest<'a> {
             let batch = sequencer.enter(group, watermark)?;
             self.books.feed(&batch);
             point("checkpoint.group.restored");
-            self.feed_on(batch)?;
+            self.feed_restored(batch)?;
         }
+        // What superseded one may have taken its place in the checkpoint: it went to quarantine though.
+        let is_before = |poison: &&Poison| poison.epoch <= manifest.epoch;
+        self.set_aside.poisons(self.poisons.iter().filter(is_before))?;
         self.books.fed += manifest.n_superseded();
         self.books.read = manifest.counts.received;
         self.books.check(manifest.epoch, &manifest.counts)?;
@@ -205,7 +220,15 @@ impl<'a> Ingest<'a> {
         Ok(())
     }
 
-    fn feed_on(&mut self, batch: Batch) -> Result<(), Error> {
+    fn feed_on(&mut self, mut batch: Batch) -> Result<(), Error> {
+        if !self.poisons.is_empty() {
+            self.set_aside.poisons(take_out(&mut batch, self.poisons).into_iter())?;
+        }
+        self.bulk.take(batch).map_or(Ok(()), |batch| self.runtime.feed(batch))
+    }
+
+    fn feed_restored(&mut self, mut batch: Batch) -> Result<(), Error> {
+        take_out(&mut batch, self.poisons);
         self.bulk.take(batch).map_or(Ok(()), |batch| self.runtime.feed(batch))
     }
 }
@@ -254,6 +277,16 @@ impl SetAside {
         })?;
         *self.reasons.entry(reason.code()).or_default() += 1;
         Ok(self.file.write_line(&refused.line)?)
+    }
+
+    /// Takes events that crash the engine.
+    fn poisons<'p>(&mut self, found: impl Iterator<Item = &'p Poison>) -> Result<(), Error> {
+        for poison in found {
+            *self.reasons.entry(Reason::CrashesEngine.code()).or_default() += 1;
+            self.n_poisons += 1;
+            self.file.write_line(&poison.line)?;
+        }
+        Ok(())
     }
 
     fn finish(mut self) -> Result<Self, Error> {

@@ -122,6 +122,14 @@ impl Interrupted {
         &self.recovered.records
     }
 
+    /// What it holds, from a record on.
+    ///
+    /// # Errors
+    /// If the log can't be opened, or doesn't hold that record.
+    pub(crate) fn past(&self, from: u64) -> Result<Past, Error> {
+        Past::open(&self.files, self.log_id, from..self.recovered.records.end)
+    }
+
     /// Goes on with it: the journal, and twice what it holds, from a record on.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ impl Past {
     ///
     /// # Errors
     /// If the log can't be read.
-    pub(super) fn next_kept(
+    pub(crate) fn next_kept(
         &mut self,
         collector: &mut Collector,
     ) -> Result<Option<(Kept, Vec<Refused>)>, Error> {

@@ -135,6 +135,12 @@ impl Runtime {
         Ok(())
     }
 
+    /// Why no output comes any more: a worker has failed.
+    pub(crate) fn failure(&mut self) -> Error {
+        let failure = self.failures.recv();
+        failure.map_or(Error::Stopped("computing an epoch"), |failure| self.fail(failure))
+    }
+
     /// Ends the input and waits for the workers. If one has failed the others may wait for it for
     /// ever, so that nobody waits for them: their threads end with the process.
     ///

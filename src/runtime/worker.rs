@@ -1,6 +1,8 @@
 //! Steps 6 and 7: one worker's loop. It feeds what it is given, steps timely, drains what is
 //! complete, and sleeps when there is nothing to do.
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
@@ -72,19 +74,32 @@ pub(super) fn spawn(work: Work, n_workers: usize) -> Result<Receiver<()>, Error>
 
 /// Runs a worker; tells why it can't go on where that is so, for the others would wait for ever.
 fn run_worker(worker: &mut Worker, work: &Work) {
-    let run = std::panic::AssertUnwindSafe(|| compute(worker, work));
+    let open = RefCell::default();
+    let run = std::panic::AssertUnwindSafe(|| compute(worker, work, &open));
     let Err(payload) = std::panic::catch_unwind(run) else { return };
     // History that can't be read ends a worker as a panic does.
-    let failure = Failure::of_unwinding(payload).map_or_else(
-        |_| Error::Worker("a worker panicked; this is a bug of Tapeline".to_owned()),
-        Error::Cold,
-    );
+    let failure = match Failure::of_unwinding(payload) {
+        Ok(failure) => Error::Cold(failure),
+        Err(payload) => crashed(&open.borrow(), &*payload),
+    };
     drop(work.failures.try_send(failure));
     work.gate.close();
     std::panic::resume_unwind(Box::new("the worker has said why"));
 }
 
-fn compute(worker: &mut Worker, work: &Work) {
+/// What a worker was at when it panicked.
+fn crashed(open: &Open, payload: &(dyn Any + Send)) -> Error {
+    let epochs = || open.iter().map(|(epoch, _)| *epoch);
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    Error::Crashed {
+        first: epochs().next().unwrap_or(0),
+        last: epochs().next_back().unwrap_or(0),
+        what: text.unwrap_or("it said nothing").to_owned(),
+    }
+}
+
+fn compute(worker: &mut Worker, work: &Work, open: &RefCell<Open>) {
     let index = worker.index();
     {
         let mut threads = work.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -95,12 +110,12 @@ fn compute(worker: &mut Worker, work: &Work) {
         let spilling = work.spill.as_ref().map(|spill| spill.of_worker(index, work.shares.len()));
         render(worker, &work.plan, &work.names, spilling)
     };
-    let mut place = Place { index, inputs: Some(inputs), outputs, open: VecDeque::new() };
+    let mut place = Place { index, inputs: Some(inputs), outputs, open };
     loop {
         let fed = place.feed(&shares);
         worker.step();
         let drained = place.drain(work);
-        if place.inputs.is_none() && place.open.is_empty() {
+        if place.inputs.is_none() && open.borrow().is_empty() {
             return;
         }
         if !fed && !drained {
@@ -111,23 +126,26 @@ fn compute(worker: &mut Worker, work: &Work) {
 }
 
 /// Where a worker stands.
-struct Place {
+struct Place<'a> {
     index: usize,
     /// `None` once the input has ended.
     inputs: Option<Inputs>,
     outputs: Outputs,
     /// Epochs that were fed and aren't complete, with their watermarks.
-    open: VecDeque<(u64, VenueTime)>,
+    open: &'a RefCell<Open>,
 }
 
-impl Place {
+type Open = VecDeque<(u64, VenueTime)>;
+
+impl Place<'_> {
     /// Feeds one share if there is one; whether there was.
     fn feed(&mut self, shares: &Receiver<Share>) -> bool {
         let Some(inputs) = &mut self.inputs else { return false };
         match shares.try_recv() {
             Ok(mut share) => {
+                // It may be this one that it crashes in.
+                self.open.borrow_mut().push_back((share.epoch, share.clock.watermark));
                 inputs.feed(&mut share);
-                self.open.push_back((share.epoch, share.clock.watermark));
                 true
             }
             Err(TryRecvError::Empty) => false,
@@ -141,12 +159,13 @@ impl Place {
     /// Hands on what is complete; whether anything was.
     fn drain(&mut self, work: &Work) -> bool {
         let mut any = false;
-        while let Some((epoch, watermark)) = self.open.front().copied() {
+        loop {
+            let Some((epoch, watermark)) = self.open.borrow().front().copied() else { break };
             if !self.outputs.is_complete(epoch) {
                 break;
             }
-            self.open.pop_front();
             let changes = self.outputs.take(epoch);
+            self.open.borrow_mut().pop_front();
             work.gate.grow(epoch, changes.iter().map(Changes::bytes).sum());
             // Nobody reads any more once the run has failed elsewhere.
             drop(work.drained.send(Drained { worker: self.index, epoch, watermark, changes }));

@@ -75,11 +75,13 @@ pub enum Reason {
     UnknownValue,
     /// The same identity, revision and operation came before with other content.
     IdentityConflict,
+    /// A worker has panicked at it, over and over.
+    CrashesEngine,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::UnreadableRow,
         Self::MissingValue,
         Self::NotANumber,
@@ -93,6 +95,7 @@ impl Reason {
         Self::UnknownKind,
         Self::UnknownValue,
         Self::IdentityConflict,
+        Self::CrashesEngine,
     ];
 
     /// The reason with this code.
@@ -116,6 +119,7 @@ impl Reason {
             Self::UnknownKind => "unknown_kind",
             Self::UnknownValue => "unknown_value",
             Self::IdentityConflict => "identity_conflict",
+            Self::CrashesEngine => "crashes_engine",
         }
     }
 }

@@ -191,6 +191,8 @@ safeguards! {
     PostsKept,
     /// A table that was put right is compared with its view before rows go there.
     LayoutAgain,
+    /// A row that has crashed the engine three times is looked for and set aside.
+    PoisonSetAside,
 
     // Checkpoints.
     /// What a checkpoint is made of is compared with what was written.

@@ -78,6 +78,15 @@ pub struct Counts {
     pub late: u64,
 }
 
+impl Counts {
+    /// With so many of the applied rows in quarantine.
+    pub(crate) const fn less(self, n_poisons: u64) -> Self {
+        let applied = self.applied.saturating_sub(n_poisons);
+        let quarantined = self.quarantined + (self.applied - applied);
+        Self { applied, quarantined, ..self }
+    }
+}
+
 /// What a sequencer is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct SequencerOptions {

@@ -15,6 +15,7 @@ mod house;
 mod job;
 mod kill;
 mod points;
+mod poison;
 #[cfg(feature = "sabotage")]
 mod power;
 mod proxied;

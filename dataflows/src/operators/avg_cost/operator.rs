@@ -56,6 +56,7 @@ impl Incoming for Event<Fill> {
     }
 
     fn enter(&self, keys: &mut Keys, key: Key) {
+        types::fault::poison(self.row.size);
         keys.revise(key, Revision::of(self), &self.row);
     }
 }
