@@ -5,6 +5,7 @@
 //! | `lock` | held while an engine runs; says which process |
 //! | `log/` | what happened, in its order ([`crate::log`], [`crate::journal`]) |
 //! | `checkpoints/` | what the log's events come to ([`crate::checkpoint`]) |
+//! | `crashes.json` | where workers have panicked, and rows at which they do ([`crate::poison`]) |
 //! | `sinks/<name>/` | what a sink must not forget |
 //! | `quarantine.jsonl` | inputs that can't be used |
 //! | `cold/` | history that doesn't fit into memory; of no use to another run |

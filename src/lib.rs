@@ -1,8 +1,9 @@
 //! Tapeline: a streaming dataflow engine for market data: exact, correctable, incremental.
 //!
 //! Read [`engine`] first: it is the way of a fill, stage by stage. Then the stages in that order:
-//! [`config`] (what is to run), [`ingest`] (rows to epochs), [`mod@journal`] on [`log`] and [`mod@checkpoint`] (what happened, kept), [`runtime`] (epochs to changes,
-//! on timely workers), [`publish`] and [`serve`] (readers), [`deliver`] (sinks), [`cli`].
+//! [`config`] (what is to run), [`ingest`] (rows to epochs), [`mod@journal`] on [`log`] and [`mod@checkpoint`]
+//! (what happened, kept), [`mod@poison`] (rows that crash it), [`runtime`] (epochs to changes, on timely
+//! workers), [`publish`] and [`serve`] (readers), [`deliver`] (sinks), [`cli`].
 #![forbid(unsafe_code)]
 
 mod checkpoint;

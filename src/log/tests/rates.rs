@@ -1,5 +1,12 @@
-//! What it costs. Rates worth reading: `TAPELINE_LOG_RATES=1 cargo test --release --lib log::tests::rates
+//! What it costs. Figures worth reading: `TAPELINE_LOG_RATES=1 cargo test --release --lib log::tests::rates
 //! -- --nocapture`; without the variable it does a thousandth, to see that all of it works.
+
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
 
 use super::*;
 use crate::env::Stopwatch;
@@ -62,5 +69,50 @@ fn rates() {
         }
         tell(&format!("acknowledged by {group}"), n, n * 121, watch);
         writer.finish().unwrap();
+    }
+}
+
+/// How long a record waits until it is kept, and how long a file's own sync takes. They take turns, so
+/// that a slow moment of the disk meets both.
+#[test]
+fn waiting() {
+    let n = if std::env::var_os("TAPELINE_LOG_RATES").is_some() { 4_000 } else { 4 };
+    for (what, n_beside) in [("nothing", 0), ("10,000 records/s", 10), ("100,000 records/s", 100)] {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let files: Arc<dyn Files> = Arc::new(Disk::open(&folder.path().join("log")).unwrap());
+        let found = recover(&*files, LOG_ID).unwrap();
+        let writer = Writer::start(files, LOG_ID, &found, options(64 << 20)).unwrap();
+        let durable = writer.durable();
+        let (writer, is_done) = (Mutex::new(writer), AtomicBool::new(false));
+        let append = || writer.lock().unwrap().append(0, &[7; 100]).unwrap();
+        let mut of_log = Histogram::<u64>::new(3).unwrap();
+        let mut of_file = of_log.clone();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while n_beside > 0 && !is_done.load(Ordering::Relaxed) {
+                    (0..n_beside).for_each(|_| drop(append()));
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            let mut file = std::fs::File::create(folder.path().join("alone")).unwrap();
+            for _ in 0..n {
+                let watch = Stopwatch::start();
+                durable.wait_for(append()).unwrap();
+                of_log.record(u64::try_from(watch.elapsed().as_micros()).unwrap()).unwrap();
+                let watch = Stopwatch::start();
+                file.write_all(&[7; 100]).unwrap();
+                file.sync_data().unwrap();
+                of_file.record(u64::try_from(watch.elapsed().as_micros()).unwrap()).unwrap();
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        let at = |of: &Histogram<u64>| [0.5, 0.99].map(|quantile| of.value_at_quantile(quantile));
+        let ([p50, p99], [disk50, disk99]) = (at(&of_log), at(&of_file));
+        println!(
+            "acknowledged beside {what}: p50 {p50} us, p99 {p99} us; the disk's own sync {disk50} and \
+             {disk99} us (1 ms and three of those: {} us)",
+            1_000 + 3 * disk99
+        );
+        writer.into_inner().unwrap().finish().unwrap();
     }
 }
