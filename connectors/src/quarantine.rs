@@ -37,11 +37,24 @@ pub struct Entry<'a> {
     pub bytes: &'a [u8],
 }
 
+/// How many bytes the file may have, and what becomes of an input that doesn't fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes of the file at most.
+    pub max_bytes: u64,
+    /// Whether a full file ends the run; if not, further inputs are counted and not kept.
+    pub ends_run: bool,
+}
+
 /// Writes the quarantine file. A run without a bad row leaves none.
 #[derive(Debug)]
 pub struct Quarantine {
     path: PathBuf,
     file: Option<BufWriter<File>>,
+    quota: Quota,
+    n_bytes: u64,
+    /// Inputs that didn't fit.
+    n_left_out: u64,
     /// The line that was written last.
     line: String,
 }
@@ -51,12 +64,19 @@ impl Quarantine {
     ///
     /// # Errors
     /// Where the old file can't be removed.
-    pub fn create(path: &Path) -> Result<Self, ConnectError> {
+    pub fn create(path: &Path, quota: Quota) -> Result<Self, ConnectError> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ConnectError::file("preparing the quarantine file", path, error))
             }
-            _ => Ok(Self { path: path.to_owned(), file: None, line: String::new() }),
+            _ => Ok(Self {
+                path: path.to_owned(),
+                file: None,
+                quota,
+                n_bytes: 0,
+                n_left_out: 0,
+                line: String::new(),
+            }),
         }
     }
 
@@ -68,17 +88,12 @@ impl Quarantine {
     /// Adds an entry; gives its line, without the break.
     ///
     /// # Errors
-    /// Where the file can't be made or written.
+    /// Where the file can't be made or written, or is full and that ends the run.
     pub fn write(&mut self, entry: &Entry<'_>) -> Result<&str, ConnectError> {
         let line = serde_json::to_string(&Written::from(entry)).map_err(io::Error::from);
-        let written = line.and_then(|line| {
-            self.line = line;
-            self.try_write()
-        });
-        match written {
-            Ok(()) => Ok(&self.line),
-            Err(error) => Err(ConnectError::file("writing quarantine file", &self.path, error)),
-        }
+        self.line = line.map_err(|error| self.failed(error))?;
+        self.add()?;
+        Ok(&self.line)
     }
 
     /// Adds an entry by the line that an earlier [`Quarantine::write`] gave.
@@ -87,8 +102,12 @@ impl Quarantine {
     /// As [`Quarantine::write`].
     pub fn write_line(&mut self, line: &str) -> Result<(), ConnectError> {
         line.clone_into(&mut self.line);
-        let written = self.try_write();
-        written.map_err(|error| ConnectError::file("writing quarantine file", &self.path, error))
+        self.add()
+    }
+
+    /// How many inputs the file had no room for.
+    pub const fn n_left_out(&self) -> u64 {
+        self.n_left_out
     }
 
     /// Hands over what is held back, and makes the file durable: a run that ends well has been done with
@@ -101,8 +120,36 @@ impl Quarantine {
         let synced = file.flush().and_then(|()| {
             if is_out(Safeguard::QuarantineSync) { Ok(()) } else { file.get_ref().sync_all() }
         });
-        synced.map_err(|error| ConnectError::file("writing quarantine file", &self.path, error))?;
+        synced.map_err(|error| self.failed(error))?;
         sync_folder(&self.path)
+    }
+
+    /// Writes the line, if there is room for it.
+    fn add(&mut self) -> Result<(), ConnectError> {
+        let Quota { max_bytes, ends_run } = self.quota;
+        let n_bytes = u64::try_from(self.line.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let is_full = self.n_left_out > 0 || n_bytes > max_bytes.saturating_sub(self.n_bytes);
+        if !is_full {
+            self.n_bytes += n_bytes;
+            return self.try_write().map_err(|error| self.failed(error));
+        }
+        let path = self.path.display();
+        if ends_run {
+            let doing = format!("writing quarantine file {path}: it is full, at {max_bytes} bytes");
+            return Err(ConnectError::broken(doing).hint(
+                "look why so many rows can't be used (`tapeline quarantine list`); raise `quarantine_bytes` and \
+                 start again to go on, or set `quarantine_full = \"count\"` to keep none beyond it",
+            ));
+        }
+        if self.n_left_out == 0 {
+            tracing::warn!(%path, max_bytes, "the quarantine is full: further rows are counted alone");
+        }
+        self.n_left_out += 1;
+        Ok(())
+    }
+
+    fn failed(&self, error: io::Error) -> ConnectError {
+        ConnectError::file("writing quarantine file", &self.path, error)
     }
 
     fn try_write(&mut self) -> io::Result<()> {
@@ -186,6 +233,8 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    const ROOM: Quota = Quota { max_bytes: 1 << 20, ends_run: true };
+
     fn entry(bytes: &[u8]) -> Entry<'_> {
         Entry {
             source: "fills",
@@ -204,7 +253,7 @@ mod tests {
     fn a_line_says_what_where_and_why() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/quarantine.jsonl");
-        let mut quarantine = Quarantine::create(&path).unwrap();
+        let mut quarantine = Quarantine::create(&path, ROOM).unwrap();
         quarantine.finish().unwrap();
         assert!(!path.exists(), "no bad row, no file");
         quarantine.write(&entry(b"a,\"x\"")).unwrap();
@@ -221,8 +270,32 @@ mod tests {
             "\n",
         );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
-        drop(Quarantine::create(&path).unwrap());
+        drop(Quarantine::create(&path, ROOM).unwrap());
         assert!(!path.exists(), "a run doesn't keep the entries of the one before");
+    }
+
+    #[test]
+    fn a_full_file_ends_the_run_or_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("quarantine.jsonl");
+        let line = Quarantine::create(&path, ROOM).unwrap().write(&entry(b"a")).unwrap().to_owned();
+        let max_bytes = 2 * u64::try_from(line.len() + 1).unwrap();
+        for (max_bytes, n_kept) in [(max_bytes, 2), (max_bytes - 1, 1), (max_bytes + 9, 2)] {
+            let full = |ends_run| Quarantine::create(&path, Quota { max_bytes, ends_run }).unwrap();
+            let mut stops = full(true);
+            (0..n_kept).for_each(|_| drop(stops.write_line(&line).unwrap()));
+            let error = stops.write(&entry(b"a")).unwrap_err();
+            assert!(error.hint.unwrap().contains("quarantine_bytes"));
+            drop(stops);
+            let mut counts = full(false);
+            (0..5).for_each(|_| assert_eq!(counts.write(&entry(b"a")).unwrap(), line));
+            // What is shorter doesn't pass those before it.
+            counts.write_line("{}").unwrap();
+            counts.finish().unwrap();
+            assert_eq!(counts.n_left_out(), 6 - n_kept);
+            let kept = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(u64::try_from(kept.lines().count()).unwrap(), n_kept);
+        }
     }
 
     #[test]

@@ -41,7 +41,11 @@ fn text(done: &Summary) -> String {
     if let Some(path) = &done.quarantine {
         let reasons: Vec<String> =
             done.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
-        line(format!("  refused  {} in {}", reasons.join(", "), path.display()));
+        let left_out = match done.n_left_out {
+            0 => String::new(),
+            n => format!("; {n} of them had no room there (`quarantine_bytes`)"),
+        };
+        line(format!("  refused  {} in {}{left_out}", reasons.join(", "), path.display()));
     }
     for (name, report) in &done.sinks {
         for written in &report.lines {
@@ -138,6 +142,7 @@ fn json(done: &Summary) -> String {
         "late": done.counts.late,
         "pending": done.n_pending,
         "reasons": done.reasons,
+        "left_out_of_quarantine": done.n_left_out,
         "views": views,
         "refused_by_sinks": sinks,
         "epochs": done.n_epochs,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connectors::quarantine::Quota;
 use dataflows::PlanBuilder;
 use dataflows::plan::{Plan, RelationSpec};
 use types::Value;
@@ -150,6 +151,10 @@ fn pipeline(sections: &Sections, base: &Path, problems: &mut Vec<Problem>) -> Op
         keeps_events,
         checkpoints: checkpoint::Settings::new(read.count("checkpoint_every")?, cuts_log),
         sync: if read.text("sync") == Some("none") { log::Sync::None } else { log::Sync::Data },
+        quarantine: Quota {
+            max_bytes: read.count("quarantine_bytes")?,
+            ends_run: read.text("quarantine_full") != Some("count"),
+        },
         workers: usize::try_from(read.count("workers")?).ok()?,
         max_events: usize::try_from(epoch.count("max_events")?).ok()?,
         max_age: Duration::from_nanos(u64::try_from(epoch.nanos("max_age")?).ok()?),

@@ -7,7 +7,19 @@ use super::file::{Data, Entry, Item, Part, Sections};
 /// Keys that change nothing of what comes out: how fast, how much at once, by whom. To which server isn't
 /// among them: another one lacks what the first was given.
 const FREE: &[(&str, &[&str])] = &[
-    ("pipeline", &["data_dir", "workers", "history_memory", "sync", "checkpoint_every", "retain"]),
+    (
+        "pipeline",
+        &[
+            "data_dir",
+            "workers",
+            "history_memory",
+            "sync",
+            "checkpoint_every",
+            "retain",
+            "quarantine_bytes",
+            "quarantine_full",
+        ],
+    ),
     (
         "sinks",
         &[

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use connectors::SinkKind;
+use connectors::quarantine::Quota;
 use connectors::source::FileSource;
 use types::Value;
 use types::event::Draft;
@@ -55,6 +56,8 @@ pub struct Pipeline {
     pub keeps_events: bool,
     /// When what the log holds counts as kept.
     pub sync: Sync,
+    /// How much of the rows that can't be used is kept.
+    pub quarantine: Quota,
     /// How many timely workers compute.
     pub workers: usize,
     /// How many rows an epoch holds at most.

@@ -41,6 +41,18 @@ pub const PIPELINE: &[OptionSpec] = &[
         "how much of the log is kept: all, or what three checkpoints need; the latter with \
          `journal = \"events\"`",
     ),
+    option(
+        "quarantine_bytes",
+        Bytes,
+        Need::Default("1GiB"),
+        "bytes of rows that can't be used, which are kept with their reasons",
+    ),
+    option(
+        "quarantine_full",
+        Choice(&["stop", "count"]),
+        Need::Default("stop"),
+        "what a row does that the quarantine has no room for: end the run, or be counted alone",
+    ),
     option("workers", Count(1, 64), Need::Default("1"), "how many timely workers compute"),
 ];
 

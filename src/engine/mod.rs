@@ -113,7 +113,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
         server.set_ready();
     }
     // 4 and 5: sequence, log.
-    let quarantine = Quarantine::create(&dir.quarantine())?;
+    let quarantine = Quarantine::create(&dir.quarantine(), pipeline.quarantine)?;
     let mut recorder = Recorder::new(Arc::clone(&journal), read, &sources);
     if pipeline.keeps_events {
         recorder = recorder.keeping_events(&plan.relations);

@@ -40,6 +40,8 @@ pub struct Summary {
     pub n_pending: u64,
     /// Rows in quarantine by reason.
     pub reasons: BTreeMap<&'static str, u64>,
+    /// Of them, those that the quarantine had no room for.
+    pub n_left_out: u64,
     /// Where they are, if there are any.
     pub quarantine: Option<PathBuf>,
     /// Epochs.
@@ -100,6 +102,7 @@ impl Done {
             counts: sequencer.counts().less(set_aside.n_poisons),
             n_pending: sequencer.n_pending(),
             reasons: set_aside.reasons,
+            n_left_out: set_aside.n_left_out,
             quarantine: set_aside.path,
             n_epochs: published.n_epochs,
             latency: published.latency,

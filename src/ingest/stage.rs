@@ -50,6 +50,8 @@ pub(crate) struct SetAside {
     pub(crate) reasons: BTreeMap<&'static str, u64>,
     /// Of them, those that the sequencer had let in.
     pub(crate) n_poisons: u64,
+    /// Of them, those that the quarantine had no room for.
+    pub(crate) n_left_out: u64,
     /// Where they are, if there are any.
     pub(crate) path: Option<PathBuf>,
 }
@@ -63,8 +65,13 @@ impl<'a> Ingest<'a> {
         runtime: Runtime,
         bulk: Bulk,
     ) -> Self {
-        let set_aside =
-            SetAside { file: quarantine, reasons: BTreeMap::new(), n_poisons: 0, path: None };
+        let set_aside = SetAside {
+            file: quarantine,
+            reasons: BTreeMap::new(),
+            n_poisons: 0,
+            n_left_out: 0,
+            path: None,
+        };
         Self {
             sources,
             recorder,
@@ -292,6 +299,7 @@ impl SetAside {
     fn finish(mut self) -> Result<Self, Error> {
         let n_rows: u64 = self.reasons.values().sum();
         self.file.finish()?;
+        self.n_left_out = self.file.n_left_out();
         self.path = (n_rows > 0).then(|| self.file.path().to_owned());
         Ok(self)
     }

@@ -161,6 +161,35 @@ fn rows_that_cant_be_used_are_set_aside_with_their_place() {
 }
 
 #[test]
+fn a_full_quarantine_ends_the_run_or_counts() {
+    let lines: Vec<&str> = [GOOD].into_iter().chain(BAD.map(|bad| bad.0)).collect();
+    let folder = folder(&lines);
+    folder.run(&["run", "config.toml"]).with(0);
+    let whole = folder.read("state/quarantine.jsonl");
+    let n_bytes = whole.lines().take(10).map(|line| line.len() + 1).sum::<usize>();
+    let options = |more: &str| {
+        let name = "name = \"bad_input\"";
+        CONFIG.replace(name, &format!("{name}\nquarantine_bytes = \"{n_bytes}B\"\n{more}"))
+    };
+    folder.write("config.toml", options("quarantine_full = \"count\""));
+    let ended = folder.run(&["run", "config.toml", "--format", "json"]).with(0);
+    let told = counts(&ended);
+    assert_eq!(told["quarantined"], BAD.len());
+    assert_eq!(told["left_out_of_quarantine"], BAD.len() - 10);
+    assert!(whole.starts_with(&folder.read("state/quarantine.jsonl")));
+    assert_eq!(folder.read("state/quarantine.jsonl").lines().count(), 10);
+    folder.write("config.toml", options(""));
+    folder
+        .run(&["run", "config.toml"])
+        .with(3)
+        .says(&["state/quarantine.jsonl: it is full", "`quarantine_bytes`"]);
+    // With more room it goes on.
+    folder.write("config.toml", CONFIG);
+    folder.run(&["run", "config.toml"]).with(0).says(&["going on with the run"]);
+    assert_eq!(folder.read("state/quarantine.jsonl"), whole);
+}
+
+#[test]
 fn json_lines_that_cant_be_used_are_set_aside_too() {
     let folder = Folder::new();
     let config = CONFIG.replace("\"csv\"", "\"jsonl\"").replace("fills.csv", "fills.jsonl");

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use types::sabotage::Safeguard;
 
 use super::dice::Dice;
-use super::job::{Job, Keeps, any, difference, fills, take_out, wanted};
+use super::job::{Job, Keeps, any, assert_finds, difference, fills, take_out, wanted};
 use crate::program::Ended;
 
 /// The size at which a worker panics; no other fill has it.
@@ -126,11 +126,15 @@ fn a_row_that_crashes_the_engine_goes_to_quarantine() {
     );
 }
 
-#[test]
-fn without_setting_aside_it_crashes_for_ever() {
-    super::job::assert_finds(|| {
-        check(1, 1, Some(Safeguard::PoisonSetAside));
+fn is_noticed(sabotage: Safeguard, seed: u64) {
+    assert_finds(|| {
+        check(seed, 1, Some(sabotage));
     });
+}
+
+#[test]
+fn a_poison_that_is_not_set_aside_crashes_for_ever() {
+    is_noticed(Safeguard::PoisonSetAside, 1);
 }
 
 /// The next start finds what was set aside in the quarantine, and what it says of it.
