@@ -238,7 +238,7 @@ fn single(config: EnginePlan, n_events: usize) {
         operator: "avg_cost",
     };
     let hub = Hub::new(emitted.map(spec).collect(), &names, i64::MAX / 2);
-    let plan = Arc::new(config.plan);
+    let plan = config.plan;
     let (mut runtime, mut output) =
         runtime::start(&plan, &names, 1, None).expect("the worker starts");
     let (tell, told) = bounded::<VenueTime>(1);

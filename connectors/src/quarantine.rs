@@ -283,7 +283,7 @@ mod tests {
         for (max_bytes, n_kept) in [(max_bytes, 2), (max_bytes - 1, 1), (max_bytes + 9, 2)] {
             let full = |ends_run| Quarantine::create(&path, Quota { max_bytes, ends_run }).unwrap();
             let mut stops = full(true);
-            (0..n_kept).for_each(|_| drop(stops.write_line(&line).unwrap()));
+            (0..n_kept).for_each(|_| stops.write_line(&line).unwrap());
             let error = stops.write(&entry(b"a")).unwrap_err();
             assert!(error.hint.unwrap().contains("quarantine_bytes"));
             drop(stops);

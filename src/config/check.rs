@@ -79,7 +79,7 @@ pub(super) fn check(
         sinks: sinks::sink_plans(parts.sinks, &plan),
         digest: super::digest::digest(&sections),
         server: parts.server.map(|server| sinks::server_plan(server, &plan)),
-        plan,
+        plan: Arc::new(plan),
         warnings,
         base,
         texts,

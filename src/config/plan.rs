@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::SinkKind;
@@ -21,7 +22,7 @@ pub struct EnginePlan {
     /// What feeds it, in the order of the file.
     pub sources: Vec<SourcePlan>,
     /// What is computed.
-    pub plan: dataflows::Plan,
+    pub plan: Arc<dataflows::Plan>,
     /// A digest of all that decides what comes out. A run goes on only with what one of the same digest
     /// left.
     pub digest: u128,

@@ -26,8 +26,8 @@ use crate::deliver::End;
 use crate::env::{Env, Stopwatch};
 use crate::error::Error;
 use crate::ingest::{Bulk, Ingest, ReadTo};
-use crate::journal::{Confirmer, Recorder};
-use crate::poison::Poisons;
+use crate::journal::{Confirmer, Interrupted, Recorder};
+use crate::poison::{Poison, Poisons};
 use crate::publish::Publisher;
 use crate::publish::newest::Newest;
 use crate::runtime;
@@ -56,35 +56,49 @@ pub struct RunOptions<'a> {
 ///
 /// # Errors
 /// Whatever stage fails first, said once.
-pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Error> {
+pub fn run(plan: EnginePlan, options: RunOptions<'_>) -> Result<Summary, Error> {
     let watch = Stopwatch::start();
+    let dir = DataDir::take(&plan.pipeline.data_dir, Arc::clone(&options.env))?;
+    let mut poisons = Poisons::open(dir.files(dir.path())?, plan.digest)?;
+    let interrupted = interrupted(&dir, plan.digest, options.begin, &mut poisons)?;
+    let stop = &options.stop;
+    Rehearsal { plan: &plan, dir: &dir, interrupted: interrupted.as_ref(), stop }
+        .run(&mut poisons)?;
+    let from = From { dir: &dir, interrupted, poisons: poisons.all() };
+    let outcome = run_from(from, plan, options, watch);
+    if let Err(Error::Crashed { first, last, what }) = &outcome {
+        note(&mut poisons, (*first, *last), what);
+    }
+    outcome
+}
+
+/// What a run begins with.
+struct From<'a> {
+    dir: &'a DataDir,
+    /// The run that it goes on with.
+    interrupted: Option<Interrupted>,
+    /// Events that crash it.
+    poisons: &'a [Poison],
+}
+
+fn run_from(
+    from: From<'_>,
+    plan: EnginePlan,
+    mut options: RunOptions<'_>,
+    watch: Stopwatch,
+) -> Result<Summary, Error> {
+    let From { dir, interrupted, poisons } = from;
     let EnginePlan { pipeline, sources, plan, sinks, server, keeps_id_texts, base, digest, .. } =
         plan;
-    let plan = Arc::new(plan);
-    let dir = DataDir::take(&pipeline.data_dir, Arc::clone(&options.env))?;
-    let mut poisons = Poisons::open(dir.files(dir.path())?, digest)?;
-    let interrupted = interrupted(&dir, digest, options.begin, &mut poisons)?;
-    Rehearsal {
-        pipeline: &pipeline,
-        sources: &sources,
-        plan: &plan,
-        keeps_id_texts,
-        dir: &dir,
-        interrupted: interrupted.as_ref(),
-        stop: &options.stop,
-    }
-    .run(&mut poisons)?;
-
     // 10, 9: who reads comes first, so that what is wrong there is told before a row enters.
-    let spill = spill(&dir, pipeline.history_memory)?;
+    let spill = spill(dir, pipeline.history_memory)?;
     let mut sequencer =
         sequencer(&pipeline, &sources, &plan, keeps_id_texts).spilling(spill.as_ref());
     let names = Arc::clone(sequencer.names());
     // 1 to 3: receive, decode, normalise.
     let merge = open_sources(&sources)?;
     let is_resumed = interrupted.is_some();
-    let opening =
-        Opening { pipeline: &pipeline, base: &base, dir: &dir, names: &names, is_resumed };
+    let opening = Opening { pipeline: &pipeline, base: &base, dir, names: &names, is_resumed };
     let delivered: BTreeSet<usize> =
         sinks.iter().flat_map(|sink| sink.views.iter().copied()).collect();
     let deliveries = opening.sinks(sinks, &plan)?;
@@ -100,7 +114,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let keep = |view: &View| Newest::new(&view.schema, options.n_newest);
     let newest = plan.emitted_views().map(keep).collect();
     let what = (plan.relations.as_slice(), digest);
-    let begun = begin(&dir, interrupted, &pipeline, what, &deliveries)?;
+    let begun = begin(dir, interrupted, &pipeline, what, &deliveries)?;
     let confirmed = Arc::default();
     let checkpoints =
         begun.checkpointer(what, pipeline.checkpoints, &deliveries, Arc::clone(&confirmed))?;
@@ -119,7 +133,7 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
         recorder = recorder.keeping_events(&plan.relations);
     }
     let mut ingest = Ingest::new(&sources, recorder, quarantine, runtime, Bulk::until(bulk_until))
-        .without(poisons.all());
+        .without(poisons);
     let restored = restored.map_or(Ok(()), |from| ingest.restore(from, &mut sequencer));
     let read = restored.and_then(|()| ingest.read(merge, &mut sequencer, &mut options));
     let (set_aside, computed) = ingest.finish();
@@ -128,9 +142,6 @@ pub fn run(plan: EnginePlan, mut options: RunOptions<'_>) -> Result<Summary, Err
     let published = publisher.finish(End::of(is_well, is_stopped));
     let read = read.map(drop);
     let published = first_cause(read, computed, published);
-    if let Err(Error::Crashed { first, last, what }) = &published {
-        note(&mut poisons, (*first, *last), what);
-    }
     if let Some(checkpoints) = checkpoints {
         // What has ended needs none.
         checkpoints.finish(is_stopped && published.is_ok());

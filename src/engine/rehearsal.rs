@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 
+use dataflows::Clock;
 use dataflows::inputs::Events;
 use dataflows::plan::RelationSpec;
-use dataflows::{Clock, Plan};
 use types::digest::Fold;
 use types::event::Reason;
 use types::{Names, VenueTime, json};
 
 use super::open::{open_sources, sequencer, spill};
 use crate::checkpoint::{Restored, Store};
-use crate::config::plan::{Pipeline, SourcePlan};
+use crate::config::plan::EnginePlan;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::ingest::{Batch, Bulk, Merge, Sequencer};
@@ -28,10 +28,7 @@ const POISONS_MAX: usize = 64;
 
 /// What is to be run.
 pub(super) struct Rehearsal<'a> {
-    pub(super) pipeline: &'a Pipeline,
-    pub(super) sources: &'a [SourcePlan],
-    pub(super) plan: &'a Arc<Plan>,
-    pub(super) keeps_id_texts: bool,
+    pub(super) plan: &'a EnginePlan,
     pub(super) dir: &'a DataDir,
     /// What the log holds; none where sources are read anew.
     pub(super) interrupted: Option<&'a Interrupted>,
@@ -84,14 +81,14 @@ impl Rehearsal<'_> {
                     poisons.clear()?;
                 }
                 Passed::Crashed(_) if poisons.all().len() >= POISONS_MAX => {
-                    return Err(together(&crash, format!("{POISONS_MAX} rows and more do it")));
+                    return Err(together(&crash, &format!("{POISONS_MAX} rows and more do it")));
                 }
                 Passed::Crashed(row) => {
                     let line = &row.line;
                     tracing::error!(line, "a row crashes the engine: it goes to quarantine");
                     poisons.add(row)?;
                 }
-                Passed::Together(what) => return Err(together(&crash, what)),
+                Passed::Together(what) => return Err(together(&crash, &what)),
             }
         }
         Ok(())
@@ -100,11 +97,12 @@ impl Rehearsal<'_> {
     /// Feeds what came before some epochs in bulk, and those as they are to be.
     fn pass(&self, crash: &Crash, poisons: &[Poison], pace: Pace) -> Result<Passed, Error> {
         let (first, last) = crash.epochs;
-        let spill = spill(self.dir, self.pipeline.history_memory)?;
-        let sequencer = sequencer(self.pipeline, self.sources, self.plan, self.keeps_id_texts)
-            .spilling(spill.as_ref());
-        let (runtime, output) = runtime::start(self.plan, sequencer.names(), 1, spill.as_ref())?;
-        let relations = &self.plan.relations;
+        let EnginePlan { pipeline, sources, plan, keeps_id_texts, .. } = self.plan;
+        let spill = spill(self.dir, pipeline.history_memory)?;
+        let sequencer =
+            sequencer(pipeline, sources, plan, *keeps_id_texts).spilling(spill.as_ref());
+        let (runtime, output) = runtime::start(plan, sequencer.names(), 1, spill.as_ref())?;
+        let relations = &plan.relations;
         let mut stage =
             Stage { runtime, output, relations, names: Arc::clone(sequencer.names()), epoch: 0 };
         let mut batches = self.batches(first, sequencer)?;
@@ -143,22 +141,22 @@ impl Rehearsal<'_> {
     fn batches(&self, first: u64, sequencer: Sequencer) -> Result<Batches, Error> {
         let run = self.interrupted.filter(|run| run.keeps_events);
         let Some(run) = run else {
-            let merge = open_sources(self.sources)?;
-            let relations = self.sources.iter().map(|source| source.relation).collect();
+            let merge = open_sources(&self.plan.sources)?;
+            let relations = self.plan.sources.iter().map(|source| source.relation).collect();
             let read = ReadAgain { merge, relations, has_ended: false };
             return Ok(Batches { sequencer, restored: None, read: From::Sources(Box::new(read)) });
         };
         let store = Arc::new(Store::new(self.dir.files(&self.dir.checkpoints())?));
         let manifest = store.newest(run.log_id, first.saturating_sub(1), run.records())?;
         let from = manifest.as_ref().map_or(1, |manifest| manifest.next_record);
-        let relations = &self.plan.relations;
+        let relations = &self.plan.plan.relations;
         let restored = manifest.map(|manifest| Restored::new(&store, manifest, relations));
         let read = From::Log(Box::new((run.past(from)?, Collector::new(relations))));
         Ok(Batches { sequencer, restored, read })
     }
 }
 
-fn together(crash: &Crash, what: String) -> Error {
+fn together(crash: &Crash, what: &str) -> Error {
     let (first, last) = crash.epochs;
     let what = format!("{what}; crashed {} times there, and no single row does it", crash.n);
     Error::Crashed { first, last, what }
@@ -270,7 +268,7 @@ impl Stage<'_> {
             || {
                 Arc::new(Clock {
                     watermark: VenueTime::MIN,
-                    greatest: batch.clock.greatest.clone(),
+                    greatest: Arc::clone(&batch.clock.greatest),
                 })
             },
             Arc::clone,

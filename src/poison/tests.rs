@@ -52,7 +52,7 @@ fn rows(numbers: &[u32]) -> Events {
     let event = |number: &u32| Event {
         op: types::Op::Insert,
         revision: 0,
-        is_first: *number % 2 == 0,
+        is_first: number.is_multiple_of(2),
         row: types::Row(Arc::from([types::Value::from(u64::from(*number))])),
     };
     Events::Rows(numbers.iter().map(event).collect())

@@ -53,7 +53,7 @@ pub fn run(plan: EnginePlan) -> impl Iterator<Item = Tested> {
         keeps_id_texts,
         keeps_events: false,
     };
-    let bench = Bench { plan: Arc::new(plan), sequencing, n_workers: pipeline.workers, texts };
+    let bench = Bench { plan, sequencing, n_workers: pipeline.workers, texts };
     tests.into_iter().map(move |case| bench.test(&case))
 }
 

@@ -95,12 +95,7 @@ impl Engine {
         for asset in 0..N_ASSETS {
             interner.asset("bench", &format!("asset-{asset:04}"));
         }
-        Self {
-            plan: Arc::new(config.plan),
-            names: Arc::clone(interner.names()),
-            wallets,
-            spill: None,
-        }
+        Self { plan: config.plan, names: Arc::clone(interner.names()), wallets, spill: None }
     }
 
     /// The event of a fill, as the sequencer makes it: a cancellation has identity and key alone.

@@ -90,7 +90,9 @@ fn waiting() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while n_beside > 0 && !is_done.load(Ordering::Relaxed) {
-                    (0..n_beside).for_each(|_| drop(append()));
+                    for _ in 0..n_beside {
+                        append();
+                    }
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });

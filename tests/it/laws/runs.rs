@@ -45,7 +45,7 @@ pub(super) fn load(text: &str) -> Loaded {
     let relations = loaded.plan.relations.iter().enumerate();
     Loaded {
         columns: relations.map(columns).collect(),
-        plan: Arc::new(loaded.plan),
+        plan: loaded.plan,
         keeps_id_texts: loaded.keeps_id_texts,
     }
 }

@@ -36,7 +36,9 @@ fn poisoned(seed: u64, n_poisons: usize) -> (String, String) {
         }
     }
     let mut with = |size: &str| {
-        chosen.iter().for_each(|place| size.clone_into(&mut rows[*place][7]));
+        for place in &chosen {
+            size.clone_into(&mut rows[*place][7]);
+        }
         rows.iter().map(|row| row.join(",") + "\n").collect()
     };
     (with(POISON), with("0"))
