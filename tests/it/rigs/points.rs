@@ -121,6 +121,11 @@ fn changes_are_cut_where_they_were_synced() {
 }
 
 #[test]
+fn parts_that_were_not_kept_do_not_count() {
+    is_noticed(Safeguard::PartsCut, "parts.listed");
+}
+
+#[test]
 fn epochs_count_once() {
     is_noticed(Safeguard::EpochsOnce, "changes.kept");
 }
