@@ -110,8 +110,8 @@ pub(super) fn read(folder: &Path) -> Result<(Manifest, Vec<u8>), ConnectError> {
     Ok((manifest, text))
 }
 
-/// Removes the manifest of a folder, if there is one, and then all parts but these. Files of other names
-/// aren't ours. What is gone stays gone when it returns.
+/// Removes the manifest of a folder, if there is one, and then all parts. What is gone stays gone when it
+/// returns.
 pub(super) fn remove(folder: &Path) -> Result<(), ConnectError> {
     let path = path_in(folder);
     match std::fs::remove_file(&path) {
@@ -123,7 +123,7 @@ pub(super) fn remove(folder: &Path) -> Result<(), ConnectError> {
     remove_parts(folder, &[])
 }
 
-/// Removes all parts of a folder but those of a list.
+/// Removes all parts of a folder but those of a list. Files of other names aren't ours.
 pub(super) fn remove_parts(folder: &Path, but: &[Part]) -> Result<(), ConnectError> {
     let but: BTreeSet<&str> = but.iter().map(|part| part.file.as_str()).collect();
     let reading = |error| ConnectError::file("reading folder", folder, error);
