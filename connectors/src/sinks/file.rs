@@ -52,11 +52,29 @@ impl Unfinished {
     pub(crate) fn finish(mut self) -> Result<(), ConnectError> {
         let Some(temporary) = &self.temporary else { return Ok(()) };
         point("file.rename.before");
-        std::fs::rename(temporary, &self.path)
-            .map_err(|error| ConnectError::file("renaming to", &self.path, error))?;
+        std::fs::rename(temporary, &self.path).map_err(|error| {
+            let doing = format!("renaming {} to", temporary.display());
+            ConnectError::file(&doing, &self.path, error)
+        })?;
         point("file.rename.after");
         self.temporary = None;
         sync_folder(&self.path)
+    }
+
+    /// Removes it, where it matters that it goes.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn discard(mut self) -> Result<(), ConnectError> {
+        let Some(temporary) = self.temporary.take() else { return Ok(()) };
+        std::fs::remove_file(&temporary)
+            .map_err(|error| ConnectError::file("removing", &temporary, error))
+    }
+
+    /// As [`Unfinished::finish`], under a name that wasn't known when the file was begun, in the same
+    /// folder.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn finish_as(mut self, path: PathBuf) -> Result<(), ConnectError> {
+        self.path = path;
+        self.finish()
     }
 }
 

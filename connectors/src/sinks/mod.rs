@@ -44,22 +44,17 @@ enum Mode {
     Changes,
 }
 
-/// The options of the sinks that write files.
-const FILE_OPTIONS: &[OptionSpec] = &[
-    option("path", OptionKind::Path, Need::Default("out/"), "the folder that gets a file a view"),
-    option(
-        "mode",
-        OptionKind::Choice(&["final", "changes"]),
-        Need::Optional,
-        "rows as they stand at the end, or all changes; final where all sources end, else changes",
-    ),
-    option(
-        "sync_bytes",
-        OptionKind::Bytes,
-        Need::Default("32MiB"),
-        "bytes of changes that a crash may cost to write again: then files are synced, and when idle",
-    ),
-];
+/// The folder of a sink that writes files.
+const PATH: OptionSpec =
+    option("path", OptionKind::Path, Need::Default("out/"), "the folder that gets a file a view");
+
+/// What a sink that writes files writes.
+const MODE: OptionSpec = option(
+    "mode",
+    OptionKind::Choice(&["final", "changes"]),
+    Need::Optional,
+    "rows as they stand at the end, or all changes; final where all sources end, else changes",
+);
 
 /// Finds nothing wrong: the options' own kinds say it all.
 const fn no_problems(_settings: &Settings) -> Vec<Problem> {

@@ -169,6 +169,10 @@ safeguards! {
     OutboxFirst,
     /// How far files of changes reach is kept once they were synced.
     ChangesSync,
+    /// Parts of changes behind the place that is kept don't count when a run goes on.
+    PartsCut,
+    /// Where parts of changes end depends on epochs alone, not on when input pauses.
+    PartsByEpochs,
     /// A file gets its name once it was synced.
     NamedSync,
     /// A run ends well once its quarantine file was synced.

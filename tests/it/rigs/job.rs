@@ -227,7 +227,8 @@ impl Job {
     /// All that it gave: files by name, and the rows of tables.
     pub(super) fn given(&self, house: Option<&Server>) -> BTreeMap<String, Vec<u8>> {
         let mut given = BTreeMap::new();
-        read_all(&self.folder.path("out"), &mut given);
+        let out = self.folder.path("out");
+        read_all(&out, &out, &mut given);
         // Without a bad row there is none.
         if let Ok(quarantine) = std::fs::read(self.folder.path("state/quarantine.jsonl")) {
             given.insert("quarantine".into(), quarantine);
@@ -241,17 +242,17 @@ impl Job {
     }
 }
 
-fn read_all(folder: &Path, given: &mut BTreeMap<String, Vec<u8>>) {
+/// Reads all files of a folder and those in it, by their paths below `out`.
+fn read_all(out: &Path, folder: &Path, given: &mut BTreeMap<String, Vec<u8>>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     for path in paths {
         if path.is_dir() {
-            read_all(&path, given);
+            read_all(out, &path, given);
         } else {
-            let name = path.components().rev().take(2).map(|c| c.as_os_str().to_string_lossy());
-            let name: Vec<_> = name.collect();
-            given.insert(name.join(" in "), std::fs::read(&path).unwrap());
+            let name = path.strip_prefix(out).unwrap().display().to_string();
+            given.insert(name, std::fs::read(&path).unwrap());
         }
     }
 }
@@ -349,5 +350,12 @@ type = "jsonl"
 mode = "changes"
 path = "out/changes"
 sync_bytes = "20KiB"
+views = ["positions", "bars", "pnl"]
+
+[sinks.parts]
+type = "parquet"
+mode = "changes"
+path = "out/parts"
+part_rows = 150
 views = ["positions", "bars", "pnl"]
 "#;

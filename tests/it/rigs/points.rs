@@ -101,6 +101,22 @@ fn a_run_that_keeps_positions_may_end_at_every_point() {
     end_everywhere(1, Keeps::Positions);
 }
 
+/// A run that goes on takes parts of Parquet changes back that weren't kept: no whole run comes by there.
+#[test]
+fn a_run_may_end_where_it_takes_parts_back() {
+    let fills = fills(SEED);
+    let whole = Job::new(&fills);
+    whole.finish();
+    let job = Job::new(&fills);
+    for fault in ["parts.listed:10", "parts.manifest.back:1", "parts.removed:1", "parts.removed:2"]
+    {
+        let ended = job.folder.end(job.command().env("TAPELINE_FAIL", fault));
+        assert_eq!(ended.code, None, "{fault}: it ended by itself: {ended:?}");
+    }
+    job.finish();
+    assert_eq!(difference(&job.given(None), &whole.given(None)), None, "seed {SEED}");
+}
+
 /// A run with a protection out must give something else when it ends at a point.
 fn is_noticed(sabotage: Safeguard, point: &str) {
     let fills = fills(SEED);
@@ -118,6 +134,11 @@ fn is_noticed(sabotage: Safeguard, point: &str) {
 #[test]
 fn changes_are_cut_where_they_were_synced() {
     is_noticed(Safeguard::ChangesCut, "changes.synced");
+}
+
+#[test]
+fn parts_that_were_not_kept_do_not_count() {
+    is_noticed(Safeguard::PartsCut, "parts.listed");
 }
 
 #[test]

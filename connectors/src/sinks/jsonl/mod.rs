@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use types::fault::point;
+use types::options::{Need, OptionKind, OptionSpec, option};
 use types::relations::Relation;
 use types::spell::write_text;
 use types::{Epoch, Names, Schema, json};
@@ -18,7 +19,7 @@ use self::changes::ChangesSink;
 use super::file::Unfinished;
 use super::fold::{Fold, HELD_BYTES, SpellFinal, in_parallel};
 use super::held::Spell;
-use super::{FILE_OPTIONS, Mode, cells, no_problems, open_folder};
+use super::{MODE, Mode, PATH, cells, no_problems, open_folder};
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
 
@@ -26,10 +27,21 @@ use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkVie
 pub(crate) const KIND: SinkKind = SinkKind {
     name: "jsonl",
     help: "writes a file of JSON lines a view",
-    options: FILE_OPTIONS,
+    options: OPTIONS,
     check: no_problems,
     open,
 };
+
+const OPTIONS: &[OptionSpec] = &[
+    PATH,
+    MODE,
+    option(
+        "sync_bytes",
+        OptionKind::Bytes,
+        Need::Default("32MiB"),
+        "bytes of changes that a crash may cost to write again: then files are synced, and when idle",
+    ),
+];
 
 #[expect(clippy::needless_pass_by_value, reason = "the contract hands the context over")]
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -12,16 +12,35 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
+use types::options::Setting;
 use types::value::Float;
 use types::{Column, Decimal, Schema, Text, Value, VenueTime, json};
 
 use crate::sinks::tests::{context, history, open, views, write};
 
-fn read(folder: &Path, view: &str) -> (SchemaRef, Vec<RecordBatch>) {
-    let file = File::open(folder.join(format!("out/{view}.parquet"))).unwrap();
+fn read(path: &Path) -> (SchemaRef, Vec<RecordBatch>) {
+    let file = File::open(path).unwrap();
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
     let schema = Arc::clone(builder.schema());
     (schema, builder.build().unwrap().map(Result::unwrap).collect())
+}
+
+/// All values of a file, row by row.
+pub(super) fn rows_of(path: &Path) -> Vec<Vec<Value>> {
+    let (_, batches) = read(path);
+    let row = |(batch, row): (&RecordBatch, usize)| {
+        batch.columns().iter().map(|column| value(column, row)).collect()
+    };
+    rows(&batches).map(row).collect()
+}
+
+/// The parts of a view, as whoever globs them finds them.
+pub(super) fn parts_of(folder: &Path, view: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.join("out").join(view)).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "parquet"));
+    paths.sort();
+    paths
 }
 
 /// The value of a cell.
@@ -95,7 +114,7 @@ proptest! {
         write(sink.as_mut(), &history);
         sink.finish().unwrap();
         for ((view, _, schema), state) in views().iter().zip(&history.state) {
-            let (found, batches) = read(folder.path(), view);
+            let (found, batches) = read(&folder.path().join(format!("out/{view}.parquet")));
             let texts: Vec<String> =
                 rows(&batches).map(|(batch, row)| text(batch, row, &schema.columns)).collect();
             prop_assert_eq!(texts, state.values().cloned().collect::<Vec<_>>());
@@ -107,15 +126,23 @@ proptest! {
     }
 
     #[test]
-    fn changes_lead_to_the_state_in_order(seed: u64, n_epochs in 0u64..20, n_keys in 1u64..40) {
+    fn changes_lead_to_the_state_in_order(
+        seed: u64,
+        n_epochs in 0u64..20,
+        n_keys in 1u64..40,
+        part_rows in 1u64..200,
+    ) {
         let history = history(seed, n_epochs, n_keys);
         let folder = tempfile::tempdir().unwrap();
-        let context = context(&history.names, folder.path(), Some("changes"));
+        let mut context = context(&history.names, folder.path(), Some("changes"));
+        context.settings.set("part_rows", Setting::Count(part_rows), 0..0);
         let mut sink = open("parquet", context).unwrap();
         write(sink.as_mut(), &history);
         sink.finish().unwrap();
         for ((view, _, schema), expected) in views().iter().zip(&history.state) {
-            let (state, places) = replay(&read(folder.path(), view).1, schema);
+            let parts = parts_of(folder.path(), view);
+            let batches: Vec<_> = parts.iter().flat_map(|path| read(path).1).collect();
+            let (state, places) = replay(&batches, schema);
             prop_assert_eq!(&state, expected);
             prop_assert!(places.is_sorted_by(|a, b| a < b), "{:?}", places);
         }
@@ -129,6 +156,6 @@ fn more_rows_than_a_batch_come_back() {
     let mut sink = open("parquet", context(&history.names, folder.path(), None)).unwrap();
     write(sink.as_mut(), &history);
     sink.finish().unwrap();
-    let (_, batches) = read(folder.path(), "bars.all");
+    let (_, batches) = read(&folder.path().join("out/bars.all.parquet"));
     assert_eq!(rows(&batches).count(), history.state[1].len());
 }

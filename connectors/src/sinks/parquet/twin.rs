@@ -1,6 +1,7 @@
 //! The plain way to make a file: a row at a time and a cell at a time. Both ways give the same bytes.
 #![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -11,13 +12,17 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
+use types::options::Setting;
 use types::relations::{Relation, RelationKind};
 use types::{Cell, Epoch, Kind, Names, Schema};
 
+use super::FinalSink;
 use super::columns::Columns;
-use super::{BATCH_ROWS, ParquetSink, properties};
+use super::output::{BATCH_ROWS, properties};
+use super::parts::{PART_EPOCHS, PartsSink};
+use super::tests::{parts_of, rows_of};
 use crate::error::ConnectError;
-use crate::sink::{EpochChanges, Sink as _, SinkView};
+use crate::sink::{EpochChanges, Sink, SinkView};
 use crate::sinks::fold::{self, Fold, HELD_BYTES};
 use crate::sinks::held::{Held, Shown, Visit, visit_changes};
 use crate::sinks::tests::{History, context, history, views};
@@ -86,6 +91,7 @@ struct Twin<'a> {
     builders: Vec<Builder>,
     of_change: Option<(UInt64Builder, StringBuilder)>,
     n_rows: usize,
+    has_rows: bool,
     schema: SchemaRef,
     /// `None`: the columns are all that is wanted.
     writer: Option<ArrowWriter<Vec<u8>>>,
@@ -100,10 +106,12 @@ impl<'a> Twin<'a> {
         });
         let builders = schema.columns.iter().map(|column| Builder::new(column.kind)).collect();
         let of_change = has_changes.then(Default::default);
-        Self { names, n_key: schema.n_key, builders, of_change, n_rows: 0, schema: arrow, writer }
+        let (n_key, schema) = (schema.n_key, arrow);
+        Self { names, n_key, builders, of_change, n_rows: 0, has_rows: false, schema, writer }
     }
 
     fn end_row(&mut self) {
+        self.has_rows = true;
         self.n_rows += 1;
         if self.n_rows == BATCH_ROWS {
             self.batch();
@@ -164,6 +172,37 @@ impl fold::Output for Twin<'_> {
     }
 }
 
+/// Counts rows.
+struct Count(u64);
+
+impl Visit for Count {
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        self.0 += u64::try_from(rows.len()).unwrap();
+        Ok(())
+    }
+}
+
+/// Runs of epochs that make a part each, worked out from all epochs at once.
+fn ranges(history: &History, part_rows: u64, part_epochs: u64) -> Vec<(u64, u64)> {
+    let (mut ranges, mut first, mut n_rows) = (Vec::new(), 1, [0; 3]);
+    for (epoch, changes) in &history.epochs {
+        for ((n_rows, changes), (_, _, schema)) in n_rows.iter_mut().zip(changes).zip(views()) {
+            let mut count = Count(0);
+            visit_changes(changes, &schema, &history.names, *epoch, &mut count).unwrap();
+            *n_rows += count.0;
+        }
+        if epoch.0 + 1 - first >= part_epochs || n_rows.iter().any(|n| *n >= part_rows) {
+            ranges.push((first, epoch.0));
+            (first, n_rows) = (epoch.0 + 1, [0; 3]);
+        }
+    }
+    match history.epochs.last() {
+        Some((last, _)) if last.0 >= first => ranges.push((first, last.0)),
+        _ => {}
+    }
+    ranges
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20))]
 
@@ -172,10 +211,20 @@ proptest! {
         seed: u64,
         n_epochs in 0u64..12,
         n_keys in 1u64..40,
-        is_final: bool,
         held_bytes in prop_oneof![Just(1usize), 1usize..20_000, Just(HELD_BYTES)],
     ) {
-        check(&history(seed, n_epochs, n_keys), is_final, held_bytes);
+        check_final(&history(seed, n_epochs, n_keys), held_bytes);
+    }
+
+    #[test]
+    fn parts_are_those_of_a_row_at_a_time(
+        seed: u64,
+        n_epochs in 0u64..12,
+        n_keys in 1u64..40,
+        part_rows in prop_oneof![1u64..100, Just(1_000_000)],
+        part_epochs in prop_oneof![1u64..12, Just(PART_EPOCHS)],
+    ) {
+        check_parts(&history(seed, n_epochs, n_keys), part_rows, part_epochs);
     }
 }
 
@@ -183,35 +232,69 @@ proptest! {
 fn files_of_more_rows_than_a_batch_are_those_of_a_row_at_a_time() {
     // Epochs of any length, so that batches end amid what is shown at once.
     let history = history(1, 9, 15_000);
-    for (is_final, held_bytes) in [(true, HELD_BYTES), (true, 1 << 20), (false, HELD_BYTES)] {
-        check(&history, is_final, held_bytes);
+    for held_bytes in [HELD_BYTES, 1 << 20] {
+        check_final(&history, held_bytes);
     }
+    check_parts(&history, 10_000, PART_EPOCHS);
 }
 
-fn check(history: &History, is_final: bool, held_bytes: usize) {
-    let folder = tempfile::tempdir().unwrap();
-    let mode = if is_final { "final" } else { "changes" };
-    let context = context(&history.names, folder.path(), Some(mode));
-    let mut sink = ParquetSink::open(&context, held_bytes).unwrap();
+/// Writes a history to its end.
+fn written(mut sink: impl Sink, history: &History) {
     for (epoch, views) in &history.epochs {
         sink.write(&EpochChanges { epoch: *epoch, views: views.clone() }).unwrap();
     }
     sink.finish().unwrap();
+}
+
+fn check_final(history: &History, held_bytes: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let context = context(&history.names, folder.path(), Some("final"));
+    written(FinalSink::open(&context, folder.path(), held_bytes).unwrap(), history);
     for (index, (name, kind, schema)) in views().into_iter().enumerate() {
-        let mut twin = Twin::new(&schema, &history.names, !is_final, true);
-        let epochs = history.epochs.iter().map(|(epoch, views)| (*epoch, &views[index]));
-        if is_final {
-            let view = SinkView { name: name.into(), kind, schema };
-            let mut fold = Fold::new(view, Arc::clone(&history.names), held_bytes, 0);
-            epochs.for_each(|(epoch, changes)| fold.take(changes, epoch).unwrap());
-            fold.finish(&mut twin).unwrap();
-        } else {
-            for (epoch, changes) in epochs {
+        let mut twin = Twin::new(&schema, &history.names, false, true);
+        let view = SinkView { name: name.into(), kind, schema };
+        let mut fold = Fold::new(view, Arc::clone(&history.names), held_bytes, 0);
+        for (epoch, views) in &history.epochs {
+            fold.take(&views[index], *epoch).unwrap();
+        }
+        fold.finish(&mut twin).unwrap();
+        let found = std::fs::read(folder.path().join(format!("{name}.parquet"))).unwrap();
+        assert!(found == twin.finish(), "the files of {name} differ");
+    }
+}
+
+fn check_parts(history: &History, part_rows: u64, part_epochs: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut context = context(&history.names, folder.path(), Some("changes"));
+    context.settings.set("part_rows", Setting::Count(part_rows), 0..0);
+    let out = folder.path().join("out");
+    written(PartsSink::open(&context, &out, part_epochs).unwrap(), history);
+    for (index, (name, _, schema)) in views().into_iter().enumerate() {
+        let epochs = || history.epochs.iter().map(|(epoch, views)| (*epoch, &views[index]));
+        let plain = |first: u64, last: u64| {
+            let mut twin = Twin::new(&schema, &history.names, true, true);
+            for (epoch, changes) in epochs().filter(|(epoch, _)| (first..=last).contains(&epoch.0))
+            {
                 visit_changes(changes, &schema, &history.names, epoch, &mut twin).unwrap();
             }
+            twin
+        };
+        let mut expected = Vec::new();
+        for (first, last) in ranges(history, part_rows, part_epochs) {
+            let twin = plain(first, last);
+            if twin.has_rows {
+                expected.push((format!("{first:020}-{last:020}.parquet"), twin.finish()));
+            }
         }
-        let found = std::fs::read(folder.path().join(format!("out/{name}.parquet"))).unwrap();
-        assert!(found == twin.finish(), "the files of {name} differ");
+        let parts = parts_of(folder.path(), name);
+        let name_of = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let found = parts.iter().map(|path| (name_of(path), std::fs::read(path).unwrap()));
+        assert!(found.eq(expected), "the parts of {name} differ");
+        // And one behind the other they are what one file of everything holds.
+        let whole = folder.path().join("whole.parquet");
+        std::fs::write(&whole, plain(0, u64::MAX).finish()).unwrap();
+        let rows: Vec<_> = parts.iter().flat_map(|path| rows_of(path)).collect();
+        assert!(rows == rows_of(&whole), "the changes of {name} differ");
     }
 }
 
