@@ -4,6 +4,7 @@
 
 mod refused;
 mod support;
+mod unfit;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -185,6 +185,8 @@ safeguards! {
     PiecesNamed,
     /// Which of them are through is kept.
     PiecesKept,
+    /// The key of a row that no column holds is told as gone.
+    StaleTakenBack,
     /// Rows that were set aside and don't count yet are cut off.
     AsideCut,
     /// POSTs are in the outbox before they are sent.

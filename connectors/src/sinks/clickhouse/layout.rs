@@ -174,7 +174,7 @@ pub(super) fn differences(view: &SinkView, found: &Found) -> Vec<String> {
     {
         compare("its engine", ENGINE, &found.engine);
     }
-    compare("its ORDER BY", &names(view.schema.key()), &found.sorting_key);
+    compare("its ORDER BY", &names(view.schema.key()), bare(&found.sorting_key));
     let time = partition_column(&view.schema).and_then(|index| view.schema.columns.get(index));
     let partition = time.map(|column| format!("toYYYYMM({})", column.name)).unwrap_or_default();
     compare("its PARTITION BY", &partition, &found.partition_key);
@@ -195,6 +195,12 @@ pub(super) fn differences(view: &SinkView, found: &Found) -> Vec<String> {
         }
     }
     differences
+}
+
+/// Columns without the parentheses in which a server (26.7) shows one that was given in such.
+fn bare(columns: &str) -> &str {
+    let within = columns.strip_prefix('(').and_then(|columns| columns.strip_suffix(')'));
+    within.filter(|columns| !columns.contains(['(', ')'])).unwrap_or(columns)
 }
 
 /// A spelling without what may differ between servers.
@@ -259,6 +265,8 @@ mod tests {
         let replicated =
             "ReplicatedReplacingMergeTree('/x', '{replica}', _version, _deleted) ORDER BY a";
         table.engine = replicated.into();
+        assert_eq!(differences(&view, &table), [""; 0]);
+        table.sorting_key = format!("({})", table.sorting_key);
         assert_eq!(differences(&view, &table), [""; 0]);
 
         table.engine = "MergeTree ORDER BY venue".into();

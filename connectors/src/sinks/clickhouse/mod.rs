@@ -9,7 +9,8 @@
 //!
 //! What the server says against an insert is of three kinds ([`trouble`]): it passes and the same bytes
 //! are sent again; somebody must put the table or the rights right, and the sink waits for that; or rows
-//! are refused, which are found by [`halving`] and set aside.
+//! are refused, which are found by [`halving`] and set aside. So are those that no column holds
+//! ([`unfit`]), which are never sent.
 
 mod batch;
 mod encode;
@@ -25,6 +26,7 @@ mod tests;
 mod trouble;
 #[cfg(test)]
 mod twin;
+mod unfit;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ use self::layout::{COMMIT_COLUMNS, COMMITS, qualified, quoted, table_name};
 use self::outbox::{Batch, Outbox, Totals};
 use self::server::{Before, Insert, Server, SetAside, Stored};
 use self::trouble::Refusal;
+use self::unfit::Unfit;
 use super::check_keyed;
 use super::held::Held;
 use crate::error::ConnectError;
@@ -111,7 +114,8 @@ const OPTIONS: &[OptionSpec] = &[
         "max_refused",
         OptionKind::Count(0, 1_000_000_000),
         Need::Default("1000"),
-        "rows that a run sets aside because the server refuses them; the sink pauses at the next one",
+        "rows that a run sets aside: at the next one that the server refuses the sink pauses; where no \
+         column holds more rows the run ends",
     ),
 ];
 
@@ -340,13 +344,14 @@ impl ClickHouse {
         let Some(range) = self.range.take() else { return Ok(()) };
         if self.tables.iter().all(|table| table.held.len() == 0) {
             // Nothing is sent, but a run that goes on needs none of these epochs.
-            self.outbox.put(&self.batch(range, Vec::new()))?;
+            self.outbox.put(&self.batch(range, Vec::new(), Vec::new()))?;
             self.committed = Some(range.1);
             return Ok(());
         }
-        let (mut inserts, mut commits) = (Vec::new(), Vec::new());
+        let (mut inserts, mut commits, mut unfit) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..self.tables.len() {
-            self.encode(index, range, &mut inserts, &mut commits)?;
+            let of_table = self.encode(index, range, &mut inserts, &mut commits)?;
+            unfit.extend(of_table.into_iter().map(|row| (index, row)));
         }
         let doing = format!("committing epochs {} to {}", range.0, range.1);
         let sql = format!(
@@ -356,7 +361,7 @@ impl ClickHouse {
         // Twice the same is once: the table's key says so. A token would only stand in the way of a
         // later run whose commits are equal.
         inserts.push(Insert::new(doing, sql, None, commits));
-        let batch = self.batch(range, inserts);
+        let batch = self.batch(range, inserts, unfit);
         point("outbox.before");
         if !is_out(Safeguard::OutboxFirst) {
             self.outbox.put(&batch)?;
@@ -368,18 +373,25 @@ impl ClickHouse {
         Ok(())
     }
 
-    fn batch(&self, range: (Epoch, Epoch), inserts: Vec<Insert>) -> Batch {
+    fn batch(
+        &self,
+        range: (Epoch, Epoch),
+        inserts: Vec<Insert>,
+        unfit: Vec<(usize, Unfit)>,
+    ) -> Batch {
         Batch {
             range: (range.0.0, range.1.0),
             generation: self.generation,
             empties_tables: self.must_empty,
             totals: self.tables.iter().map(|table| table.totals).collect(),
             inserts,
+            unfit,
         }
     }
 
     /// Sends a batch that is in the outbox; says whether it may have been sent before.
     fn send(&mut self, batch: &Batch, was_sent: bool) -> Result<(), ConnectError> {
+        self.set_unfit_aside(batch)?;
         self.empty()?;
         for (nth, insert) in batch.inserts.iter().enumerate() {
             point("insert.before");
@@ -404,19 +416,20 @@ impl ClickHouse {
         })
     }
 
-    /// Makes inserts of what is held for one table, and adds its row for the table of commits.
+    /// Makes inserts of what is held for one table, and adds its row for the table of commits. Gives the
+    /// rows that no column holds.
     fn encode(
         &mut self,
         index: usize,
         (first, last): (Epoch, Epoch),
         inserts: &mut Vec<Insert>,
         commits: &mut Vec<u8>,
-    ) -> Result<(), ConnectError> {
-        let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
+    ) -> Result<Vec<Unfit>, ConnectError> {
+        let Some(table) = self.tables.get_mut(index) else { return Ok(Vec::new()) };
         if table.held.len() == 0 {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let Encoded { parts, n_deleted } =
+        let Encoded { parts, n_deleted, unfit } =
             batch::encode(&table.view, &self.names, self.generation, &table.held, PART)?;
         table.held.clear();
         let sql = insert_sql(&self.database, table);
@@ -445,7 +458,7 @@ impl ClickHouse {
             commits.extend_from_slice(&count.to_le_bytes());
         }
         encode::text(commits, &format!("{:032x}", digest128(&digests)));
-        Ok(())
+        Ok(unfit)
     }
 }
 
