@@ -179,6 +179,10 @@ safeguards! {
     InsertsRepeated,
     /// What is sent again is counted where the server says that it had it.
     StoredCounted,
+    /// Rows of a changelog are counted before they are sent again.
+    CountedFirst,
+    /// A batch of a changelog that was committed isn't sent again.
+    CommitsRead,
     /// A sink that has no room left holds back what comes.
     SinksHoldBack,
     /// The pieces of an insert that is refused have tokens of their own.

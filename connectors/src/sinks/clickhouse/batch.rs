@@ -6,8 +6,9 @@ use types::relations::Relation;
 use types::sabotage::{Safeguard, is_out};
 use types::{Cell, Column, Epoch, Names, Schema, VenueTime};
 
+use super::changelog::Log;
 use super::encode;
-use super::layout::partition_column;
+use super::layout::{Mode, partition_column};
 use super::native::{Block, Misfit};
 use super::unfit::Unfit;
 use crate::error::ConnectError;
@@ -66,20 +67,25 @@ pub(super) fn encode(
     let of_rows = partitions.of_rows;
     let partition = |place: &u32| usize::try_from(*place).ok().and_then(|place| of_rows.get(place));
     places.sort_by_key(partition);
-    let mut encoder = Encoder {
-        view,
-        names,
-        generation,
-        limits,
-        is_nowhere: false,
-        block: Block::new(&view.schema),
-        out: Encoded { parts: Vec::new(), n_deleted: 0, unfit: Vec::new() },
-    };
+    let mut encoder = Encoder::new((view, names), Stamp::Version { generation }, limits);
     for places in places.chunk_by(|a, b| partition(a) == partition(b)) {
         encoder.is_nowhere = places.first().and_then(partition) == Some(&NOWHERE);
         held.visit_at(places, names, &mut encoder)?;
         encoder.end_part();
     }
+    Ok(encoder.out)
+}
+
+/// Encodes changes, all of them in their order.
+pub(super) fn encode_log(
+    view: &SinkView,
+    names: &Names,
+    log: &Log,
+    limits: Limits,
+) -> Result<Encoded, ConnectError> {
+    let mut encoder = Encoder::new((view, names), Stamp::Place { last: None }, limits);
+    log.visit(&view.schema, names, &mut encoder)?;
+    encoder.end_part();
     Ok(encoder.out)
 }
 
@@ -131,11 +137,19 @@ impl Visit for Partitions<'_> {
     }
 }
 
+/// What stands behind rows.
+enum Stamp {
+    /// The version that their run and epoch give, and whether their key is gone.
+    Version { generation: u64 },
+    /// Where they stand in the changelog, and whether they came or went.
+    Place { last: Option<(Epoch, u64)> },
+}
+
 /// Makes parts of rows in their order.
 struct Encoder<'a> {
     view: &'a SinkView,
     names: &'a Names,
-    generation: u64,
+    stamp: Stamp,
     limits: Limits,
     /// Whether the rows at hand have no partition.
     is_nowhere: bool,
@@ -163,7 +177,17 @@ impl Visit for Encoder<'_> {
     }
 }
 
-impl Encoder<'_> {
+impl<'a> Encoder<'a> {
+    fn new((view, names): (&'a SinkView, &'a Names), stamp: Stamp, limits: Limits) -> Self {
+        let mode = match stamp {
+            Stamp::Version { .. } => Mode::Rows,
+            Stamp::Place { .. } => Mode::Changelog,
+        };
+        let block = Block::new(&view.schema, mode);
+        let out = Encoded { parts: Vec::new(), n_deleted: 0, unfit: Vec::new() };
+        Self { view, names, stamp, limits, is_nowhere: false, block, out }
+    }
+
     /// Takes a row of some that don't all fit.
     fn take_one<R: Relation>(&mut self, shown: &Shown<'_, R>) -> Result<(), ConnectError> {
         let problem = match self.no_partition(shown) {
@@ -173,9 +197,15 @@ impl Encoder<'_> {
                 Err(Misfit(problem)) => problem,
             },
         };
-        // Of a key that is gone the table has nothing to say but that.
+        // Of a key that is gone the table has nothing to say but that, and a row that never came needn't
+        // go.
         if !shown.is_deleted {
             self.out.unfit.push(Unfit::new(shown, (self.view, self.names), problem));
+        }
+        if let Stamp::Place { .. } = self.stamp {
+            // Its place stays free, which shows that something is missing.
+            self.next_place(shown.epoch);
+            return Ok(());
         }
         // The row before it may stand in the table, and isn't the key's any more. Where the key itself
         // fits no column there is none.
@@ -195,13 +225,28 @@ impl Encoder<'_> {
     }
 
     fn stamp(&mut self, epoch: Epoch, is_deleted: bool) -> Result<(), ConnectError> {
-        let version = version(self.generation, epoch).ok_or_else(|| {
+        self.out.n_deleted += u64::from(is_deleted);
+        let Stamp::Version { generation } = self.stamp else {
+            let seq = self.next_place(epoch);
+            let diff: i8 = if is_deleted { -1 } else { 1 };
+            let values = [epoch.0.to_le_bytes(), seq.to_le_bytes()];
+            self.block.stamp(&[&values[0], &values[1], &diff.to_le_bytes()]);
+            return Ok(());
+        };
+        let version = version(generation, epoch).ok_or_else(|| {
             let doing = format!("writing view {}", self.view.name);
             ConnectError::broken(format!("{doing}: epoch {epoch} is beyond those of a generation"))
         })?;
-        self.out.n_deleted += u64::from(is_deleted);
         self.block.stamp(&[&version.to_le_bytes(), &[u8::from(is_deleted)]]);
         Ok(())
+    }
+
+    /// The place of the next row of a changelog: they are counted in each epoch anew.
+    fn next_place(&mut self, of: Epoch) -> u64 {
+        let Stamp::Place { last } = &mut self.stamp else { return 0 };
+        let seq = last.filter(|(epoch, _)| *epoch == of).map_or(0, |(_, seq)| seq + 1);
+        *last = Some((of, seq));
+        seq
     }
 
     fn end_part(&mut self) {

@@ -5,12 +5,13 @@ use types::relations::{Relation, TakeColumn};
 use types::{Cell, Column, Kind, Names, Schema};
 
 use super::encode::{self, length, text};
-use super::layout::{VERSION_COLUMNS, sent_type};
+use super::layout::{Mode, sent_type};
 use crate::sinks::held::Shown;
 use crate::sinks::misfit;
 
 /// A block under way.
 pub(super) struct Block {
+    mode: Mode,
     columns: Vec<Filled>,
     n_key: usize,
     /// Of the columns behind the view's own.
@@ -33,7 +34,7 @@ pub(super) struct Misfit(pub(super) String);
 
 impl Block {
     /// A block without rows.
-    pub(super) fn new(schema: &Schema) -> Self {
+    pub(super) fn new(schema: &Schema, mode: Mode) -> Self {
         let fill = |column: &Column| Filled {
             column: column.clone(),
             nulls: Vec::new(),
@@ -41,8 +42,8 @@ impl Block {
             whole: (0, 0),
         };
         let columns = schema.columns.iter().map(fill).collect();
-        let stamps = vec![Vec::new(); VERSION_COLUMNS.len()];
-        Self { columns, n_key: schema.n_key, stamps, n_rows: 0 }
+        let stamps = vec![Vec::new(); mode.columns().len()];
+        Self { mode, columns, n_key: schema.n_key, stamps, n_rows: 0 }
     }
 
     /// How many rows it has.
@@ -109,7 +110,7 @@ impl Block {
 
     /// The block's bytes; it has no rows then.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.n_bytes() + 64 * (self.columns.len() + 2));
+        let mut out = Vec::with_capacity(self.n_bytes() + 64 * (self.columns.len() + 3));
         length(&mut out, self.columns.len() + self.stamps.len());
         length(&mut out, self.n_rows);
         self.n_rows = 0;
@@ -120,7 +121,7 @@ impl Block {
             out.append(data);
             *whole = (0, 0);
         }
-        for ((name, kind, _), data) in VERSION_COLUMNS.iter().zip(&mut self.stamps) {
+        for ((name, kind, _), data) in self.mode.columns().iter().zip(&mut self.stamps) {
             text(&mut out, name);
             text(&mut out, kind);
             out.append(data);

@@ -8,7 +8,8 @@ use types::relations::RelationKind;
 use types::{Changes, Column, Decimal, Epoch, Kind, Names, Row, Schema, Value, VenueTime};
 
 use super::batch::{self, Encoded};
-use super::check;
+use super::changelog::Log;
+use super::options::check;
 use super::pieces::{OneRow, Whole};
 use crate::error::Class;
 use crate::sink::SinkView;
@@ -103,6 +104,51 @@ fn a_number_that_does_not_fit_is_set_aside_and_its_key_is_gone() {
     let problem = "\"1000000000\" doesn't fit column price (price)".to_owned();
     let json = "{\"name\":\"b\",\"price\":\"1000000000\"}".to_owned();
     assert_eq!(unfit, [(2, json, problem)]);
+}
+
+#[test]
+fn in_a_changelog_a_row_that_does_not_fit_leaves_its_place_free() {
+    let (view, names, mut log) = (marks(false), Names::default(), Log::default());
+    let epochs = [
+        vec![(mark("a", 2), 1), (mark("b", 1_000_000_000), 1), (mark("c", 3), 1)],
+        vec![
+            (mark("a", 2), -1),
+            (mark("a", 1_000_000_000), 1),
+            (mark("c", 3), -1),
+            (mark("c", 4), 1),
+        ],
+        vec![(mark("b", 1_000_000_000), -1), (mark("c", 4), -1)],
+    ];
+    for (epoch, changes) in (1..).zip(epochs) {
+        log.take(&Arc::new(Changes::Rows(changes)), Epoch(epoch));
+    }
+    let Encoded { parts, n_deleted, unfit } =
+        batch::encode_log(&view, &names, &log, batch::PART).unwrap();
+    let [part] = parts.as_slice() else { panic!("{} parts", parts.len()) };
+    let block = Whole::read(&part.bytes).unwrap();
+    let row = |nth| {
+        let row = block.row(nth, &view.schema, &names).unwrap();
+        (
+            row.epoch.0,
+            block.row_place(nth).unwrap(),
+            if row.is_deleted { '-' } else { '+' },
+            row.json,
+        )
+    };
+    let json = |name, price| format!("{{\"name\":\"{name}\",\"price\":\"{price}\"}}");
+    let rows: Vec<_> = (0..part.n_rows).map(row).collect();
+    let expected = [
+        (1, 0, '+', json("a", 2)),
+        (1, 2, '+', json("c", 3)),
+        (2, 0, '-', json("a", 2)),
+        (2, 2, '-', json("c", 3)),
+        (2, 3, '+', json("c", 4)),
+        (3, 1, '-', json("c", 4)),
+    ];
+    assert_eq!((rows.as_slice(), n_deleted), (&expected[..], 3));
+    let unfit: Vec<_> = unfit.iter().map(|unfit| (unfit.epoch, unfit.row.as_str())).collect();
+    let too_much = |name| json(name, 1_000_000_000);
+    assert_eq!(unfit, [(1, too_much("b").as_str()), (2, too_much("a").as_str())]);
 }
 
 #[test]
