@@ -168,6 +168,30 @@ fn rows_that_are_not_counted_first_are_noticed() {
     assert_noticed(Safeguard::CountedFirst, 1, |_| send_again_behind_the_window());
 }
 
+/// Killed between the note of a token and the rows that it names, a server takes the repeat for what it has.
+#[test]
+fn changes_that_their_token_outlived_are_sent_again() {
+    let Some((folder, mut server)) = server() else { return };
+    let (history, state, one) = (history(5, 6, 20), state_dir(), with(&[("max_rows", "1")]));
+    let mut sink = open_house_in(&server, &history.names, &one, (&state, false)).unwrap();
+    server.query("SYSTEM STOP MERGES own.positions_changes");
+    changes(&history).for_each(|changes| sink.write(&changes).unwrap());
+    drop(sink);
+    server.query("TRUNCATE TABLE own._commits");
+    let last = history.epochs.last().unwrap().0;
+    let newest = format!(
+        "SELECT path FROM system.parts WHERE database = 'own' AND table = 'positions_changes' \
+         AND name IN (SELECT _part FROM own.positions_changes WHERE _epoch = {last})"
+    );
+    let part = server.query(&newest);
+    server.kill();
+    std::fs::remove_dir_all(part.trim()).unwrap();
+    server = start(&folder.path().join("data"), 0).unwrap();
+    let mut sink = open_house_in(&server, &history.names, &one, (&state, true)).unwrap();
+    sink.finish().unwrap();
+    assert_equals_changes(&server, &history, "lost and sent again");
+}
+
 /// Delivers a history whose rows are removed then, as a TTL does it; a run that goes on brings none back.
 fn remove_and_go_on() {
     let Some((_folder, server)) = server() else { return };
