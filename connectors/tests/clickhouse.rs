@@ -2,8 +2,10 @@
 #![cfg(feature = "clickhouse")]
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "what fails here fails a test")]
 
+mod changelog;
 mod refused;
 mod support;
+mod unfit;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use connectors::error::Class;
-use connectors::sinks::clickhouse::ddl;
+use connectors::sinks::clickhouse::{Mode, ddl};
 use support::dice::Dice;
 use support::history::{History, history};
 use support::house::{
@@ -223,7 +225,7 @@ fn other_layouts_are_told_line_by_line() {
     assert_eq!(error.class, Class::Broken);
     assert!(error.to_string().contains("\n  table own.bars_all isn't there"), "{error}");
     let statements = context(&names, Path::new(""), settings(&[])).views;
-    let statements = statements.iter().flat_map(|view| ddl(view, "own"));
+    let statements = statements.iter().flat_map(|view| ddl(view, "own", Mode::Rows));
     server.query("CREATE DATABASE own");
     statements.for_each(|sql| drop(server.query(&sql)));
     server.query("DROP TABLE own.bars_all");

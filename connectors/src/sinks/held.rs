@@ -54,7 +54,7 @@ pub(crate) fn visit_changes(
 }
 
 /// Shows rows block by block.
-fn in_blocks<'a, R: Relation>(
+pub(crate) fn in_blocks<'a, R: Relation>(
     mut rows: impl Iterator<Item = Shown<'a, R>>,
     visitor: &mut impl Visit,
 ) -> Result<(), ConnectError> {

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use connectors::sink::SinkView;
-use connectors::sinks::clickhouse::ddl;
+use connectors::sinks::clickhouse::{Mode, ddl};
 use types::relations::RelationKind;
 
 use super::{Server, start};
@@ -41,7 +41,7 @@ fn what_inserts_cost() {
     let (kind, name) = (RelationKind::Positions, "positions".to_string());
     let view = SinkView { name, kind, schema: Arc::new(kind.schema().expect("it is built in")) };
     server.query("CREATE DATABASE own");
-    for sql in ddl(&view, "own") {
+    for sql in ddl(&view, "own", Mode::Rows) {
         server.query(&sql);
     }
     let rows = "SELECT 'exchange' AS venue, concat('0x', lower(hex(sipHash128(intDiv(number, 10)))), \

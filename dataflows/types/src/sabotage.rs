@@ -183,12 +183,18 @@ safeguards! {
     InsertsRepeated,
     /// What is sent again is counted where the server says that it had it.
     StoredCounted,
+    /// Rows of a changelog are counted before they are sent again.
+    CountedFirst,
+    /// A batch of a changelog that was committed isn't sent again.
+    CommitsRead,
     /// A sink that has no room left holds back what comes.
     SinksHoldBack,
     /// The pieces of an insert that is refused have tokens of their own.
     PiecesNamed,
     /// Which of them are through is kept.
     PiecesKept,
+    /// The key of a row that no column holds is told as gone.
+    StaleTakenBack,
     /// Rows that were set aside and don't count yet are cut off.
     AsideCut,
     /// POSTs are in the outbox before they are sent.

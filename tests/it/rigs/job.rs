@@ -147,16 +147,18 @@ impl Job {
         job
     }
 
-    /// With tables in a database of this name, if there is a server.
+    /// With tables in a database of this name, of rows and of changes, if there is a server.
     pub(super) fn tables(mut self, house: Option<&Server>, database: &str) -> Self {
         if let Some(house) = house {
-            write!(
-                self.rest,
-                "[sinks.house]\ntype = \"clickhouse\"\nurl = \"{}\"\ndatabase = \"{database}\"\n\
-                 max_rows = 400\ngive_up = \"60s\"\n",
-                house.url()
-            )
-            .unwrap();
+            for (sink, mode) in [("house", "rows"), ("log", "changelog")] {
+                write!(
+                    self.rest,
+                    "[sinks.{sink}]\ntype = \"clickhouse\"\nurl = \"{}\"\ndatabase = \"{database}\"\n\
+                     mode = \"{mode}\"\nmax_rows = 400\ngive_up = \"60s\"\n",
+                    house.url()
+                )
+                .unwrap();
+            }
             database.clone_into(&mut self.database);
         }
         self.write();
@@ -235,8 +237,12 @@ impl Job {
         }
         for table in ["positions", "bars", "pnl"] {
             let Some(house) = house else { break };
-            let sql = format!("SELECT * FROM {}.{table}_v ORDER BY ALL FORMAT TSV", self.database);
-            given.insert(format!("table {table}"), house.query(&sql).into());
+            // As they are: nothing of a changelog is merged away.
+            for table in [format!("{table}_v"), format!("{table}_changes")] {
+                let sql =
+                    format!("SELECT * FROM {}.{table} ORDER BY ALL FORMAT TSV", self.database);
+                given.insert(format!("table {table}"), house.query(&sql).into());
+            }
         }
         given
     }
@@ -356,6 +362,6 @@ views = ["positions", "bars", "pnl"]
 type = "parquet"
 mode = "changes"
 path = "out/parts"
-part_rows = 150
+part_rows = 400
 views = ["positions", "bars", "pnl"]
 "#;

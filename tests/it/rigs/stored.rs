@@ -21,7 +21,7 @@ pub(super) fn amiss(house: &Server, database: &str) -> Option<String> {
     let (mut n_rows, mut problems) = (0, Vec::new());
     for (table, key) in tables(house, database) {
         let counts = house.query(&format!(
-            "SELECT count(), count() - uniqExact({key}, _version), (SELECT sum(rows) \
+            "SELECT count(), count() - uniqExact({key}), (SELECT sum(rows) \
              FROM {database}._commits FINAL WHERE `table` = '{table}') FROM {database}.{table}"
         ));
         let counts: Vec<i64> = counts.split_whitespace().map(|n| n.parse().unwrap()).collect();
@@ -37,11 +37,12 @@ pub(super) fn amiss(house: &Server, database: &str) -> Option<String> {
     (!problems.is_empty()).then(|| problems.join("; "))
 }
 
-/// The tables of views, and the columns of their keys.
+/// The tables of views, and the columns that name a row of theirs for ever.
 fn tables(house: &Server, database: &str) -> Vec<(String, String)> {
     let sql = format!(
-        "SELECT name, sorting_key FROM system.tables WHERE database = '{database}' \
-         AND engine = 'ReplacingMergeTree' AND name != '_commits' ORDER BY name FORMAT TSV"
+        "SELECT name, if(engine = 'MergeTree', sorting_key, concat(sorting_key, ', _version')) \
+         FROM system.tables WHERE database = '{database}' \
+         AND engine IN ('ReplacingMergeTree', 'MergeTree') AND name != '_commits' ORDER BY name FORMAT TSV"
     );
     let answer = house.query(&sql);
     let tables: Vec<(String, String)> = answer
@@ -49,6 +50,6 @@ fn tables(house: &Server, database: &str) -> Vec<(String, String)> {
         .filter_map(|line| line.split_once('\t'))
         .map(|(table, key)| (table.to_owned(), key.to_owned()))
         .collect();
-    assert!(tables.len() > 3, "{tables:?}");
+    assert!(tables.len() > 7, "{tables:?}");
     tables
 }

@@ -3,11 +3,14 @@
 use bytes::Bytes;
 use types::digest::digest128;
 use types::relations::Relation;
+use types::sabotage::{Safeguard, is_out};
 use types::{Cell, Column, Epoch, Names, Schema, VenueTime};
 
+use super::changelog::Log;
 use super::encode;
-use super::layout::partition_column;
-use super::native::Block;
+use super::layout::{Mode, partition_column};
+use super::native::{Block, Misfit};
+use super::unfit::Unfit;
 use crate::error::ConnectError;
 use crate::sink::SinkView;
 use crate::sinks::held::{Held, Shown, Visit};
@@ -44,6 +47,8 @@ pub(super) struct Encoded {
     pub(super) parts: Vec<Part>,
     /// How many of the rows say that their key is gone.
     pub(super) n_deleted: u64,
+    /// Rows that aren't among them, for no column holds what they say.
+    pub(super) unfit: Vec<Unfit>,
 }
 
 /// Encodes what is held of a view.
@@ -62,13 +67,26 @@ pub(super) fn encode(
     let of_rows = partitions.of_rows;
     let partition = |place: &u32| usize::try_from(*place).ok().and_then(|place| of_rows.get(place));
     places.sort_by_key(partition);
-    let (block, parts, n_deleted) = (Block::new(&view.schema), Vec::new(), 0);
-    let mut encoder = Encoder { view, names, generation, limits, block, parts, n_deleted };
+    let mut encoder = Encoder::new((view, names), Stamp::Version { generation }, limits);
     for places in places.chunk_by(|a, b| partition(a) == partition(b)) {
+        encoder.is_nowhere = places.first().and_then(partition) == Some(&NOWHERE);
         held.visit_at(places, names, &mut encoder)?;
         encoder.end_part();
     }
-    Ok(Encoded { parts: encoder.parts, n_deleted: encoder.n_deleted })
+    Ok(encoder.out)
+}
+
+/// Encodes changes, all of them in their order.
+pub(super) fn encode_log(
+    view: &SinkView,
+    names: &Names,
+    log: &Log,
+    limits: Limits,
+) -> Result<Encoded, ConnectError> {
+    let mut encoder = Encoder::new((view, names), Stamp::Place { last: None }, limits);
+    log.visit(&view.schema, names, &mut encoder)?;
+    encoder.end_part();
+    Ok(encoder.out)
 }
 
 /// Keys as `RowBinary`.
@@ -109,27 +127,34 @@ impl Visit for Partitions<'_> {
     fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
         let Some(index) = partition_column(&self.view.schema) else { return Ok(()) };
         for shown in rows {
-            let partition = match shown.row.cell(index, self.names) {
-                Cell::Time(time) => month(time),
+            self.of_rows.push(match shown.row.cell(index, self.names) {
+                Cell::Time(time) => month(time).unwrap_or(NOWHERE),
                 // What is no time is told where its row is encoded.
-                _ => Ok(0),
-            };
-            let unfit = |problem: String| unfit(self.view, self.names, shown, &problem);
-            self.of_rows.push(partition.map_err(unfit)?);
+                _ => NOWHERE,
+            });
         }
         Ok(())
     }
+}
+
+/// What stands behind rows.
+enum Stamp {
+    /// The version that their run and epoch give, and whether their key is gone.
+    Version { generation: u64 },
+    /// Where they stand in the changelog, and whether they came or went.
+    Place { last: Option<(Epoch, u64)> },
 }
 
 /// Makes parts of rows in their order.
 struct Encoder<'a> {
     view: &'a SinkView,
     names: &'a Names,
-    generation: u64,
+    stamp: Stamp,
     limits: Limits,
+    /// Whether the rows at hand have no partition.
+    is_nowhere: bool,
     block: Block,
-    parts: Vec<Part>,
-    n_deleted: u64,
+    out: Encoded,
 }
 
 impl Visit for Encoder<'_> {
@@ -137,15 +162,11 @@ impl Visit for Encoder<'_> {
         while !rows.is_empty() {
             let n_fitting = rows.len().min(self.limits.n_rows - self.block.n_rows());
             let (now, later) = rows.split_at(n_fitting);
-            let version = |epoch| version(self.generation, epoch);
-            self.block.push(now, self.names, version).map_err(|misfit| {
-                match now.get(misfit.nth) {
-                    Some(shown) => unfit(self.view, self.names, shown, &misfit.problem),
-                    None => ConnectError::broken(format!("writing a row: {}", misfit.problem)),
-                }
-            })?;
-            let n_deleted = now.iter().filter(|shown| shown.is_deleted).count();
-            self.n_deleted += u64::try_from(n_deleted).unwrap_or(u64::MAX);
+            if !self.is_nowhere && self.block.push(now, self.names).is_ok() {
+                now.iter().try_for_each(|shown| self.stamp(shown.epoch, shown.is_deleted))?;
+            } else {
+                now.iter().try_for_each(|shown| self.take_one(shown))?;
+            }
             let Limits { n_rows, n_bytes } = self.limits;
             if self.block.n_rows() == n_rows || self.block.n_bytes() >= n_bytes {
                 self.end_part();
@@ -156,26 +177,88 @@ impl Visit for Encoder<'_> {
     }
 }
 
-impl Encoder<'_> {
+impl<'a> Encoder<'a> {
+    fn new((view, names): (&'a SinkView, &'a Names), stamp: Stamp, limits: Limits) -> Self {
+        let mode = match stamp {
+            Stamp::Version { .. } => Mode::Rows,
+            Stamp::Place { .. } => Mode::Changelog,
+        };
+        let block = Block::new(&view.schema, mode);
+        let out = Encoded { parts: Vec::new(), n_deleted: 0, unfit: Vec::new() };
+        Self { view, names, stamp, limits, is_nowhere: false, block, out }
+    }
+
+    /// Takes a row of some that don't all fit.
+    fn take_one<R: Relation>(&mut self, shown: &Shown<'_, R>) -> Result<(), ConnectError> {
+        let problem = match self.no_partition(shown) {
+            Some(problem) => problem,
+            None => match self.block.push(std::slice::from_ref(shown), self.names) {
+                Ok(()) => return self.stamp(shown.epoch, shown.is_deleted),
+                Err(Misfit(problem)) => problem,
+            },
+        };
+        // Of a key that is gone the table has nothing to say but that, and a row that never came needn't
+        // go.
+        if !shown.is_deleted {
+            self.out.unfit.push(Unfit::new(shown, (self.view, self.names), problem));
+        }
+        if let Stamp::Place { .. } = self.stamp {
+            // Its place stays free, which shows that something is missing.
+            self.next_place(shown.epoch);
+            return Ok(());
+        }
+        // The row before it may stand in the table, and isn't the key's any more. Where the key itself
+        // fits no column there is none.
+        let is_told = !is_out(Safeguard::StaleTakenBack) && !self.is_nowhere;
+        if is_told && self.block.push_key(shown, self.names).is_ok() {
+            self.stamp(shown.epoch, true)?;
+        }
+        Ok(())
+    }
+
+    fn no_partition<R: Relation>(&self, shown: &Shown<'_, R>) -> Option<String> {
+        let index = partition_column(&self.view.schema).filter(|_| self.is_nowhere)?;
+        match shown.row.cell(index, self.names) {
+            Cell::Time(time) => month(time).err(),
+            _ => None,
+        }
+    }
+
+    fn stamp(&mut self, epoch: Epoch, is_deleted: bool) -> Result<(), ConnectError> {
+        self.out.n_deleted += u64::from(is_deleted);
+        let Stamp::Version { generation } = self.stamp else {
+            let seq = self.next_place(epoch);
+            let diff: i8 = if is_deleted { -1 } else { 1 };
+            let values = [epoch.0.to_le_bytes(), seq.to_le_bytes()];
+            self.block.stamp(&[&values[0], &values[1], &diff.to_le_bytes()]);
+            return Ok(());
+        };
+        let version = version(generation, epoch).ok_or_else(|| {
+            let doing = format!("writing view {}", self.view.name);
+            ConnectError::broken(format!("{doing}: epoch {epoch} is beyond those of a generation"))
+        })?;
+        self.block.stamp(&[&version.to_le_bytes(), &[u8::from(is_deleted)]]);
+        Ok(())
+    }
+
+    /// The place of the next row of a changelog: they are counted in each epoch anew.
+    fn next_place(&mut self, of: Epoch) -> u64 {
+        let Stamp::Place { last } = &mut self.stamp else { return 0 };
+        let seq = last.filter(|(epoch, _)| *epoch == of).map_or(0, |(_, seq)| seq + 1);
+        *last = Some((of, seq));
+        seq
+    }
+
     fn end_part(&mut self) {
         let n_rows = self.block.n_rows();
         if n_rows > 0 {
-            self.parts.push(Part::new(self.block.take(), n_rows));
+            self.out.parts.push(Part::new(self.block.take(), n_rows));
         }
     }
 }
 
-fn unfit<R: Relation>(
-    view: &SinkView,
-    names: &Names,
-    shown: &Shown<'_, R>,
-    problem: &str,
-) -> ConnectError {
-    let mut key = Vec::new();
-    types::json::write_key(&mut key, shown.row, &view.schema, names);
-    let key = String::from_utf8_lossy(&key);
-    ConnectError::broken(format!("writing row {key} of view {}: {problem}", view.name))
-}
+/// The partition of rows that have none. No month is 0.
+const NOWHERE: u32 = 0;
 
 /// The month, where ClickHouse and we agree on it: its `DateTime64` starts in 1900.
 fn month(time: VenueTime) -> Result<u32, String> {

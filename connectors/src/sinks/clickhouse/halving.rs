@@ -17,7 +17,7 @@ use super::outbox::Batch;
 use super::pieces::Whole;
 use super::server::{Before, Insert};
 use super::trouble::Refusal;
-use super::{ClickHouse, Table};
+use super::{ClickHouse, Table, unfit};
 use crate::error::ConnectError;
 use crate::sinks::aside::{Aside, Length};
 use crate::sinks::kept::Kept;
@@ -38,6 +38,9 @@ struct Progress {
     /// Of each table, how many rows of that batch were.
     #[serde(default)]
     of_batch: Vec<u64>,
+    /// The last batch whose rows were set aside that no column holds.
+    #[serde(default)]
+    unfit: (u64, u64),
 }
 
 /// What is kept of it.
@@ -94,6 +97,46 @@ impl Halving {
         self.kept.forget()
     }
 
+    /// Whether the rows of a batch that no column holds are set aside.
+    pub(super) fn has_unfit_of(&self, batch: &Batch) -> bool {
+        self.progress.unfit == id(batch)
+    }
+
+    /// Sets these rows aside. They count once all of them are there: until then they come again.
+    ///
+    /// # Errors
+    /// If they can't be written.
+    pub(super) fn set_aside(
+        &mut self,
+        batch: &Batch,
+        tables: &[Table],
+    ) -> Result<(), ConnectError> {
+        for (index, unfit) in &batch.unfit {
+            let Some(table) = tables.get(*index) else { continue };
+            let row = RawValue::from_string(unfit.row.clone());
+            let written = Written {
+                sink: &table.sink,
+                view: &table.view.name,
+                table: &table.name,
+                epoch: unfit.epoch.to_string(),
+                op: "put",
+                row: row.map_err(|error| unreadable().because(error))?,
+                code: None,
+                reason: unfit::REASON,
+                detail: &unfit.problem,
+            };
+            self.progress.aside = self.aside.add(self.progress.aside, &written)?;
+            tracing::warn!(
+                sink = %table.sink, table = %table.name, epoch = unfit.epoch, problem = %unfit.problem,
+                "no column of clickhouse holds a row: it goes to quarantine"
+            );
+        }
+        self.progress.unfit = id(batch);
+        self.keep()?;
+        point("unfit.kept");
+        Ok(())
+    }
+
     fn stands(&self, batch: &Batch, insert: usize) -> Stands {
         if self.progress.batch != id(batch) || insert > self.progress.insert {
             Stands::Ahead
@@ -142,7 +185,7 @@ impl Halving {
             epoch: row.epoch.0.to_string(),
             op: if row.is_deleted { "del" } else { "put" },
             row: json,
-            code: refusal.code,
+            code: Some(refusal.code),
             reason: &refusal.reason,
             detail: &refusal.detail,
         };
@@ -188,7 +231,9 @@ struct Written<'a> {
     epoch: String,
     op: &'a str,
     row: Box<RawValue>,
-    code: u32,
+    /// The server's, where it is the server that refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u32>,
     reason: &'a str,
     detail: &'a str,
 }

@@ -8,24 +8,64 @@ use crate::sink::SinkView;
 pub(super) const VERSION_COLUMNS: [(&str, &str, &str); 2] =
     [("_version", "UInt64", " CODEC(DoubleDelta, ZSTD(1))"), ("_deleted", "UInt8", " DEFAULT 0")];
 
-/// The engine of all tables: one row a key and version, the newest counts.
+/// The columns behind a view's own in a changelog: when the row came or went, its place among the changes
+/// of that epoch, and which of both.
+const CHANGE_COLUMNS: [(&str, &str, &str); 3] = [
+    ("_epoch", "UInt64", " CODEC(DoubleDelta, ZSTD(1))"),
+    ("_seq", "UInt64", " CODEC(DoubleDelta, ZSTD(1))"),
+    ("_diff", "Int8", ""),
+];
+
+/// The engine of a table of rows: one row a key and version, the newest counts.
 const ENGINE: &str = "ReplacingMergeTree(_version, _deleted)";
+
+/// The engine of a changelog: no merge takes a row away.
+const CHANGES_ENGINE: &str = "MergeTree";
+
+/// What a view's table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The rows as they stand.
+    Rows,
+    /// Each row that came, and each that went.
+    Changelog,
+}
+
+impl Mode {
+    /// The columns behind the view's own: name, type, what else the statement says.
+    pub(super) const fn columns(self) -> &'static [(&'static str, &'static str, &'static str)] {
+        match self {
+            Self::Rows => &VERSION_COLUMNS,
+            Self::Changelog => &CHANGE_COLUMNS,
+        }
+    }
+}
 
 /// Blocks whose tokens a table remembers. Zero, ClickHouse's default, would forget them all.
 const TOKEN_WINDOW: u32 = 10_000;
 
+/// The setting that says so.
+const WINDOW: &str = "non_replicated_deduplication_window";
+
 /// The table of commits of all sinks that write into a database.
 pub(super) const COMMITS: &str = "_commits";
 
-/// Returns the statements that make a view's table, and the view `<table>_v` for readers.
-pub fn ddl(view: &SinkView, database: &str) -> Vec<String> {
-    let table = table_name(&view.name);
+/// Returns the statements that make a view's table, and the view `<table>_v` for readers of rows.
+pub fn ddl(view: &SinkView, database: &str, mode: Mode) -> Vec<String> {
+    let table = table_name(&view.name, mode);
     let of_view = view.schema.columns.iter().map(|column| {
         format!("{} {}{}", quoted(&column.name), type_name(column), codec(column.kind))
     });
-    let of_version =
-        VERSION_COLUMNS.iter().map(|(name, kind, rest)| format!("{name} {kind}{rest}"));
-    let columns: Vec<String> = of_view.chain(of_version).collect();
+    let behind = mode.columns().iter().map(|(name, kind, rest)| format!("{name} {kind}{rest}"));
+    let columns: Vec<String> = of_view.chain(behind).collect();
+    let columns = columns.join(",\n  ");
+    if mode == Mode::Changelog {
+        let name = qualified(database, &table);
+        return vec![format!(
+            "CREATE TABLE IF NOT EXISTS {name} (\n  {columns}\n) ENGINE = {CHANGES_ENGINE}\n\
+             ORDER BY (_epoch, _seq)\nSETTINGS {WINDOW} = {TOKEN_WINDOW}"
+        )];
+    }
     let partition = partition_column(&view.schema)
         .and_then(|index| view.schema.columns.get(index))
         .map(|column| format!("PARTITION BY toYYYYMM({})\n", quoted(&column.name)));
@@ -35,9 +75,8 @@ pub fn ddl(view: &SinkView, database: &str) -> Vec<String> {
     let (name, shown) = (qualified(database, &table), qualified(database, &format!("{table}_v")));
     vec![
         format!(
-            "CREATE TABLE IF NOT EXISTS {name} (\n  {}\n) ENGINE = {ENGINE}\n{}ORDER BY ({})\n\
-             SETTINGS non_replicated_deduplication_window = {TOKEN_WINDOW}{nullable_key}",
-            columns.join(",\n  "),
+            "CREATE TABLE IF NOT EXISTS {name} (\n  {columns}\n) ENGINE = {ENGINE}\n{}ORDER BY ({})\n\
+             SETTINGS {WINDOW} = {TOKEN_WINDOW}{nullable_key}",
             partition.unwrap_or_default(),
             key.join(", "),
         ),
@@ -67,8 +106,12 @@ pub(super) const COMMIT_COLUMNS: &str =
     "pipeline, sink, `table`, generation, first_epoch, last_epoch, parts, rows, hash";
 
 /// The table of a view: a dot in its name is an underscore.
-pub(super) fn table_name(view: &str) -> String {
-    view.replace('.', "_")
+pub(super) fn table_name(view: &str, mode: Mode) -> String {
+    let table = view.replace('.', "_");
+    match mode {
+        Mode::Rows => table,
+        Mode::Changelog => format!("{table}_changes"),
+    }
 }
 
 /// A name between backticks.
@@ -154,7 +197,7 @@ pub(super) struct Found {
 }
 
 /// Says in what a table that is there differs from the one that the view needs, a line each.
-pub(super) fn differences(view: &SinkView, found: &Found) -> Vec<String> {
+pub(super) fn differences(view: &SinkView, mode: Mode, found: &Found) -> Vec<String> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, wanted: &str, is: &str| {
         if plain(wanted) != plain(is) {
@@ -167,21 +210,26 @@ pub(super) fn differences(view: &SinkView, found: &Found) -> Vec<String> {
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_ref()).collect();
         names.join(", ")
     };
-    // Replicated and shared engines keep the same rows; their names and arguments only grow in
-    // front of ours.
-    if !(found.engine.contains("ReplacingMergeTree(")
-        && plain(&found.engine).contains("_version,_deleted)"))
-    {
-        compare("its engine", ENGINE, &found.engine);
-    }
-    compare("its ORDER BY", &names(view.schema.key()), &found.sorting_key);
     let time = partition_column(&view.schema).and_then(|index| view.schema.columns.get(index));
+    let (engine, is_engine, key, time) = match mode {
+        Mode::Rows => (ENGINE, keeps_newest(&found.engine), names(view.schema.key()), time),
+        Mode::Changelog => {
+            (CHANGES_ENGINE, keeps_all(&found.engine), "_epoch, _seq".to_owned(), None)
+        }
+    };
+    if !is_engine {
+        compare("its engine", engine, &found.engine);
+    }
+    if mode == Mode::Changelog && forgets_tokens(&found.engine) {
+        compare(&format!("its {WINDOW}"), &TOKEN_WINDOW.to_string(), "0");
+    }
+    compare("its ORDER BY", &key, bare(&found.sorting_key));
     let partition = time.map(|column| format!("toYYYYMM({})", column.name)).unwrap_or_default();
     compare("its PARTITION BY", &partition, &found.partition_key);
 
-    let of_version = VERSION_COLUMNS.iter().map(|(name, kind, _)| (*name, (*kind).to_string()));
+    let behind = mode.columns().iter().map(|(name, kind, _)| (*name, (*kind).to_string()));
     let of_view = view.schema.columns.iter().map(|c| (c.name.as_ref(), type_name(c)));
-    let wanted: Vec<(&str, String)> = of_view.chain(of_version).collect();
+    let wanted: Vec<(&str, String)> = of_view.chain(behind).collect();
     for (name, kind) in &wanted {
         match found.columns.iter().find(|column| column.name == *name) {
             Some(column) => compare(&format!("column {name}"), kind, &column.kind),
@@ -195,6 +243,31 @@ pub(super) fn differences(view: &SinkView, found: &Found) -> Vec<String> {
         }
     }
     differences
+}
+
+/// Whether an engine keeps the newest row of a key. Replicated and shared engines keep the same rows; their
+/// names and arguments only grow in front of ours.
+fn keeps_newest(engine: &str) -> bool {
+    engine.contains("ReplacingMergeTree(") && plain(engine).contains("_version,_deleted)")
+}
+
+/// Whether an engine keeps all rows.
+fn keeps_all(engine: &str) -> bool {
+    let name = engine.split([' ', '(']).next().unwrap_or_default();
+    ["MergeTree", "ReplicatedMergeTree", "SharedMergeTree"].contains(&name)
+}
+
+/// Whether a table takes an insert again whose token it has.
+fn forgets_tokens(engine: &str) -> bool {
+    let is_plain = engine.split([' ', '(']).next() == Some(CHANGES_ENGINE);
+    let window = engine.split_once(&format!("{WINDOW} = ")).map(|(_, behind)| behind);
+    is_plain && window.is_none_or(|window| window.starts_with('0'))
+}
+
+/// Columns without the parentheses in which a server (26.7) shows one that was given in such.
+fn bare(columns: &str) -> &str {
+    let within = columns.strip_prefix('(').and_then(|columns| columns.strip_suffix(')'));
+    within.filter(|columns| !columns.contains(['(', ')'])).unwrap_or(columns)
 }
 
 /// A spelling without what may differ between servers.
@@ -232,13 +305,15 @@ mod tests {
 
     #[test]
     fn a_table_of_months_only_where_the_key_has_a_time() {
-        let bars = ddl(&view("bars", RelationKind::Bars), "x").join(";\n");
+        let bars = ddl(&view("bars", RelationKind::Bars), "x", Mode::Rows).join(";\n");
         assert!(bars.contains("PARTITION BY toYYYYMM(`bucket`)"), "{bars}");
         assert!(bars.contains("ORDER BY (`venue`, `asset`, `size`, `bucket`)"), "{bars}");
-        let errors = ddl(&view("positions.errors", RelationKind::Errors), "x").join(";\n");
+        let errors =
+            ddl(&view("positions.errors", RelationKind::Errors), "x", Mode::Rows).join(";\n");
         assert!(errors.contains("`x`.`positions_errors` (") && !errors.contains("PARTITION"));
         assert!(errors.contains("VIEW IF NOT EXISTS `x`.`positions_errors_v`"), "{errors}");
-        let positions = ddl(&view("positions", RelationKind::Positions), "x").join(";\n");
+        let positions =
+            ddl(&view("positions", RelationKind::Positions), "x", Mode::Rows).join(";\n");
         for part in [
             "`market` LowCardinality(Nullable(String))",
             "`cost` Nullable(Decimal(38, 9)) CODEC(ZSTD(3))",
@@ -255,11 +330,13 @@ mod tests {
     fn differences_are_named_one_by_one() {
         let view = view("bars", RelationKind::Bars);
         let mut table = found(&view);
-        assert_eq!(differences(&view, &table), [""; 0]);
+        assert_eq!(differences(&view, Mode::Rows, &table), [""; 0]);
         let replicated =
             "ReplicatedReplacingMergeTree('/x', '{replica}', _version, _deleted) ORDER BY a";
         table.engine = replicated.into();
-        assert_eq!(differences(&view, &table), [""; 0]);
+        assert_eq!(differences(&view, Mode::Rows, &table), [""; 0]);
+        table.sorting_key = format!("({})", table.sorting_key);
+        assert_eq!(differences(&view, Mode::Rows, &table), [""; 0]);
 
         table.engine = "MergeTree ORDER BY venue".into();
         table.sorting_key = "venue".into();
@@ -272,7 +349,7 @@ mod tests {
             column.kind = "Float64".into();
         }
         assert_eq!(
-            differences(&view, &table),
+            differences(&view, Mode::Rows, &table),
             [
                 "its engine is MergeTree ORDER BY venue, not ReplacingMergeTree(_version, _deleted)",
                 "its ORDER BY is venue, not venue, asset, size, bucket",
@@ -282,5 +359,48 @@ mod tests {
                 "column extra is String, not none",
             ]
         );
+    }
+
+    #[test]
+    fn a_changelog_keeps_all_rows_and_remembers_tokens() {
+        let view = view("bars", RelationKind::Bars);
+        let statements = ddl(&view, "x", Mode::Changelog);
+        let [statement] = statements.as_slice() else { panic!("{statements:?}") };
+        for part in [
+            "`x`.`bars_changes` (",
+            "ENGINE = MergeTree\nORDER BY (_epoch, _seq)\n",
+            "_diff Int8\n",
+            "SETTINGS non_replicated_deduplication_window = 10000",
+        ] {
+            assert!(statement.contains(part), "{part} isn't in {statement}");
+        }
+        let mut table = found(&view);
+        table.sorting_key = "_epoch, _seq".into();
+        table.partition_key.clear();
+        table.columns.retain(|column| !column.name.starts_with('_'));
+        for (name, kind, _) in CHANGE_COLUMNS {
+            let (name, kind) = (name.into(), kind.into());
+            table.columns.push(FoundColumn { name, kind, has_default: false });
+        }
+        let order = "ORDER BY (_epoch, _seq) SETTINGS index_granularity = 8192";
+        let mut differs = |engine: &str| {
+            table.engine = format!("{engine} {order}");
+            differences(&view, Mode::Changelog, &table).len()
+        };
+        for (engine, n_differences) in [
+            ("ReplicatedMergeTree('/x', '{replica}')", 0),
+            ("SharedMergeTree", 0),
+            ("ReplacingMergeTree", 1),
+            ("SummingMergeTree(_diff)", 1),
+            ("CollapsingMergeTree(_diff)", 1),
+            ("MergeTree", 1),
+        ] {
+            assert_eq!(differs(engine), n_differences, "{engine}");
+        }
+        for (window, n_differences) in [("10000", 0), ("0", 1)] {
+            table.engine = format!("MergeTree {order}, {WINDOW} = {window}");
+            assert_eq!(differences(&view, Mode::Changelog, &table).len(), n_differences);
+        }
+        assert!(!differences(&view, Mode::Rows, &table).is_empty());
     }
 }

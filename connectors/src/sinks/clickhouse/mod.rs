@@ -7,15 +7,20 @@
 //! committed once all its inserts are acknowledged; the table `_commits` says so. Before it is sent
 //! it is kept in the outbox.
 //!
+//! Or, in another mode, a table holds each row that came and each that went ([`changelog`]).
+//!
 //! What the server says against an insert is of three kinds ([`trouble`]): it passes and the same bytes
 //! are sent again; somebody must put the table or the rights right, and the sink waits for that; or rows
-//! are refused, which are found by [`halving`] and set aside.
+//! are refused, which are found by [`halving`] and set aside. So are those that no column holds
+//! ([`unfit`]), which are never sent.
 
 mod batch;
+mod changelog;
 mod encode;
 mod halving;
 mod layout;
 mod native;
+mod options;
 mod outbox;
 mod pieces;
 mod server;
@@ -25,23 +30,25 @@ mod tests;
 mod trouble;
 #[cfg(test)]
 mod twin;
+mod unfit;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use layout::{database_ddl, ddl};
+pub use layout::{Mode, database_ddl, ddl};
 use types::digest::digest128;
 use types::fault::point;
-use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
 use types::sabotage::{Safeguard, is_out};
 use types::{Epoch, Names};
 
 use self::batch::{Encoded, PART};
+use self::changelog::Log;
 use self::halving::Halving;
 use self::layout::{COMMIT_COLUMNS, COMMITS, qualified, quoted, table_name};
 use self::outbox::{Batch, Outbox, Totals};
 use self::server::{Before, Insert, Server, SetAside, Stored};
 use self::trouble::Refusal;
+use self::unfit::Unfit;
 use super::check_keyed;
 use super::held::Held;
 use crate::error::ConnectError;
@@ -51,8 +58,8 @@ use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkVie
 pub(crate) const KIND: SinkKind = SinkKind {
     name: "clickhouse",
     help: "keeps a ClickHouse table a view",
-    options: OPTIONS,
-    check,
+    options: options::OPTIONS,
+    check: options::check,
     open,
 };
 
@@ -62,92 +69,18 @@ const MIB: u64 = 1 << 20;
 /// again.
 const BATCH_EPOCHS: u64 = 4_096;
 
-const OPTIONS: &[OptionSpec] = &[
-    option(
-        "url",
-        OptionKind::Text,
-        Need::Default("http://127.0.0.1:8123"),
-        "the server's HTTP port",
-    ),
-    option("database", OptionKind::Text, Need::Default("tapeline"), "the database of the tables"),
-    option("user", OptionKind::Text, Need::Optional, "who writes"),
-    option(
-        "password",
-        OptionKind::Text,
-        Need::Optional,
-        "the user's password: write ${VAR} and set it in the environment",
-    ),
-    option(
-        "create",
-        OptionKind::Bool,
-        Need::Default("true"),
-        "make what is missing: database, tables",
-    ),
-    option(
-        "on_existing",
-        OptionKind::Choice(&["fail", "replace"]),
-        Need::Default("fail"),
-        "tables that hold rows: refuse them, or empty them before the first commit",
-    ),
-    option(
-        "give_up",
-        OptionKind::Duration,
-        Need::Default("5m"),
-        "how long a finite run waits for a server that is away or refuses; live runs wait for ever",
-    ),
-    option(
-        "max_rows",
-        OptionKind::Count(1, 10_000_000),
-        Need::Default("100000"),
-        "changed keys from which a batch is sent",
-    ),
-    option(
-        "max_bytes",
-        OptionKind::Bytes,
-        Need::Default("16MiB"),
-        "bytes, about, from which a batch is sent",
-    ),
-    option(
-        "max_refused",
-        OptionKind::Count(0, 1_000_000_000),
-        Need::Default("1000"),
-        "rows that a run sets aside because the server refuses them; the sink pauses at the next one",
-    ),
-];
-
-fn check(settings: &Settings) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut wrong = |name: &str, message: &str, hint: &str| {
-        problems.push(Problem::new(settings.place(name), "bad_option", message).hint(hint));
-    };
-    let url = settings.text("url").unwrap_or_default();
-    match url.split_once("://") {
-        Some(("http", rest)) if rest.contains('@') => {
-            wrong("url", "the url holds a user", "use the options `user` and `password`");
-        }
-        Some(("http", rest)) if !rest.is_empty() => {}
-        _ if url.is_empty() && !settings.has("url") => {}
-        Some(("https", _)) => {
-            wrong("url", "https isn't built in", "put a proxy in front, or use http");
-        }
-        _ => wrong("url", "not an http url", "write it like \"http://127.0.0.1:8123\""),
-    }
-    if settings.text("database") == Some("") {
-        wrong("database", "the database has no name", "leave it out for `tapeline`");
-    }
-    problems
-}
-
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     check_keyed(&context)?;
     let settings = &context.settings;
     let database = settings.text("database").unwrap_or("tapeline").to_string();
-    let table = |view| Table::new(&context.name, view);
+    let mode = options::mode(settings);
+    let table = |view| Table::new(&context.name, view, mode);
     let tables: Vec<Table> = context.views.iter().map(table).collect();
-    check_table_names(&context)?;
+    check_table_names(&context, mode)?;
     let mut sink = ClickHouse {
         server: Server::new(settings, context.is_finite)?,
         database,
+        mode,
         tables,
         name: context.name,
         pipeline: context.pipeline,
@@ -177,11 +110,12 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
 }
 
 /// Refuses views that would share a table.
-fn check_table_names(context: &SinkContext) -> Result<(), ConnectError> {
+fn check_table_names(context: &SinkContext, mode: Mode) -> Result<(), ConnectError> {
     let mut taken = BTreeSet::from([COMMITS.to_string()]);
     for view in &context.views {
-        let table = table_name(&view.name);
-        for name in [format!("{table}_v"), table] {
+        let table = table_name(&view.name, mode);
+        let shown = (mode == Mode::Rows).then(|| format!("{table}_v"));
+        for name in shown.into_iter().chain([table]) {
             if !taken.insert(name.clone()) {
                 return Err(ConnectError::broken(format!(
                     "opening sink {}: view {} needs table {name}, which is taken by another view",
@@ -201,6 +135,7 @@ fn size(count: u64) -> usize {
 struct ClickHouse {
     server: Server,
     database: String,
+    mode: Mode,
     tables: Vec<Table>,
     name: String,
     pipeline: String,
@@ -227,21 +162,58 @@ struct Table {
     /// The sink's name.
     sink: String,
     view: SinkView,
-    held: Held,
+    mode: Mode,
+    held: Waiting,
     /// Bytes of a row, about.
     row_bytes: usize,
     totals: Totals,
 }
 
+/// What isn't sent yet.
+enum Waiting {
+    /// The last change of each key.
+    Rows(Held),
+    /// All changes.
+    Changes(Log),
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        match self {
+            Self::Rows(held) => held.len(),
+            Self::Changes(log) => log.len(),
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Rows(held) => held.clear(),
+            Self::Changes(log) => log.clear(),
+        }
+    }
+}
+
 impl Table {
-    fn new(sink: &str, view: &SinkView) -> Self {
+    fn new(sink: &str, view: &SinkView, mode: Mode) -> Self {
         Self {
-            name: table_name(&view.name),
+            name: table_name(&view.name, mode),
             sink: sink.to_owned(),
             view: view.clone(),
-            held: Held::new(view.kind),
+            mode,
+            held: match mode {
+                Mode::Rows => Waiting::Rows(Held::new(view.kind)),
+                Mode::Changelog => Waiting::Changes(Log::default()),
+            },
             row_bytes: encode::row_bytes(&view.schema.columns),
             totals: Totals::default(),
+        }
+    }
+
+    /// What is held, as parts of a batch.
+    fn encode(&self, names: &Names, generation: u64) -> Result<Encoded, ConnectError> {
+        match &self.held {
+            Waiting::Rows(held) => batch::encode(&self.view, names, generation, held, PART),
+            Waiting::Changes(log) => batch::encode_log(&self.view, names, log, PART),
         }
     }
 }
@@ -258,7 +230,10 @@ impl Sink for ClickHouse {
         self.last = Some(changes.epoch);
         let (mut n_rows, mut n_bytes) = (0, 0);
         for (table, view) in self.tables.iter_mut().zip(&changes.views) {
-            table.held.take(view, &table.view.schema, changes.epoch);
+            match &mut table.held {
+                Waiting::Rows(held) => held.take(view, &table.view.schema, changes.epoch),
+                Waiting::Changes(log) => log.take(view, changes.epoch),
+            }
             n_rows += table.held.len();
             n_bytes += table.held.len() * table.row_bytes;
         }
@@ -290,8 +265,12 @@ impl Sink for ClickHouse {
         let line = |(index, table): (usize, &Table)| {
             let Totals { put, deleted, inserts } = table.totals;
             let (put_refused, deleted_refused) = self.halving.refused(index);
+            let (came, went) = match self.mode {
+                Mode::Rows => ("put", "deleted"),
+                Mode::Changelog => ("added", "taken back"),
+            };
             format!(
-                "{}.{}: {} rows put, {} deleted, in {} inserts",
+                "{}.{}: {} rows {came}, {} {went}, in {} inserts",
                 self.database,
                 table.name,
                 put.saturating_sub(put_refused),
@@ -340,13 +319,14 @@ impl ClickHouse {
         let Some(range) = self.range.take() else { return Ok(()) };
         if self.tables.iter().all(|table| table.held.len() == 0) {
             // Nothing is sent, but a run that goes on needs none of these epochs.
-            self.outbox.put(&self.batch(range, Vec::new()))?;
+            self.outbox.put(&self.batch(range, Vec::new(), Vec::new()))?;
             self.committed = Some(range.1);
             return Ok(());
         }
-        let (mut inserts, mut commits) = (Vec::new(), Vec::new());
+        let (mut inserts, mut commits, mut unfit) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..self.tables.len() {
-            self.encode(index, range, &mut inserts, &mut commits)?;
+            let of_table = self.encode(index, range, &mut inserts, &mut commits)?;
+            unfit.extend(of_table.into_iter().map(|row| (index, row)));
         }
         let doing = format!("committing epochs {} to {}", range.0, range.1);
         let sql = format!(
@@ -356,7 +336,7 @@ impl ClickHouse {
         // Twice the same is once: the table's key says so. A token would only stand in the way of a
         // later run whose commits are equal.
         inserts.push(Insert::new(doing, sql, None, commits));
-        let batch = self.batch(range, inserts);
+        let batch = self.batch(range, inserts, unfit);
         point("outbox.before");
         if !is_out(Safeguard::OutboxFirst) {
             self.outbox.put(&batch)?;
@@ -368,18 +348,28 @@ impl ClickHouse {
         Ok(())
     }
 
-    fn batch(&self, range: (Epoch, Epoch), inserts: Vec<Insert>) -> Batch {
+    fn batch(
+        &self,
+        range: (Epoch, Epoch),
+        inserts: Vec<Insert>,
+        unfit: Vec<(usize, Unfit)>,
+    ) -> Batch {
         Batch {
             range: (range.0.0, range.1.0),
             generation: self.generation,
             empties_tables: self.must_empty,
             totals: self.tables.iter().map(|table| table.totals).collect(),
             inserts,
+            unfit,
         }
     }
 
     /// Sends a batch that is in the outbox; says whether it may have been sent before.
     fn send(&mut self, batch: &Batch, was_sent: bool) -> Result<(), ConnectError> {
+        self.set_unfit_aside(batch)?;
+        if was_sent && self.has_committed(batch)? {
+            return Ok(());
+        }
         self.empty()?;
         for (nth, insert) in batch.inserts.iter().enumerate() {
             point("insert.before");
@@ -404,20 +394,20 @@ impl ClickHouse {
         })
     }
 
-    /// Makes inserts of what is held for one table, and adds its row for the table of commits.
+    /// Makes inserts of what is held for one table, and adds its row for the table of commits. Gives the
+    /// rows that no column holds.
     fn encode(
         &mut self,
         index: usize,
         (first, last): (Epoch, Epoch),
         inserts: &mut Vec<Insert>,
         commits: &mut Vec<u8>,
-    ) -> Result<(), ConnectError> {
-        let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
+    ) -> Result<Vec<Unfit>, ConnectError> {
+        let Some(table) = self.tables.get_mut(index) else { return Ok(Vec::new()) };
         if table.held.len() == 0 {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let Encoded { parts, n_deleted } =
-            batch::encode(&table.view, &self.names, self.generation, &table.held, PART)?;
+        let Encoded { parts, n_deleted, unfit } = table.encode(&self.names, self.generation)?;
         table.held.clear();
         let sql = insert_sql(&self.database, table);
         let count = count_sql(&self.database, table, self.generation, (first, last));
@@ -430,7 +420,9 @@ impl ClickHouse {
             );
             digests.extend_from_slice(&part.digest.to_le_bytes());
             n_rows += u64::try_from(part.n_rows).unwrap_or(u64::MAX);
-            let stored = count.clone().map(|sql| Stored { sql, n_rows });
+            // What is there twice in a changelog counts twice.
+            let asks_first = self.mode == Mode::Changelog;
+            let stored = count.clone().map(|sql| Stored { sql, n_rows, asks_first });
             let insert = Insert::new(doing.clone(), sql.clone(), Some(token), part.bytes);
             inserts.push(insert.of(&table.name).shown_by(stored));
             n_parts += 1;
@@ -445,27 +437,32 @@ impl ClickHouse {
             commits.extend_from_slice(&count.to_le_bytes());
         }
         encode::text(commits, &format!("{:032x}", digest128(&digests)));
-        Ok(())
+        Ok(unfit)
     }
 }
 
-/// Counts the rows of a batch. They are the newest of their keys, so no merge takes them away.
+/// Counts the rows of a batch. They are the newest of their keys, so no merge takes them away; none takes
+/// any of a changelog.
 fn count_sql(
     database: &str,
     table: &Table,
     generation: u64,
     (first, last): (Epoch, Epoch),
 ) -> Option<String> {
-    let (first, last) = (batch::version(generation, first)?, batch::version(generation, last)?);
+    let (column, first, last) = match table.mode {
+        Mode::Rows => {
+            ("_version", batch::version(generation, first)?, batch::version(generation, last)?)
+        }
+        Mode::Changelog => ("_epoch", first.0, last.0),
+    };
     let table = qualified(database, &table.name);
-    Some(format!("SELECT toString(count()) FROM {table} WHERE _version BETWEEN {first} AND {last}"))
+    Some(format!("SELECT toString(count()) FROM {table} WHERE {column} BETWEEN {first} AND {last}"))
 }
 
 fn insert_sql(database: &str, table: &Table) -> String {
-    let columns: Vec<String> = table.view.schema.columns.iter().map(|c| quoted(&c.name)).collect();
-    format!(
-        "INSERT INTO {} ({}, _version, _deleted) FORMAT Native",
-        qualified(database, &table.name),
-        columns.join(", ")
-    )
+    let of_view = table.view.schema.columns.iter().map(|column| quoted(&column.name));
+    let behind = table.mode.columns().iter().map(|column| column.0.to_owned());
+    let columns: Vec<String> = of_view.chain(behind).collect();
+    let table = qualified(database, &table.name);
+    format!("INSERT INTO {table} ({}) FORMAT Native", columns.join(", "))
 }

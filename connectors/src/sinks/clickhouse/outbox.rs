@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::server::Insert;
+use super::unfit::Unfit;
 use crate::error::ConnectError;
 use crate::sinks::kept::Kept;
 
@@ -25,6 +26,9 @@ pub(super) struct Batch {
     pub(super) totals: Vec<Totals>,
     /// The inserts in their order, that of the commits last.
     pub(super) inserts: Vec<Insert>,
+    /// Rows that aren't among them, for no column holds them, with the place of their table.
+    #[serde(default)]
+    pub(super) unfit: Vec<(usize, Unfit)>,
 }
 
 /// What a table got.
@@ -108,12 +112,18 @@ mod tests {
                 let token = (i > 0).then(|| format!("token {i}"));
                 Insert::new(format!("writing \"{i}\""), "INSERT".into(), token, vec![7; i * 1000])
             };
+            let unfit = |i: usize| Unfit {
+                epoch: 4,
+                row: format!("{{\"name\":\"{i}\"}}"),
+                problem: "\"1e9\" is too much".into(),
+            };
             let batch = Batch {
                 range: (3, 9),
                 generation: 2,
                 empties_tables: n == 1,
                 totals: vec![Totals { put: 5, deleted: 1, inserts: 2 }],
                 inserts: (0..n).map(insert).collect(),
+                unfit: (0..n).map(|i| (i, unfit(i))).collect(),
             };
             outbox.put(&batch).unwrap();
             assert_eq!(outbox.batch().unwrap(), Some(batch));

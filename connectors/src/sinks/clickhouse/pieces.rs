@@ -9,7 +9,7 @@ use types::{Column, Decimal, Epoch, Kind, Names, Row, Schema, Text, Value, Venue
 
 use super::batch::epoch_of;
 use super::encode::{length, text};
-use super::layout::{VERSION_COLUMNS, sent_type};
+use super::layout::sent_type;
 
 /// A block, and where its columns lie in it.
 pub(super) struct Whole<'a> {
@@ -113,22 +113,33 @@ impl<'a> Whole<'a> {
 
     /// One of its rows; `None` where it isn't a block of this schema.
     pub(super) fn row(&self, nth: usize, schema: &Schema, names: &Names) -> Option<OneRow> {
-        let (of_view, of_version) = self.columns.split_at_checked(schema.columns.len())?;
+        let (of_view, behind) = self.columns.split_at_checked(schema.columns.len())?;
         let mut values = Vec::with_capacity(of_view.len());
         for (lies, column) in of_view.iter().zip(&schema.columns) {
             (lies.name == column.name && lies.kind == sent_type(column)).then_some(())?;
             values.push(self.value(lies, nth, column)?);
         }
-        let [version, deleted] = of_version else { return None };
-        (version.name == VERSION_COLUMNS[0].0).then_some(())?;
-        let version = u64::from_le_bytes(self.at(version, nth)?.try_into().ok()?);
+        let place =
+            |lies: &Lies<'a>| Some(u64::from_le_bytes(self.at(lies, nth)?.try_into().ok()?));
+        let (epoch, is_deleted) = match behind {
+            [version, deleted] if version.name == "_version" => {
+                (epoch_of(place(version)?), self.at(deleted, nth)? != [0])
+            }
+            [epoch, _, diff] if epoch.name == "_epoch" => {
+                (Epoch(place(epoch)?), self.at(diff, nth)? != [1])
+            }
+            _ => return None,
+        };
         let mut json = Vec::new();
         json::write_row(&mut json, &Row(Arc::from(values)), schema, names);
-        Some(OneRow {
-            json: String::from_utf8(json).ok()?,
-            is_deleted: self.at(deleted, nth)? != [0],
-            epoch: epoch_of(version),
-        })
+        Some(OneRow { json: String::from_utf8(json).ok()?, is_deleted, epoch })
+    }
+
+    /// The place of a row of a changelog.
+    #[cfg(test)]
+    pub(super) fn row_place(&self, nth: usize) -> Option<u64> {
+        let lies = self.columns.iter().find(|lies| lies.name == "_seq")?;
+        Some(u64::from_le_bytes(self.at(lies, nth)?.try_into().ok()?))
     }
 
     fn at(&self, lies: &Lies<'_>, nth: usize) -> Option<&'a [u8]> {
@@ -168,7 +179,7 @@ impl<'a> Whole<'a> {
 /// Bytes of a value of a type that isn't a text.
 fn width(kind: &str) -> Option<usize> {
     Some(match kind {
-        "Bool" | "UInt8" => 1,
+        "Bool" | "UInt8" | "Int8" => 1,
         "UInt64" | "Float64" | "Decimal(18, 9)" | "DateTime64(9, 'UTC')" => 8,
         "Decimal(38, 9)" => 16,
         words if words.starts_with("Enum8(") => 1,

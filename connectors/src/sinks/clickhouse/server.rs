@@ -101,6 +101,7 @@ impl Insert {
         let stored = self.stored.as_ref().map(|stored| Stored {
             sql: stored.sql.clone(),
             n_rows: stored.n_rows.saturating_sub(n_behind),
+            asks_first: stored.asks_first,
         });
         let table = self.table.clone();
         Self { stored, table, ..Self::new(doing, self.sql.clone(), token, bytes) }
@@ -119,6 +120,17 @@ pub(super) struct Stored {
     pub(super) sql: String,
     /// How many there are at least once it is stored, as all before it are.
     pub(super) n_rows: u64,
+    /// Whether they are counted before they are sent again, too.
+    #[serde(default)]
+    pub(super) asks_first: bool,
+}
+
+impl Stored {
+    /// Whether an answer counts all rows but those that were refused.
+    fn is_shown_by(&self, rows: &[Vec<String>], n_refused: u64) -> bool {
+        let n_rows: Option<u64> = rows.first().and_then(|row| row.first()?.parse().ok());
+        n_rows >= Some(self.n_rows.saturating_sub(n_refused))
+    }
 }
 
 /// A server and how long it is waited for.
@@ -212,6 +224,9 @@ impl Server {
                 if is_held && !is_out(Safeguard::LayoutAgain) {
                     compare().await?;
                 }
+                if (before.was_sent || n_tries > 1) && self.has_before(insert, before).await? {
+                    return Ok(None);
+                }
                 match self.try_insert(insert, (nth_token, n_tries)).await {
                     Ok(()) => Ok(None),
                     Err(_) if is_out(Safeguard::InsertsRepeated) => Ok(None),
@@ -245,8 +260,17 @@ impl Server {
             return Ok(true);
         }
         let rows = self.rows(Stage::Running, &insert.doing, &stored.sql)?;
-        let n_rows: Option<u64> = rows.first().and_then(|row| row.first()?.parse().ok());
-        Ok(n_rows >= Some(stored.n_rows.saturating_sub(n_refused)))
+        Ok(stored.is_shown_by(&rows, n_refused))
+    }
+
+    /// Whether rows of which none must come twice are there before they are sent again. The server may have
+    /// forgotten their token.
+    async fn has_before(&self, insert: &Insert, before: Before) -> Result<bool, Error> {
+        let stored = insert.stored.as_ref().filter(|stored| stored.asks_first);
+        let Some(stored) = stored.filter(|_| !is_out(Safeguard::CountedFirst)) else {
+            return Ok(false);
+        };
+        Ok(stored.is_shown_by(&self.fetch(&stored.sql).await?, before.n_refused))
     }
 
     async fn try_insert(&self, insert: &Insert, (nth_token, nth): (u32, u32)) -> Result<(), Error> {

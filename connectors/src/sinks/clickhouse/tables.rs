@@ -55,7 +55,8 @@ impl ClickHouse {
     /// Makes what is missing.
     pub(super) fn create(&self) -> Result<(), ConnectError> {
         let doing = format!("making the tables of database {}", self.database);
-        let of_views = self.tables.iter().flat_map(|table| ddl(&table.view, &self.database));
+        let of_views =
+            self.tables.iter().flat_map(|table| ddl(&table.view, &self.database, table.mode));
         for sql in database_ddl(&self.database).into_iter().chain(of_views) {
             self.server.execute(Stage::Opening, &doing, &sql)?;
             types::fault::point("table.made");
@@ -70,7 +71,7 @@ impl ClickHouse {
             let name = format!("{}.{}", self.database, table.name);
             match self.find(&table.name)? {
                 None => write!(problems, "\n  table {name} isn't there"),
-                Some(found) => differences(&table.view, &found)
+                Some(found) => differences(&table.view, table.mode, &found)
                     .into_iter()
                     .try_for_each(|line| write!(problems, "\n  table {name}: {line}")),
             }
@@ -160,7 +161,7 @@ pub(super) async fn differs(
     table: &Table,
 ) -> Result<Option<String>, Error> {
     let Some(found) = find(server, database, &table.name).await? else { return Ok(None) };
-    let lines = differences(&table.view, &found);
+    let lines = differences(&table.view, table.mode, &found);
     Ok((!lines.is_empty()).then(|| lines.join("; ")))
 }
 
