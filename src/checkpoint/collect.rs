@@ -5,7 +5,7 @@ use super::run::{RunWriter, frame};
 use super::store::Store;
 use crate::error::Error;
 use crate::ingest::Counts;
-use crate::journal::{Brought, Entry, EpochEntry, kinds, n_events_of};
+use crate::journal::{Brought, Entry, EpochEntry, counts_of, kinds};
 use crate::log::{Reader, Record};
 
 /// Where the log was read to, and what stands there.
@@ -57,6 +57,7 @@ pub(super) struct Tail {
 struct Open {
     brought: Option<Brought>,
     n_events: u64,
+    n_revising: u64,
     /// Its entries, as a run has them.
     entries: Vec<u8>,
 }
@@ -103,12 +104,15 @@ impl Open {
                 let decoded = Entry::decode(record.kind, record.payload)?;
                 let Entry::Brought(brought) = decoded else { return None };
                 // What was open is what a crash left of it.
-                (self.brought, self.n_events) = (Some(brought), 0);
+                self.brought = Some(brought);
+                (self.n_events, self.n_revising) = (0, 0);
                 self.entries.clear();
             }
             kinds::EVENTS => {
                 self.brought.as_ref()?;
-                self.n_events += u64::from(n_events_of(record.payload)?);
+                let (n_events, n_revising) = counts_of(record.payload)?;
+                self.n_events += u64::from(n_events);
+                self.n_revising += u64::from(n_revising);
             }
             _ => return Some(()),
         }
@@ -145,6 +149,7 @@ pub(super) fn collect(
         writer.insert(file).add_frames(&tail.open.entries)?;
         run.epochs.1 = entry.epoch;
         run.n_events += std::mem::take(&mut tail.open.n_events);
+        run.n_revising += std::mem::take(&mut tail.open.n_revising);
         tail.open.entries.clear();
         *head = Head {
             epoch: entry.epoch,

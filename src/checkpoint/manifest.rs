@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::ingest::Counts;
 
 /// The version of manifests and runs. One of another version is told as such, never misread.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"TAPECKPT";
 const HEAD: usize = 20;
@@ -56,6 +56,8 @@ pub(crate) struct RunRef {
     pub(crate) crc: u32,
     /// Events in it.
     pub(crate) n_events: u64,
+    /// Of them, those that may supersede one before.
+    pub(crate) n_revising: u64,
     /// Events of its epochs that were left out: others have superseded them.
     pub(crate) n_superseded: u64,
 }

@@ -13,7 +13,7 @@ use types::{Event, Op, Schema};
 
 use super::groups::Groups;
 use super::manifest::RunRef;
-use super::run::RunWriter;
+use super::run::{RunReader, RunWriter};
 use super::store::Store;
 use crate::error::Error;
 use crate::journal::{Brought, Entry, Group, parts};
@@ -66,6 +66,10 @@ pub(super) fn merge(
     relations: &[RelationSpec],
     runs: &[RunRef],
 ) -> Result<RunRef, Error> {
+    if runs.iter().all(|run| run.n_revising == 0) {
+        // Nothing is superseded: reading its events would be for nothing.
+        return copy(store, runs);
+    }
     let mut known: Vec<Known> = relations.iter().map(|_| Known::default()).collect();
     let mut groups = Groups::new(store, runs, relations);
     while let Some(group) = groups.next()? {
@@ -93,13 +97,28 @@ pub(super) fn merge(
             Some(whole) if whole.n_events() + group.n_events() <= EVENTS => whole.append(group),
             _ => {
                 if let Some(full) = whole.replace(group) {
-                    write(&mut writer, full)?;
+                    merged.n_revising += write(&mut writer, relations, full)?;
                 }
             }
         }
     }
     if let Some(last) = whole {
-        write(&mut writer, last)?;
+        merged.n_revising += write(&mut writer, relations, last)?;
+    }
+    (merged.n_bytes, merged.crc) = writer.finish()?;
+    store.name_run(number)?;
+    Ok(merged)
+}
+
+/// Makes one run of some, entry by entry.
+fn copy(store: &Arc<Store>, runs: &[RunRef]) -> Result<RunRef, Error> {
+    let number = store.next_run()?;
+    let mut writer = RunWriter::create(&*store.files, &Store::draft(number))?;
+    let mut merged = RunRef { number, epochs: span(runs), ..RunRef::default() };
+    for run in runs {
+        RunReader::open(&*store.files, run)?.copy_to(&mut writer)?;
+        merged.n_events += run.n_events;
+        merged.n_superseded += run.n_superseded;
     }
     (merged.n_bytes, merged.crc) = writer.finish()?;
     store.name_run(number)?;
@@ -111,15 +130,20 @@ fn span(runs: &[RunRef]) -> (u64, u64) {
     (first, runs.last().map_or(0, |run| run.epochs.1))
 }
 
-fn write(writer: &mut RunWriter, group: Group) -> Result<(), Error> {
+/// Writes a group; how many of its events are revising.
+fn write(writer: &mut RunWriter, relations: &[RelationSpec], group: Group) -> Result<u64, Error> {
     let Group { brought, events, contents } = group;
-    let epoch = brought.epoch;
+    let (epoch, mut n_revising) = (brought.epoch, 0);
     let mut add = |entry: &Entry| {
         let (kind, payload) = entry.encode();
         writer.add(kind, &payload)
     };
     add(&Entry::Brought(brought))?;
-    parts(epoch, &events, &contents).try_for_each(|part| add(&Entry::Events(part)))
+    for part in parts(epoch, relations, &events, &contents) {
+        n_revising += u64::from(part.n_revising);
+        add(&Entry::Events(part))?;
+    }
+    Ok(n_revising)
 }
 
 impl Group {

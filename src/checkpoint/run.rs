@@ -135,6 +135,15 @@ impl RunReader {
         }
     }
 
+    /// Copies all of it behind what a run has.
+    pub(super) fn copy_to(mut self, writer: &mut RunWriter) -> Result<(), Error> {
+        while self.fill(1)? {
+            writer.add_frames(self.buffer.get(self.begin..).unwrap_or_default())?;
+            self.begin = self.buffer.len();
+        }
+        self.end()
+    }
+
     fn end(&self) -> Result<(), Error> {
         if self.crc == self.wanted { Ok(()) } else { Err(self.damaged("its checksum differs")) }
     }

@@ -28,11 +28,12 @@ fn relations() -> Vec<RelationSpec> {
     vec![RelationSpec { name: "settlements".to_owned(), kind, schema, has_corrections: true }]
 }
 
-/// What an epoch brings: some settlements, now and then one that replaces another.
-fn events(epoch: u64, chance: &mut Chance) -> Vec<Event<Settlement>> {
+/// What an epoch brings: some settlements, now and then one that replaces another, but not in the first
+/// epochs.
+fn events(epoch: u64, n_plain: u64, chance: &mut Chance) -> Vec<Event<Settlement>> {
     let n = 1 + chance.below(6);
     let event = |i: u64| {
-        let is_first = epoch == 1 || chance.below(4) > 0;
+        let is_first = epoch <= n_plain || chance.below(4) > 0;
         let asset = if is_first { epoch * 100 + i } else { 100 + chance.below(3) };
         let row = Settlement {
             asset: AssetId(u32::try_from(asset).unwrap()),
@@ -52,6 +53,8 @@ struct Rig {
     log: Memory,
     files: Memory,
     limit: Arc<AtomicU64>,
+    /// Epochs without an event that replaces another.
+    n_plain: u64,
     work: Work,
     events: Vec<Event<Settlement>>,
     chance: Chance,
@@ -81,27 +84,32 @@ impl Rig {
     }
 
     fn of(log_id: u128, seed: u64, cuts_log: bool) -> Self {
+        Self::merging(log_id, seed, (cuts_log, 3), 1 + seed % 3 * 4)
+    }
+
+    fn merging(log_id: u128, seed: u64, (cuts_log, fan): (bool, usize), n_plain: u64) -> Self {
         let (log, files) = (Memory::default(), Memory::default());
         let options = Options { sync: Sync::None, segment_bytes: 1 };
         let journal = Arc::new(Journal::over(Arc::new(log.clone()), log_id, options));
         let limit = Arc::new(AtomicU64::new(0));
-        let settings = Settings { every: 1 << 20, fan: 3, cuts_log };
+        let settings = Settings { every: 1 << 20, fan, cuts_log };
         let how = (settings, Limits::new(vec![Arc::clone(&limit)]));
         let store = Arc::new(Store::new(Arc::new(files.clone())));
         let work = Work::new(store, Arc::clone(&journal), (&relations(), 1), how, None);
         let (events, chance, standing) = (Vec::new(), Chance(seed), BTreeMap::new());
-        Self { journal, log, files, limit, work, events, chance, standing }
+        Self { journal, log, files, limit, n_plain, work, events, chance, standing }
     }
 
     /// Brings an epoch into the log.
     fn epoch(&mut self, epoch: u64) {
-        let more = events(epoch, &mut self.chance);
+        let more = events(epoch, self.n_plain, &mut self.chance);
         self.events.extend(more.clone());
         self.standing.insert(epoch, standing(&self.events));
         let names = NewNames { texts: vec![format!("name {epoch}")], ..NewNames::default() };
         let brought = Brought { epoch, names, greatest: vec![1], refused: Vec::new() };
         let contents = [vec![9; more.len()]];
-        let parts: Vec<_> = parts(epoch, &[Events::Settlements(more)], &contents).collect();
+        let parts: Vec<_> =
+            parts(epoch, &relations(), &[Events::Settlements(more)], &contents).collect();
         self.journal.brought(brought, parts.into_iter()).unwrap();
         let (sources, counts) = (Vec::new(), Counts { received: epoch, ..Counts::default() });
         let entry = EpochEntry { epoch, watermark: 5, sources, names: 0, counts };
@@ -138,7 +146,7 @@ fn assert_holds(store: &Arc<Store>, rig: &Rig, records: &Range<u64>) -> Option<u
 fn made(mut rig: Rig) -> Rig {
     for epoch in 1..=N_EPOCHS {
         rig.epoch(epoch);
-        if rig.chance.below(3) > 0 {
+        if rig.chance.below(3) > 0 || epoch + 3 > N_EPOCHS {
             assert!(rig.work.make().unwrap());
         }
     }
@@ -169,6 +177,28 @@ fn three_are_kept_and_hold_what_stands() {
             assert!(manifest.next_record >= records.start, "checkpoint {index}");
         }
     }
+}
+
+/// Events that replace none are copied as they stand.
+#[test]
+fn runs_that_revise_nothing_are_not_read() {
+    let made_of = |fan: usize, n_plain: u64| {
+        let mut rig = Rig::merging(LOG_ID, 5, (false, fan), n_plain);
+        for epoch in 1..=N_EPOCHS {
+            rig.epoch(epoch);
+            assert!(rig.work.make().unwrap());
+        }
+        let store = Arc::new(Store::new(Arc::new(rig.files.clone())));
+        assert_eq!(assert_holds(&store, &rig, &(1..u64::MAX)), Some(N_EPOCHS));
+        store.list().unwrap().remove(0).manifest.unwrap()
+    };
+    let (merged, single) = (made_of(3, N_EPOCHS), made_of(99, N_EPOCHS));
+    assert_eq!((merged.runs.len(), single.runs.len()), (2, 12));
+    assert_eq!((merged.n_bytes(), merged.n_events()), (single.n_bytes(), single.n_events()));
+    assert_eq!(merged.n_superseded(), 0);
+    // Epochs that are put together take less.
+    let (merged, single) = (made_of(3, 1), made_of(99, 1));
+    assert!(merged.n_bytes() < single.n_bytes() && merged.n_superseded() > 0);
 }
 
 #[test]

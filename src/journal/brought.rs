@@ -42,6 +42,8 @@ pub(crate) struct EventsPart {
     pub(crate) relation: u32,
     /// How many events.
     pub(crate) n_events: u32,
+    /// Of them, those that may supersede one before: they aren't the first of their identity.
+    pub(crate) n_revising: u32,
     /// Each with the digest of its content.
     pub(crate) bytes: Vec<u8>,
 }
@@ -96,6 +98,11 @@ impl Group {
 impl Collector {
     pub(crate) fn new(relations: &[RelationSpec]) -> Self {
         Self { relations: relations.to_vec(), open: None }
+    }
+
+    /// The relations of the plan.
+    pub(crate) fn relations(&self) -> &[RelationSpec] {
+        &self.relations
     }
 
     /// Begins a group; gives the one before. In a log that one is void: it is what a crash left.

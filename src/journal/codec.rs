@@ -2,9 +2,11 @@
 //! from a conflict.
 
 use dataflows::inputs::Events;
+use dataflows::plan::RelationSpec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use types::Event;
+use types::relations::Input;
+use types::{Event, Schema};
 
 use super::brought::EventsPart;
 
@@ -14,28 +16,43 @@ const PART_BYTES: usize = 256 << 10;
 /// The parts of an epoch's events, given by relation of the plan.
 pub(crate) fn parts<'a>(
     epoch: u64,
+    relations: &'a [RelationSpec],
     events: &'a [Events],
     contents: &'a [Vec<u128>],
 ) -> impl Iterator<Item = EventsPart> + use<'a> {
-    let relations = (0..).zip(events).zip(contents);
-    relations.flat_map(move |((relation, events), contents)| {
+    let relations = (0..).zip(relations).zip(events.iter().zip(contents));
+    relations.flat_map(move |((relation, spec), (events, contents))| {
         let mut first = 0;
         std::iter::from_fn(move || {
             let mut bytes = Vec::new();
-            let n = encode(events, contents, first, &mut bytes);
-            first += n;
-            let n_events = u32::try_from(n).ok().filter(|n| *n > 0)?;
-            Some(EventsPart { epoch, relation, n_events, bytes })
+            let Encoded { n_events, n_revising } =
+                encode(events, contents, (first, &spec.schema), &mut bytes);
+            first += n_events;
+            let [n_events, n_revising] = [n_events, n_revising].map(u32::try_from);
+            let n_events = n_events.ok().filter(|n| *n > 0)?;
+            Some(EventsPart { epoch, relation, n_events, n_revising: n_revising.ok()?, bytes })
         })
     })
 }
 
+/// How many events were encoded, and how many of them are revising.
+#[derive(Default)]
+struct Encoded {
+    n_events: usize,
+    n_revising: usize,
+}
+
 macro_rules! codec {
     ($($variant:ident($row:ty),)*) => {
-        /// Adds events from one on until the part is full; says how many.
-        fn encode(events: &Events, contents: &[u128], first: usize, out: &mut Vec<u8>) -> usize {
+        /// Adds events from one on until the part is full.
+        fn encode(
+            events: &Events,
+            contents: &[u128],
+            from: (usize, &Schema),
+            out: &mut Vec<u8>,
+        ) -> Encoded {
             match events {
-                $(Events::$variant(events) => encode_rows(events, contents, first, out),)*
+                $(Events::$variant(events) => encode_rows(events, contents, from, out),)*
             }
         }
 
@@ -55,22 +72,24 @@ macro_rules! codec {
 }
 types::for_inputs!(codec);
 
-fn encode_rows<R: Serialize>(
+fn encode_rows<R: Input + Serialize>(
     events: &[Event<R>],
     contents: &[u128],
-    first: usize,
+    (first, schema): (usize, &Schema),
     out: &mut Vec<u8>,
-) -> usize {
-    let mut n = 0;
+) -> Encoded {
+    let mut encoded = Encoded::default();
     for pair in events.iter().zip(contents).skip(first) {
         if out.len() >= PART_BYTES {
             break;
         }
         let written = postcard::to_extend(&pair, std::mem::take(out));
         *out = written.expect("numbers and texts always encode");
-        n += 1;
+        encoded.n_events += 1;
+        let is_revising = !pair.0.is_first && pair.0.row.identity(schema).is_some();
+        encoded.n_revising += usize::from(is_revising);
     }
-    n
+    encoded
 }
 
 fn decode_rows<R: DeserializeOwned>(

@@ -6,7 +6,7 @@ use super::brought::{Brought, EventsPart};
 use crate::ingest::Counts;
 
 /// The version of these entries. A log of another version is told as such, never misread.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 /// What a log is about; its first record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,10 +80,11 @@ pub(crate) mod kinds {
 }
 use self::kinds::{BROUGHT, END, EPOCH, EVENTS, OUTPUTS, START};
 
-/// How many events a part holds, by the payload of its record. `None` where it can't be read.
-pub(crate) fn n_events_of(payload: &[u8]) -> Option<u32> {
-    let (head, _) = postcard::take_from_bytes::<(u64, u32, u32)>(payload).ok()?;
-    Some(head.2)
+/// How many events a part holds, and how many of them are revising, by the payload of its record. `None`
+/// where it can't be read.
+pub(crate) fn counts_of(payload: &[u8]) -> Option<(u32, u32)> {
+    let (head, _) = postcard::take_from_bytes::<(u64, u32, u32, u32)>(payload).ok()?;
+    Some((head.2, head.3))
 }
 
 impl Entry {
@@ -92,8 +93,8 @@ impl Entry {
         let (kind, payload) = match self {
             Self::Start(start) => (START, postcard::to_stdvec(start)),
             Self::Brought(brought) => (BROUGHT, postcard::to_stdvec(brought)),
-            Self::Events(EventsPart { epoch, relation, n_events, bytes }) => {
-                let head = postcard::to_stdvec(&(epoch, relation, n_events));
+            Self::Events(EventsPart { epoch, relation, n_events, n_revising, bytes }) => {
+                let head = postcard::to_stdvec(&(epoch, relation, n_events, n_revising));
                 (EVENTS, head.map(|head| [head.as_slice(), bytes].concat()))
             }
             Self::Epoch(epoch) => (EPOCH, postcard::to_stdvec(epoch)),
@@ -109,10 +110,10 @@ impl Entry {
             START => postcard::from_bytes(payload).ok().map(Self::Start),
             BROUGHT => postcard::from_bytes(payload).ok().map(Self::Brought),
             EVENTS => {
-                let ((epoch, relation, n_events), bytes) =
+                let ((epoch, relation, n_events, n_revising), bytes) =
                     postcard::take_from_bytes(payload).ok()?;
                 let bytes = bytes.to_vec();
-                Some(Self::Events(EventsPart { epoch, relation, n_events, bytes }))
+                Some(Self::Events(EventsPart { epoch, relation, n_events, n_revising, bytes }))
             }
             EPOCH => postcard::from_bytes(payload).ok().map(Self::Epoch),
             OUTPUTS => postcard::from_bytes(payload).ok().map(Self::Outputs),

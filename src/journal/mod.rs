@@ -22,7 +22,7 @@ use self::brought::EventsPart;
 pub(crate) use self::brought::{Brought, Collector, Group, Refused};
 pub(crate) use self::codec::parts;
 pub(crate) use self::entry::Start;
-pub(crate) use self::entry::{Entry, EpochEntry, FORMAT as ENTRIES, kinds, n_events_of};
+pub(crate) use self::entry::{Entry, EpochEntry, FORMAT as ENTRIES, counts_of, kinds};
 use self::entry::{OutputsEntry, SourceRows};
 pub(crate) use self::past::Past;
 pub(crate) use self::recorder::{Confirmer, Recorder};

@@ -107,10 +107,11 @@ impl Recorder {
             SourceRows { n_rows, digest: digest.finish() }
         });
         entry.sources = read.collect();
-        if self.events.is_some() {
+        if let Some(collector) = &self.events {
             // All epochs of the past were fed as they were kept.
             let contents = batch.kept.as_ref().map(|kept| kept.contents.as_slice());
-            let parts = parts(batch.epoch, &batch.events, contents.unwrap_or_default());
+            let contents = contents.unwrap_or_default();
+            let parts = parts(batch.epoch, collector.relations(), &batch.events, contents);
             self.journal.brought(Brought::of(batch, refused), parts)?;
             return self.journal.epoch(entry);
         }
