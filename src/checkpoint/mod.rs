@@ -17,6 +17,8 @@ mod collect;
 mod groups;
 mod manifest;
 mod merge;
+#[cfg(test)]
+mod pauses;
 mod run;
 mod store;
 #[cfg(test)]
