@@ -59,7 +59,8 @@ pub struct RunOptions<'a> {
 pub fn run(plan: EnginePlan, options: RunOptions<'_>) -> Result<Summary, Error> {
     let watch = Stopwatch::start();
     let dir = DataDir::take(&plan.pipeline.data_dir, Arc::clone(&options.env))?;
-    let mut poisons = Poisons::open(dir.files(dir.path())?, plan.digest)?;
+    let mut poisons =
+        Poisons::open(dir.files(dir.path())?, plan.digest, options.begin == Begin::Fresh)?;
     let interrupted = interrupted(&dir, plan.digest, options.begin, &mut poisons)?;
     let stop = &options.stop;
     Rehearsal { plan: &plan, dir: &dir, interrupted: interrupted.as_ref(), stop }

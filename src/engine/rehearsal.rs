@@ -109,7 +109,8 @@ impl Rehearsal<'_> {
         let (mut bulk, mut clock) = (Bulk::until(first.saturating_sub(1)), None);
         while let Some(mut batch) = batches.next()? {
             if self.stop.was_asked() {
-                return Ok(Passed::Stopped);
+                // Its worker ends before another one takes its folder.
+                return stage.runtime.finish().map(|()| Passed::Stopped);
             }
             let (epoch, next_clock) = (batch.epoch, Arc::clone(&batch.clock));
             poison::take_out(&mut batch, poisons);

@@ -70,13 +70,14 @@ pub(crate) struct Poisons {
 }
 
 impl Poisons {
-    /// Reads what is kept of a plan's crashes.
+    /// Reads what is kept of a plan's crashes, unless the run is to start anew.
     ///
     /// # Errors
-    /// If the file can't be read.
-    pub(crate) fn open(files: Arc<dyn Files>, plan: u128) -> Result<Self, Error> {
+    /// If the file can't be read, or holds something else.
+    pub(crate) fn open(files: Arc<dyn Files>, plan: u128, is_fresh: bool) -> Result<Self, Error> {
         let plan = hex(plan);
-        let kept = read(&*files)?.filter(|kept: &Kept| kept.plan == plan);
+        let found = if is_fresh { None } else { read(&*files)? };
+        let kept = found.filter(|kept: &Kept| kept.plan == plan);
         let kept = kept.unwrap_or_else(|| Kept { plan, ..Kept::default() });
         Ok(Self { files, kept })
     }
@@ -84,13 +85,15 @@ impl Poisons {
     /// Forgets all: what starts now is another run.
     ///
     /// # Errors
-    /// If the file can't be written.
+    /// If the file can't be removed.
     pub(crate) fn forget(&mut self) -> Result<(), Error> {
-        if self.kept.crash.is_none() && self.kept.poisons.is_empty() {
+        (self.kept.crash, self.kept.poisons) = (None, Vec::new());
+        let failed =
+            |error| Error::io(format!("removing {}", self.files.path(FILE).display()), error);
+        if !self.files.list().map_err(failed)?.iter().any(|name| name == FILE) {
             return Ok(());
         }
-        (self.kept.crash, self.kept.poisons) = (None, Vec::new());
-        self.write()
+        self.files.remove(FILE).and_then(|()| self.files.sync()).map_err(failed)
     }
 
     /// Notes that a worker crashed between two epochs.
@@ -206,7 +209,13 @@ fn read(files: &dyn Files) -> Result<Option<Kept>, Error> {
     let n_bytes = file.n_bytes().map_err(failed)?;
     let mut bytes = vec![0; usize::try_from(n_bytes).unwrap_or_default()];
     file.read_at(&mut bytes, 0).map_err(failed)?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| failed(error.into()))
+    let other = |error| Error::OtherRun {
+        what: format!(
+            "kept its crashes in {}, which can't be read ({error})",
+            files.path(FILE).display()
+        ),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(other)
 }
 
 /// Puts a new file in the place of the old one.

@@ -28,7 +28,7 @@ fn what_is_known_outlives_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let open = |plan| {
         let files: Arc<dyn Files> = Arc::new(Disk::open(folder.path()).unwrap());
-        Poisons::open(files, plan).unwrap()
+        Poisons::open(files, plan, false).unwrap()
     };
     let mut poisons = open(7);
     for n in 1..=CRASHES_MAX {
@@ -45,6 +45,8 @@ fn what_is_known_outlives_the_process() {
     assert_eq!(open(8).all(), [], "of another plan nothing is known");
     poisons.forget().unwrap();
     assert_eq!(open(7).all(), []);
+    poisons.forget().unwrap();
+    assert!(!folder.path().join(FILE).exists());
 }
 
 /// Rows of some numbers.
@@ -91,7 +93,11 @@ fn events_are_taken_out_by_their_content() {
 fn an_unreadable_file_is_told() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(FILE), "{").unwrap();
-    let files: Arc<dyn Files> = Arc::new(Disk::open(folder.path()).unwrap());
-    let error = Poisons::open(files, 7).err().unwrap().in_full();
-    assert!(error.contains(FILE), "{error}");
+    let files = || -> Arc<dyn Files> { Arc::new(Disk::open(folder.path()).unwrap()) };
+    let error = Poisons::open(files(), 7, false).err().unwrap();
+    assert!(error.to_string().contains(FILE), "{error}");
+    assert!(error.hint().unwrap().contains("--fresh"));
+    // Who starts anew needn't read it.
+    Poisons::open(files(), 7, true).unwrap().forget().unwrap();
+    assert_eq!(Poisons::open(files(), 7, false).unwrap().all(), []);
 }
