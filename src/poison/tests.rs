@@ -15,6 +15,9 @@ fn crashes_count_where_their_epochs_meet() {
         ((5, 20), crash((5, 9), 2)),
         ((1, 7), crash((5, 7), 3)),
         ((8, 8), crash((8, 8), 1)),
+        // One epoch is enough to meet in.
+        ((8, 8), crash((8, 8), 2)),
+        ((2, 8), crash((8, 8), 3)),
         ((9, 12), crash((9, 12), 1)),
     ] {
         let next = after(so_far.as_ref(), epochs, "it");
