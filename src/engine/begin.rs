@@ -88,6 +88,8 @@ pub(super) struct Begun {
     pub(super) restored: Option<Restored>,
     /// The last epoch that nobody needs by itself.
     pub(super) bulk_until: u64,
+    /// The last epoch that the interrupted run may have shown to anybody.
+    pub(super) shown_until: u64,
     /// Where checkpoints go.
     store: Option<Arc<Store>>,
 }
@@ -118,7 +120,8 @@ pub(super) fn begin(
         dir.forget_checkpoints()?;
         let store = pipeline.keeps_events.then(open).transpose()?;
         let (read, given) = (Past::none(), Past::none());
-        return Ok(Begun { journal, read, given, restored: None, bulk_until: 0, store });
+        let (restored, bulk_until, shown_until) = Default::default();
+        return Ok(Begun { journal, read, given, restored, bulk_until, shown_until, store });
     };
     let store = pipeline.keeps_events.then(open).transpose()?;
     // What all sinks have needs no epochs; what one lacks it is given epoch by epoch.
@@ -131,12 +134,14 @@ pub(super) fn begin(
     if from < run.records().start {
         return Err(nothing_to_begin_with(&run));
     }
+    let last_epoch = run.last_epoch;
     let (journal, read, given) = run.resume(from, options)?;
     let epoch = manifest.as_ref().map_or(0, |manifest| manifest.epoch);
     let restored = store.as_ref().zip(manifest);
     let restored = restored.map(|(store, manifest)| Restored::new(store, manifest, relations));
     let bulk_until = kept_until.unwrap_or(epoch);
-    Ok(Begun { journal: Arc::new(journal), read, given, restored, bulk_until, store })
+    let (journal, shown_until) = (Arc::new(journal), last_epoch.max(epoch));
+    Ok(Begun { journal, read, given, restored, bulk_until, shown_until, store })
 }
 
 /// The relations that are read, and the digest of the plan.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use connectors::quarantine::Quarantine;
 use dataflows::plan::View;
+use types::Epoch;
 
 pub use self::begin::Begin;
 use self::begin::{Begun, begin, interrupted};
@@ -107,6 +108,9 @@ fn run_from(
         .map(|server| Server::start(server, &plan, &names, &options.env, dir.quarantine()))
         .transpose()?;
     if let Some(server) = &server {
+        if is_resumed {
+            server.catch_up();
+        }
         (options.listening)(server.address());
     }
     // 6 to 8: feed, compute, drain.
@@ -119,13 +123,13 @@ fn run_from(
     let confirmed = Arc::default();
     let checkpoints =
         begun.checkpointer(what, pipeline.checkpoints, &deliveries, Arc::clone(&confirmed))?;
-    let Begun { journal, read, given, restored, bulk_until, .. } = begun;
+    let Begun { journal, read, given, restored, bulk_until, shown_until, .. } = begun;
     let delivered = delivered.into_iter().collect();
     let confirmer =
         Confirmer::new(Arc::clone(&journal), given, delivered, confirmed).from(bulk_until);
     let publisher = Publisher::start((output, confirmer), deliveries, readers, newest, &names)?;
     if let Some(server) = &server {
-        server.set_ready();
+        server.set_ready(Epoch(shown_until));
     }
     // 4 and 5: sequence, log.
     let quarantine = Quarantine::create(&dir.quarantine(), pipeline.quarantine)?;

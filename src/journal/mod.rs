@@ -67,6 +67,8 @@ pub(crate) struct Interrupted {
     pub(crate) start: Option<Start>,
     /// Whether what epochs brought is kept.
     pub(crate) keeps_events: bool,
+    /// The last epoch that its log holds; zero where it holds none.
+    pub(crate) last_epoch: u64,
 }
 
 /// Looks for a run to go on with. With `is_salvaged` what is damaged of its log is put aside.
@@ -91,12 +93,12 @@ pub(crate) fn find(dir: &DataDir, is_salvaged: bool) -> Result<Found, Error> {
         Some(Entry::Start(start)) => Some(start),
         _ => return Ok(Found::Nothing),
     };
-    let (has_ended, keeps_events) = past.rest()?;
-    if has_ended {
+    let rest = past.rest()?;
+    if rest.has_ended {
         return Ok(Found::Nothing);
     }
-    let keeps_events = keeps_events || is_cut;
-    let found = Interrupted { files, log_id, recovered, start, keeps_events };
+    let (keeps_events, last_epoch) = (rest.keeps_events || is_cut, rest.last_epoch);
+    let found = Interrupted { files, log_id, recovered, start, keeps_events, last_epoch };
     Ok(Found::Interrupted(Box::new(found)))
 }
 

@@ -16,6 +16,17 @@ pub(crate) struct Past {
     reader: Option<Reader>,
 }
 
+/// What a log holds behind a place.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// Whether the run came to its end.
+    pub(super) has_ended: bool,
+    /// Whether what epochs brought is kept.
+    pub(super) keeps_events: bool,
+    /// The last epoch; zero where there is none.
+    pub(super) last_epoch: u64,
+}
+
 impl Past {
     /// Nothing.
     pub(crate) const fn none() -> Self {
@@ -56,15 +67,20 @@ impl Past {
         Ok(None)
     }
 
-    /// Goes to the end: whether the run came to its own, and whether it kept events.
-    pub(super) fn rest(&mut self) -> Result<(bool, bool), Error> {
-        let (mut has_ended, mut keeps_events) = (false, false);
-        let Some(reader) = &mut self.reader else { return Ok((false, false)) };
+    /// Goes to the end, and says what there was.
+    pub(super) fn rest(&mut self) -> Result<Rest, Error> {
+        let mut rest = Rest::default();
+        let Some(reader) = &mut self.reader else { return Ok(rest) };
         while let Some(record) = reader.next_record()? {
-            has_ended |= record.kind == END;
-            keeps_events |= record.kind == BROUGHT;
+            rest.has_ended |= record.kind == END;
+            rest.keeps_events |= record.kind == BROUGHT;
+            if record.kind == EPOCH
+                && let Some(Entry::Epoch(entry)) = Entry::decode(record.kind, record.payload)
+            {
+                rest.last_epoch = entry.epoch;
+            }
         }
-        Ok((has_ended, keeps_events))
+        Ok(rest)
     }
 
     /// The next epoch.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use types::{Epoch, Names, Schema, VenueTime};
+use types::{Changes, Epoch, Names, Schema, VenueTime};
 
 use super::live::{LiveCursor, LiveTable, Moment};
 use super::rows::{Chunks, Rows};
@@ -29,14 +29,29 @@ struct State {
     tables: Vec<Box<dyn AnyTable>>,
     /// What makes rows as of the current epoch, one for each view that has such.
     live: Vec<Option<LiveTable>>,
-    /// The readers of such rows, by number.
-    live_readers: BTreeMap<u64, LiveCursor>,
+    /// The readers of such rows, by number, with their view.
+    live_readers: BTreeMap<u64, (usize, LiveCursor)>,
     standing: Standing,
     /// Rows before this have left time-indexed views. Stays where it is once sources have ended.
     horizon: VenueTime,
     is_ready: bool,
+    /// What is known of a run that goes on and hasn't caught up yet.
+    catching_up: Option<CatchingUp>,
     n_readers: u64,
 }
+
+/// A run that goes on where it was interrupted: nobody is told of rows that it has told before.
+struct CatchingUp {
+    /// The epoch with which it has caught up.
+    until: u64,
+    /// Changes that aren't applied yet, by view and epoch.
+    noted: Vec<Vec<Arc<Changes>>>,
+    n_noted: usize,
+}
+
+/// Changes that are noted before they are applied. More of them cost memory, about 100 bytes each;
+/// fewer, that the rows are gone through more often.
+const NOTED_MAX: usize = 1 << 19;
 
 /// Which epoch a reader sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +100,7 @@ impl Hub {
             standing: Standing { epoch: Epoch(0), frontier: Frontier::Unknown },
             horizon: VenueTime::MIN,
             is_ready: false,
+            catching_up: None,
             n_readers: 0,
         };
         Self {
@@ -125,11 +141,31 @@ impl Hub {
                 state.horizon = state.horizon.max(watermark.less(self.retain_nanos));
             }
         }
-        let horizon = state.horizon;
-        for (table, changes) in state.tables.iter_mut().zip(&output.changes) {
-            table.apply(changes, horizon);
-        }
+        state.take_in(output);
+        let is_catching_up = state.catching_up.is_some();
         drop(state);
+        if !is_catching_up {
+            self.tell();
+        }
+    }
+
+    /// Says that the run goes on with one that was interrupted: readers are told nothing before they
+    /// can be told of this epoch. Said before the first epoch.
+    pub fn catch_up_to(&self, epoch: Epoch) {
+        let mut state = self.state();
+        let noted = state.tables.iter().map(|_| Vec::new()).collect();
+        let is_open = state.standing.epoch < epoch;
+        state.catching_up = is_open.then_some(CatchingUp { until: epoch.0, noted, n_noted: 0 });
+    }
+
+    /// Whether rows aren't those that were told before the run was interrupted.
+    pub fn is_catching_up(&self) -> bool {
+        self.state().catching_up.is_some()
+    }
+
+    /// Says that no more epochs come with which it could catch up.
+    pub(super) fn caught_up(&self) {
+        self.state().caught_up();
         self.tell();
     }
 
@@ -144,9 +180,10 @@ impl Hub {
         self.state().is_ready = true;
     }
 
-    /// Whether [`Hub::set_ready`] was called.
+    /// Whether [`Hub::set_ready`] was called, and rows are those of an epoch that is to be told.
     pub fn is_ready(&self) -> bool {
-        self.state().is_ready
+        let state = self.state();
+        state.is_ready && state.catching_up.is_none()
     }
 
     /// The views, in the order of an epoch's changes.
@@ -201,7 +238,7 @@ impl Hub {
         let live = live.get_mut(view)?.as_mut()?;
         let cursor = live.cursor(moment(tables, live)?, needs_everything);
         *n_readers += 1;
-        live_readers.insert(*n_readers, cursor);
+        live_readers.insert(*n_readers, (view, cursor));
         Some(Place { view, reader: *n_readers })
     }
 
@@ -231,7 +268,9 @@ impl Hub {
     pub(crate) fn take(&self, places: impl Iterator<Item = Place>) -> Cut {
         let mut state = self.state();
         let standing = state.standing;
-        let taken = places.map(|place| state.take(place)).collect();
+        let is_open = state.catching_up.is_some();
+        let mut take = |place| if is_open { Taken::Nothing } else { state.take(place) };
+        let taken = places.map(&mut take).collect();
         Cut { standing, taken }
     }
 
@@ -246,9 +285,52 @@ impl Hub {
 }
 
 impl State {
+    /// Applies an epoch's changes, or notes them for later.
+    fn take_in(&mut self, output: &EpochOutput) {
+        let Some(open) = &mut self.catching_up else {
+            for (table, changes) in self.tables.iter_mut().zip(&output.changes) {
+                table.apply(changes, self.horizon);
+            }
+            return;
+        };
+        for (noted, changes) in open.noted.iter_mut().zip(&output.changes) {
+            open.n_noted += changes.len();
+            noted.push(Arc::clone(changes));
+        }
+        if open.until <= output.epoch.0 {
+            self.caught_up();
+        } else if open.n_noted >= NOTED_MAX {
+            self.settle();
+        }
+    }
+
+    /// Applies what was noted.
+    fn settle(&mut self) {
+        let Some(open) = &mut self.catching_up else { return };
+        open.n_noted = 0;
+        for (table, noted) in self.tables.iter_mut().zip(&mut open.noted) {
+            table.apply_all(&std::mem::take(noted), self.horizon);
+        }
+    }
+
+    /// Applies what was noted, and tells of rows from now on.
+    fn caught_up(&mut self) {
+        self.settle();
+        if self.catching_up.take().is_none() {
+            return;
+        }
+        let Self { live, live_readers, tables, .. } = self;
+        for (view, cursor) in live_readers.values_mut() {
+            let live = live.get(*view).and_then(Option::as_ref);
+            if let Some(now) = live.and_then(|live| moment(tables, live)) {
+                cursor.begin_at(now);
+            }
+        }
+    }
+
     /// What a reader has yet to be told.
     fn take(&mut self, place: Place) -> Taken {
-        if let Some(cursor) = self.live_readers.get_mut(&place.reader) {
+        if let Some((_, cursor)) = self.live_readers.get_mut(&place.reader) {
             let live = self.live.get(place.view).and_then(Option::as_ref);
             let now = live.and_then(|live| moment(&self.tables, live));
             return live.zip(now).map_or(Taken::Nothing, |(live, now)| live.take(&now, cursor));

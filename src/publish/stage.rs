@@ -139,6 +139,9 @@ fn publish(
         point("epoch.delivered");
         output.release(epoch.epoch);
     }
+    if let Some(readers) = readers {
+        readers.hub.caught_up();
+    }
     published.latency = output.quantiles();
     published
 }

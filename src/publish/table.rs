@@ -7,7 +7,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use types::changes::{Change, by_key};
 use types::relations::{Relation, RelationKind};
-use types::{Changes, Names, Value, VenueTime, for_relations, with_changes};
+use types::{Changes, Names, Schema, Value, VenueTime, for_relations, with_changes};
 
 use super::ViewSpec;
 use super::cursor::{Cursor, Pending, Touch};
@@ -21,6 +21,13 @@ pub(super) trait AnyTable: Send {
     /// # Panics
     /// If the changes are of another kind of row.
     fn apply(&mut self, changes: &Changes, horizon: VenueTime);
+
+    /// Applies the changes of some epochs in a row as if they were one's, and tells no reader. In the
+    /// order of keys, each once: a large map is gone through instead of being searched for each of them.
+    ///
+    /// # Panics
+    /// If the changes are of another kind of row.
+    fn apply_all(&mut self, epochs: &[Arc<Changes>], horizon: VenueTime);
 
     /// How many rows there are.
     fn n_rows(&self) -> usize;
@@ -105,6 +112,33 @@ impl<R: Relation> Table<R> {
         Some(Touch { had: true, gone: Some(Arc::new(old)) })
     }
 
+    /// Puts or removes a row; what a reader is to know of it.
+    fn change(
+        &mut self,
+        change: &Change<'_, R>,
+        key: &R::Key,
+        horizon: VenueTime,
+    ) -> Option<Touch<R>> {
+        match *change {
+            Change::Put(row) if self.time(row).is_none_or(|time| time >= horizon) => {
+                Some(self.put(row))
+            }
+            Change::Put(_) | Change::Del(_) => self.remove(key),
+        }
+    }
+
+    /// Removes what happened before the horizon.
+    fn drop_before(&mut self, horizon: VenueTime, mut gone: impl FnMut(R::Key, Touch<R>)) {
+        while let Some((time, _)) = self.by_time.first()
+            && *time < horizon
+            && let Some((_, key)) = self.by_time.pop_first()
+        {
+            if let Some(touch) = self.remove(&key) {
+                gone(key, touch);
+            }
+        }
+    }
+
     fn snapshot(&self) -> Snapshot<R> {
         Snapshot {
             rows: self.rows.clone(),
@@ -116,38 +150,39 @@ impl<R: Relation> Table<R> {
 
 impl<R: Relation> AnyTable for Table<R> {
     fn apply(&mut self, changes: &Changes, horizon: VenueTime) {
-        let rows: &dyn Any = with_changes!(changes, rows => rows);
-        let rows: &Vec<(R, isize)> = rows.downcast_ref().unwrap_or_else(|| {
-            panic!("rows of {:?} for the view {}", changes.kind(), self.spec.name)
-        });
+        let rows = rows_of::<R>(changes, &self.spec);
         let schema = Arc::clone(&self.spec.schema);
         let mut touched = Vec::new();
         for change in by_key(rows, &schema) {
-            let (key, touch) = match change {
-                Change::Put(row) if self.time(row).is_none_or(|time| time >= horizon) => {
-                    (row.key(&schema), Some(self.put(row)))
-                }
-                Change::Put(row) | Change::Del(row) => {
-                    let key = row.key(&schema);
-                    let touch = self.remove(&key);
-                    (key, touch)
-                }
-            };
+            let key = key_of(&change, &schema);
+            let touch = self.change(&change, &key, horizon);
             touched.extend(touch.map(|touch| (key, touch)));
         }
         // No key here was put above: those rows are younger.
-        while let Some((time, _)) = self.by_time.first()
-            && *time < horizon
-            && let Some((_, key)) = self.by_time.pop_first()
-        {
-            let touch = self.remove(&key);
-            touched.extend(touch.map(|touch| (key, touch)));
-        }
+        self.drop_before(horizon, |key, touch| touched.push((key, touch)));
         if !self.readers.is_empty() && !touched.is_empty() {
             touched.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             let batch = Arc::new(touched);
             self.readers.values_mut().for_each(|reader| reader.push(&batch));
         }
+    }
+
+    fn apply_all(&mut self, epochs: &[Arc<Changes>], horizon: VenueTime) {
+        let schema = Arc::clone(&self.spec.schema);
+        let mut changes = Vec::new();
+        for epoch in epochs {
+            let rows = rows_of::<R>(epoch, &self.spec);
+            changes.extend(by_key(rows, &schema).map(|change| (key_of(&change, &schema), change)));
+        }
+        // Of equal keys the last one stands last.
+        changes.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut changes = changes.iter().peekable();
+        while let Some((key, change)) = changes.next() {
+            if changes.peek().is_none_or(|(next, _)| next != key) {
+                self.change(change, key, horizon);
+            }
+        }
+        self.drop_before(horizon, |_, _| ());
     }
 
     fn n_rows(&self) -> usize {
@@ -181,4 +216,16 @@ impl<R: Relation> AnyTable for Table<R> {
             }
         }
     }
+}
+
+/// The rows of changes.
+fn rows_of<'a, R: Relation>(changes: &'a Changes, spec: &ViewSpec) -> &'a [(R, isize)] {
+    let rows: &dyn Any = with_changes!(changes, rows => rows);
+    let rows: Option<&Vec<(R, isize)>> = rows.downcast_ref();
+    rows.unwrap_or_else(|| panic!("rows of {:?} for the view {}", changes.kind(), spec.name))
+}
+
+fn key_of<R: Relation>(change: &Change<'_, R>, schema: &Schema) -> R::Key {
+    let (Change::Put(row) | Change::Del(row)) = change;
+    row.key(schema)
 }

@@ -86,6 +86,91 @@ fn every_reader_folds_to_what_the_hub_holds() {
     }
 }
 
+/// Epochs with which a run catches up are told of as one.
+#[test]
+fn a_run_that_goes_on_tells_nothing_before_it_has_caught_up() {
+    for seed in 0..200 {
+        let mut chance = Chance(seed);
+        let mut twin = Twin::new(&["a", "b"], 1_000);
+        let until = 1 + chance.below(12);
+        twin.hub.catch_up_to(Epoch(until));
+        twin.hub.set_ready();
+        let whole = twin.hub.attach(0, true);
+        let later = twin.hub.attach(1, false);
+        let mut rows = BTreeMap::new();
+        let mut told_later = None;
+        for _ in 0..20 {
+            twin.publish_random(&mut chance, 30, 6);
+            let is_open = twin.epoch < until;
+            assert_eq!((twin.hub.is_catching_up(), twin.hub.is_ready()), (is_open, !is_open));
+            let mut taken = twin.hub.take([whole, later].into_iter()).taken;
+            let (of_later, of_whole) = (taken.pop().unwrap(), taken.pop().unwrap());
+            if is_open {
+                assert!(matches!((of_whole, of_later), (Taken::Nothing, Taken::Nothing)));
+                continue;
+            }
+            match of_whole {
+                Taken::Everything(chunks) => {
+                    assert_eq!(twin.epoch, until, "seed {seed}");
+                    apply(&mut rows, chunks, 100);
+                }
+                Taken::Changes(chunks) => apply(&mut rows, chunks, 100),
+                Taken::Nothing => {}
+            }
+            assert_eq!(rows, twin.shown(0), "seed {seed}, epoch {}", twin.epoch);
+            let told: &mut BTreeMap<_, _> = told_later.get_or_insert_with(|| twin.shown(1));
+            match of_later {
+                Taken::Everything(_) => panic!("it wants changes alone"),
+                Taken::Changes(chunks) => apply(told, chunks, 100),
+                Taken::Nothing => {}
+            }
+            assert_eq!(*told, twin.shown(1), "seed {seed}, epoch {}", twin.epoch);
+            assert_eq!(pages(&twin.hub, 1, 7).1, twin.shown(1).into_iter().collect::<Vec<_>>());
+        }
+    }
+}
+
+/// Whatever the run went through on its way, old rows have left when it has caught up.
+#[test]
+fn a_run_that_goes_on_comes_to_the_rows_of_one_that_did_not_stop() {
+    for seed in 0..200 {
+        let mut chance = Chance(seed);
+        let hub = || Hub::new(vec![view("t", true)], &Arc::new(Names::default()), 40);
+        let (plain, resumed) = (hub(), hub());
+        let until = 1 + chance.below(15);
+        resumed.catch_up_to(Epoch(until));
+        let mut held: BTreeMap<u64, types::Row> = BTreeMap::new();
+        for epoch in 1..=20_u32 {
+            let at = i64::from(epoch) * 10;
+            let mut changed = Vec::new();
+            for key in 0..9 {
+                if chance.below(3) > 0 {
+                    continue;
+                }
+                changed.extend(held.remove(&key).map(|old| (old, -1)));
+                if chance.below(4) > 0 {
+                    let time = at - i64::try_from(chance.below(60)).unwrap();
+                    let new = row(key, u64::from(epoch), time);
+                    held.insert(key, new.clone());
+                    changed.push((new, 1));
+                }
+            }
+            let watermark = VenueTime::from_nanos(at);
+            let changes = vec![Arc::new(Changes::Rows(changed))];
+            let output = EpochOutput { epoch: Epoch(epoch.into()), watermark, changes };
+            plain.publish(&output);
+            resumed.publish(&output);
+            if u64::from(epoch) >= until {
+                assert_eq!(
+                    pages(&plain, 0, 3),
+                    pages(&resumed, 0, 3),
+                    "seed {seed}, epoch {epoch}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn pages_make_the_whole() {
     let (mut chance, mut twin) = (Chance(1), Twin::new(&["a"], 10));

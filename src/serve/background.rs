@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use types::Names;
+use types::sabotage::{Safeguard, is_out};
+use types::{Epoch, Names};
 
 use super::ServeOptions;
 use crate::config::plan::ServerPlan;
@@ -98,8 +99,18 @@ impl Server {
         Readers { hub: Arc::clone(&self.hub), views: self.views.clone() }
     }
 
-    /// Says that sources are open and workers run.
-    pub(crate) fn set_ready(&self) {
+    /// Says that the run goes on with one that was interrupted: readers are told nothing for now.
+    pub(crate) fn catch_up(&self) {
+        if !is_out(Safeguard::CaughtUpFirst) {
+            self.hub.catch_up_to(Epoch(u64::MAX));
+        }
+    }
+
+    /// Says that sources are open and workers run, and with which epoch a run that goes on has caught up.
+    pub(crate) fn set_ready(&self, caught_up: Epoch) {
+        if self.hub.is_catching_up() {
+            self.hub.catch_up_to(caught_up);
+        }
         self.hub.set_ready();
     }
 

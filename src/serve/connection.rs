@@ -184,6 +184,9 @@ impl Connection {
                 vec![answer("ok").with("sub", sub), closed.with("reason", "unsubscribed")]
             }
             Request::List(What::Views) => {
+                if self.server.hub.is_catching_up() {
+                    return Err(Refusal::new("catching_up", http::CATCHING_UP));
+                }
                 let (_, views) = http::describe_all(&self.server.hub);
                 vec![answer("result").list("views", &views)]
             }

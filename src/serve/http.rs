@@ -98,9 +98,10 @@ pub(super) fn describe_all(hub: &Hub) -> (Standing, Vec<u8>) {
     (standing, views.join(b",".as_slice()))
 }
 
-async fn views(State(server): State<Arc<Server>>) -> Response {
+async fn views(State(server): State<Arc<Server>>) -> Result<Response, Problem> {
+    check_caught_up(&server.hub)?;
     let (at, views) = describe_all(&server.hub);
-    json(standing(at).list("views", &views))
+    Ok(json(standing(at).list("views", &views)))
 }
 
 /// The parameters of a request.
@@ -114,6 +115,7 @@ async fn view(
     let Path(name) = path.map_err(|rejection| bad_request(rejection.body_text()))?;
     let index = server.hub.view(&name).ok_or_else(|| unknown_view(&server.hub, &name))?;
     let asked = PageRequest::read(parameters)?;
+    check_caught_up(&server.hub)?;
     let found = if asked.live { server.hub.live_rows(index) } else { server.hub.rows(index) };
     let (at, rows) = found.ok_or_else(|| {
         Problem::new(StatusCode::BAD_REQUEST, "not_live", not_live(&server.hub, &name))
@@ -216,9 +218,24 @@ async fn ready(State(server): State<Arc<Server>>) -> Response {
     if server.hub.is_ready() {
         return json(Object::new().with("status", "ready"));
     }
+    if let Err(problem) = check_caught_up(&server.hub) {
+        return problem.into_response();
+    }
     let detail = "the sources aren't connected yet";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail).into_response()
 }
+
+/// Rows are shown as they were before the run was interrupted, or later, and never earlier ones.
+fn check_caught_up(hub: &Hub) -> Result<(), Problem> {
+    if !hub.is_catching_up() {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "catching_up", CATCHING_UP))
+}
+
+/// Why no rows are shown.
+pub(super) const CATCHING_UP: &str = "the run goes on where it was interrupted and hasn't caught up yet: ask \
+                                      again once /health/ready says ready";
 
 async fn not_found() -> Problem {
     let detail = "known: /v1/views, /v1/views/{view}, /v1/quarantine, /v1/quarantine/{number}, /v1/ws, \

@@ -1,12 +1,11 @@
 //! P&L as of the current epoch from outside: over REST and by `tapeline subscribe --live`.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use crate::program::{Folder, tapeline};
+use crate::program::{Folder, get, tapeline};
 
 const CONFIG: &str = r#"
 [pipeline]
@@ -82,14 +81,7 @@ impl Run {
     }
 
     fn get(&self, path: &str) -> (String, Json) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let host = &self.address;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().to_owned();
-        (status, serde_json::from_str(body).unwrap())
+        get(&self.address, path)
     }
 
     fn subscribe(&self, arguments: &[&str]) -> (Option<i32>, Vec<Json>, String) {

@@ -1,9 +1,12 @@
 //! The program from outside: a folder of its own for each test, what it printed, how it ended.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use serde_json::Value as Json;
 use tempfile::TempDir;
 
 /// The program, with nothing of the environment that it reads.
@@ -90,4 +93,15 @@ impl From<Output> for Ended {
             err: String::from_utf8(output.stderr).unwrap(),
         }
     }
+}
+
+/// A server's answer to a GET: its status and its JSON.
+pub(crate) fn get(address: &str, path: &str) -> (String, Json) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().to_owned();
+    (status, serde_json::from_str(body).unwrap())
 }

@@ -203,6 +203,8 @@ safeguards! {
     LayoutAgain,
     /// A row that has crashed the engine three times is looked for and set aside.
     PoisonSetAside,
+    /// Readers are told nothing before a run that goes on has caught up.
+    CaughtUpFirst,
 
     // Checkpoints.
     /// What a checkpoint is made of is compared with what was written.

@@ -294,6 +294,15 @@ pub(super) struct LiveCursor {
     holders: Arc<Holders>,
 }
 
+impl LiveCursor {
+    /// Says that a reader who wants only changes has missed none until now.
+    pub(super) fn begin_at(&mut self, now: Moment) {
+        if let Some(last) = &mut self.last {
+            *last = now;
+        }
+    }
+}
+
 impl LiveTable {
     pub(super) fn new(spec: LiveSpec, names: &Arc<Names>) -> Self {
         let (schema, names) = (spec.schema().shared(), Arc::clone(names));

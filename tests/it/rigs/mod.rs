@@ -24,6 +24,8 @@ mod restored;
 mod resume;
 #[path = "../../../connectors/tests/support/server.rs"]
 pub(crate) mod server;
+#[cfg(feature = "sabotage")]
+mod serving;
 mod stored;
 #[cfg(feature = "sabotage")]
 mod strace;
