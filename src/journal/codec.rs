@@ -3,12 +3,11 @@
 
 use dataflows::inputs::Events;
 use dataflows::plan::RelationSpec;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use types::relations::Input;
-use types::{Event, Schema};
+use types::{Event, Op, Schema};
 
 use super::brought::EventsPart;
+use super::narrow::{Narrow, put, take, take_byte};
 
 /// Bytes from which on a part is full.
 const PART_BYTES: usize = 256 << 10;
@@ -72,37 +71,78 @@ macro_rules! codec {
 }
 types::for_inputs!(codec);
 
-fn encode_rows<R: Input + Serialize>(
+/// Where what an event does stands in its first byte; above it are flags.
+const OP: u8 = 0b11;
+const IS_FIRST: u8 = 1 << 2;
+const HAS_REVISION: u8 = 1 << 3;
+/// Whether the digest of the content has more than 32 bits.
+const IS_WIDE: u8 = 1 << 4;
+const FLAGS: u8 = 0b1_1111;
+
+fn encode_rows<R: Input + Narrow>(
     events: &[Event<R>],
     contents: &[u128],
     (first, schema): (usize, &Schema),
     out: &mut Vec<u8>,
 ) -> Encoded {
     let mut encoded = Encoded::default();
-    for pair in events.iter().zip(contents).skip(first) {
+    let mut before = None;
+    for (event, content) in events.iter().zip(contents).skip(first) {
         if out.len() >= PART_BYTES {
             break;
         }
-        let written = postcard::to_extend(&pair, std::mem::take(out));
-        *out = written.expect("numbers and texts always encode");
+        let narrow = u32::try_from(*content);
+        let has_revision = event.revision > 0;
+        let flags = [(event.is_first, IS_FIRST), (has_revision, HAS_REVISION)];
+        let flags = flags.into_iter().chain([(narrow.is_err(), IS_WIDE)]);
+        let set = flags.filter(|(is_set, _)| *is_set).map(|(_, flag)| flag);
+        out.push(set.fold(event.op.place(), |byte, flag| byte | flag));
+        if has_revision {
+            put(event.revision, out);
+        }
+        match narrow {
+            Ok(narrow) => out.extend(narrow.to_le_bytes()),
+            Err(_) => out.extend(content.to_le_bytes()),
+        }
+        event.row.write(before, out);
+        before = Some(&event.row);
         encoded.n_events += 1;
-        let is_revising = !pair.0.is_first && pair.0.row.identity(schema).is_some();
+        let is_revising = !event.is_first && event.row.identity(schema).is_some();
         encoded.n_revising += usize::from(is_revising);
     }
     encoded
 }
 
-fn decode_rows<R: DeserializeOwned>(
+fn decode_rows<R: Narrow>(
     events: &mut Vec<Event<R>>,
     contents: &mut Vec<u128>,
     n_events: u32,
     mut bytes: &[u8],
 ) -> Option<()> {
+    let first = events.len();
     for _ in 0..n_events {
-        let ((event, content), rest) = postcard::take_from_bytes(bytes).ok()?;
-        events.push(event);
+        let flags = take_byte(&mut bytes).filter(|flags| *flags <= FLAGS)?;
+        let op = Op::from_place(flags & OP)?;
+        let revision = if flags & HAS_REVISION == 0 { 0 } else { take(&mut bytes)? };
+        let content = if flags & IS_WIDE == 0 {
+            u32::from_le_bytes(split(&mut bytes)?).into()
+        } else {
+            u128::from_le_bytes(split(&mut bytes)?)
+        };
+        let before = events.get(first..).and_then(<[Event<R>]>::last).map(|event| &event.row);
+        let row = R::read(&mut bytes, before)?;
+        events.push(Event { op, revision, is_first: flags & IS_FIRST != 0, row });
         contents.push(content);
-        bytes = rest;
     }
     bytes.is_empty().then_some(())
 }
+
+/// Takes the first bytes off.
+fn split<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*head)
+}
+
+#[cfg(test)]
+mod tests;

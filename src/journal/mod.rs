@@ -10,6 +10,7 @@ mod brought;
 mod codec;
 mod entry;
 mod mend;
+mod narrow;
 mod past;
 mod recorder;
 

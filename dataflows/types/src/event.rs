@@ -26,6 +26,16 @@ impl Op {
             Self::Bust => 2,
         }
     }
+
+    /// The one with this place.
+    pub const fn from_place(place: u8) -> Option<Self> {
+        match place {
+            0 => Some(Self::Insert),
+            1 => Some(Self::Correct),
+            2 => Some(Self::Bust),
+            _ => None,
+        }
+    }
 }
 
 /// One change of an input relation. A bust carries identity and key; its other columns are

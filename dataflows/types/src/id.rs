@@ -78,6 +78,12 @@ impl EventId {
         Self(digest128(bytes) | TEXT)
     }
 
+    /// The id with these 128 bits, as [`EventId::raw`] gave them.
+    #[inline]
+    pub const fn from_raw(raw: u128) -> Self {
+        Self(raw)
+    }
+
     /// The id of a number's canonical text.
     pub fn of_number(number: u64) -> Self {
         Self(number.into())
