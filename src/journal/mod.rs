@@ -10,7 +10,6 @@ mod brought;
 mod codec;
 mod entry;
 mod mend;
-mod narrow;
 mod past;
 mod recorder;
 

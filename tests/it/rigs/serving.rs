@@ -33,7 +33,7 @@ fn shown(seed: u64, keeps: Keeps, out: Option<Safeguard>) -> (Vec<u64>, usize) {
     let reader = std::thread::spawn(move || said.for_each(drop));
     let (mut epochs, mut n_waits, watch) = (Vec::new(), 0, Stopwatch::start());
     while epochs.len() < 20 {
-        assert!(watch.elapsed() < Duration::from_secs(60), "seed {seed}: it doesn't catch up");
+        assert!(watch.elapsed() < Duration::from_secs(90), "seed {seed}: it doesn't catch up");
         let (status, answer) = get(&address, "/v1/views/positions?limit=1");
         let (ready, _) = get(&address, "/health/ready");
         match status.as_str() {

@@ -1,13 +1,17 @@
 //! Events as bytes: parts of a bounded size, each event with the digest by which a repeat of it is told
 //! from a conflict.
 
+mod narrow;
+#[cfg(test)]
+mod tests;
+
 use dataflows::inputs::Events;
 use dataflows::plan::RelationSpec;
 use types::relations::Input;
 use types::{Event, Op, Schema};
 
+use self::narrow::{Narrow, put, take, take_byte};
 use super::brought::EventsPart;
-use super::narrow::{Narrow, put, take, take_byte};
 
 /// Bytes from which on a part is full.
 const PART_BYTES: usize = 256 << 10;
@@ -143,6 +147,3 @@ fn split<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     *bytes = rest;
     Some(*head)
 }
-
-#[cfg(test)]
-mod tests;
