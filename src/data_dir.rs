@@ -8,6 +8,7 @@
 //! | `crashes.json` | where workers have panicked, and rows at which they do ([`crate::poison`]) |
 //! | `sinks/<name>/` | what a sink must not forget |
 //! | `quarantine.jsonl` | inputs that can't be used |
+//! | `replayed/` | such inputs put right, which every run reads ([`crate::replayed`]) |
 //! | `cold/` | history that doesn't fit into memory; of no use to another run |
 
 use std::fs::{File, OpenOptions, TryLockError};

@@ -23,6 +23,7 @@ pub mod log;
 mod poison;
 pub mod publish;
 mod quarantine;
+mod replayed;
 pub mod runtime;
 pub mod serve;
 pub mod simulate;

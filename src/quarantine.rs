@@ -22,7 +22,10 @@ pub(crate) struct Row {
 }
 
 /// Reads all rows of a file, and behind them those that sinks have set aside.
-fn read_all(path: &Path, mut take: impl FnMut(Row)) -> Result<(), Error> {
+///
+/// # Errors
+/// If a file can't be read.
+pub(crate) fn read_all(path: &Path, mut take: impl FnMut(Row)) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new(".")).join("sinks");
     let mut paths = vec![path.to_owned()];
     match std::fs::read_dir(&folder) {

@@ -8,6 +8,7 @@
 pub mod error;
 mod files;
 pub mod quarantine;
+pub mod replayed;
 mod rows;
 pub mod sink;
 pub mod sinks;

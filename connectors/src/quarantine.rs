@@ -213,8 +213,18 @@ impl<'a> From<&Entry<'a>> for Written<'a> {
     }
 }
 
+/// The bytes of an input, from what an entry's line says of them: `bytes`, or else `bytes_base64`; `None`
+/// where it says nothing that can be read.
+pub fn bytes_of(text: Option<&str>, in_base64: Option<&str>) -> Option<Vec<u8>> {
+    match (text, in_base64) {
+        (Some(text), None) => Some(text.as_bytes().to_vec()),
+        (None, Some(text)) => from_base64(text),
+        _ => None,
+    }
+}
+
 /// Standard base64 with padding.
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -227,6 +237,27 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// What [`base64`] was made of; `None` for what it never gives.
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let digit = |byte: &u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    for chunk in text.trim_end_matches('=').as_bytes().chunks(4) {
+        let digits: Vec<u8> = chunk.iter().map(digit).collect::<Option<_>>()?;
+        let group = (0..4)
+            .fold(0u32, |group, i| group << 6 | digits.get(i).map_or(0, |digit| u32::from(*digit)));
+        let [_, group @ ..] = group.to_be_bytes();
+        bytes.extend(group.iter().take(digits.len().saturating_sub(1)));
+    }
+    (base64(&bytes) == text).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -314,6 +345,12 @@ mod tests {
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
         {
             assert_eq!(base64(bytes.as_bytes()), text);
+            assert_eq!(bytes_of(None, Some(text)), Some(bytes.as_bytes().to_vec()));
         }
+        for wrong in ["Z", "Zg", "Zg=", "Zh==", "Zg==Zg==", "Z*==", "===="] {
+            assert_eq!(bytes_of(None, Some(wrong)), None, "{wrong}");
+        }
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(bytes_of(None, Some(&base64(&all))), Some(all));
     }
 }

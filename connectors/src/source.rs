@@ -15,7 +15,7 @@ use types::relations::InputColumn;
 
 use crate::error::ConnectError;
 
-pub use crate::files::{check_mapping, open};
+pub use crate::files::{Trial, check_mapping, open, open_replayed};
 pub use crate::rows::{Failure, Record, RowRef, Rows};
 
 /// A kind of source that configs can name.

@@ -3,6 +3,7 @@
 mod checkpoint;
 pub mod list;
 mod quarantine;
+mod replay;
 mod run;
 pub(crate) mod subscribe;
 mod summary;

@@ -15,15 +15,16 @@ use crate::env::System;
 use crate::error::Error;
 use crate::quarantine::{self, Found, Row, Wanted};
 
-/// Shows the rows that the last run of a config set aside, and why; drops them.
+/// Shows the rows that the last run of a config set aside, and why; replays or drops them.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tapeline quarantine list configs/demo.toml                        how many, by source and reason\n  \
     tapeline quarantine list configs/demo.toml --reason not_a_number  each of them\n  \
     tapeline quarantine show configs/demo.toml 3                      all that is known of the third\n  \
+    tapeline quarantine replay configs/demo.toml 3 --with '..'        lets it enter, put right\n  \
     tapeline quarantine drop configs/demo.toml                        forgets all of them\n\n\
-    A row that is put right, in its file or by the config, enters with the next run. Rows that a database \
-    refused stand behind those of sources; they are kept as long as their run can be gone on with.")]
+    A row that is put right, in its file, by the config or by `replay`, enters with the next start. Rows that \
+    a database refused stand behind those of sources; they are kept as long as their run can be gone on with.")]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -55,6 +56,7 @@ enum Verb {
         /// Its number in the list, from 1.
         number: usize,
     },
+    Replay(super::replay::Args),
     /// Forgets all rows of sources. No engine may run meanwhile.
     Drop {
         /// The config of the run.
@@ -84,6 +86,7 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
             })?;
             put(&whole(&row))
         }
+        Verb::Replay(arguments) => super::replay::run(arguments),
         Verb::Drop { config } => {
             let path = file(config)?;
             // Whoever runs there is still writing it.

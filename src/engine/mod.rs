@@ -98,7 +98,7 @@ fn run_from(
         sequencer(&pipeline, &sources, &plan, keeps_id_texts).spilling(spill.as_ref());
     let names = Arc::clone(sequencer.names());
     // 1 to 3: receive, decode, normalise.
-    let merge = open_sources(&sources)?;
+    let merge = open_sources(dir, &sources)?;
     let is_resumed = interrupted.is_some();
     let opening = Opening { pipeline: &pipeline, base: &base, dir, names: &names, is_resumed };
     let delivered: BTreeSet<usize> =

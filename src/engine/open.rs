@@ -14,6 +14,7 @@ use crate::data_dir::DataDir;
 use crate::deliver::{self, Delivery, End};
 use crate::error::Error;
 use crate::ingest::{Merge, MergedStream, Sequencer, SequencerOptions};
+use crate::replayed;
 
 /// Where history and identities go that don't fit into memory: where the pipeline keeps its state.
 pub(super) fn spill(dir: &DataDir, memory: Option<u64>) -> Result<Option<Spill>, Error> {
@@ -34,15 +35,16 @@ pub(super) fn sequencer(
     Sequencer::new(&plan.relations, options)
 }
 
-/// Opens all streams of all sources.
-pub(super) fn open_sources(sources: &[SourcePlan]) -> Result<Merge, Error> {
+/// Opens all streams of all sources, and behind them what is replayed.
+pub(super) fn open_sources(dir: &DataDir, sources: &[SourcePlan]) -> Result<Merge, Error> {
     let mut streams = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         for rows in connectors::source::open(&source.file)? {
             let name = source.file.name.clone();
-            streams.push(MergedStream { rows, source: index, name });
+            streams.push(MergedStream { rows, source: index, name, rank: 0 });
         }
     }
+    streams.append(&mut replayed::streams(dir.path(), sources)?);
     Ok(Merge::new(streams)?)
 }
 

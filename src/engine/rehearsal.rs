@@ -142,7 +142,7 @@ impl Rehearsal<'_> {
     fn batches(&self, first: u64, sequencer: Sequencer) -> Result<Batches, Error> {
         let run = self.interrupted.filter(|run| run.keeps_events);
         let Some(run) = run else {
-            let merge = open_sources(&self.plan.sources)?;
+            let merge = open_sources(self.dir, &self.plan.sources)?;
             let relations = self.plan.sources.iter().map(|source| source.relation).collect();
             let read = ReadAgain { merge, relations, has_ended: false };
             return Ok(Batches { sequencer, restored: None, read: From::Sources(Box::new(read)) });

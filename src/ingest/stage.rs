@@ -19,6 +19,7 @@ use crate::runtime::Runtime;
 use types::VenueTime;
 use types::event::Reason;
 use types::fault::point;
+use types::sabotage::{Safeguard, is_out};
 
 /// The stage between sources and workers.
 pub(crate) struct Ingest<'a> {
@@ -102,7 +103,8 @@ impl<'a> Ingest<'a> {
         if let Some(read_to) = self.replay(&mut merge, sequencer, options)? {
             return Ok(read_to);
         }
-        while let Some(merged) = merge.next_rows(sequencer.room())? {
+        while !self.is_at_its_end(&mut merge, sequencer)? {
+            let Some(merged) = merge.next_rows(sequencer.room())? else { break };
             let Some(source) = self.sources.get(merged.source) else { continue };
             let n_rows = merged.n_rows();
             self.books.read += u64::try_from(n_rows).unwrap_or(u64::MAX);
@@ -203,6 +205,9 @@ impl<'a> Ingest<'a> {
             }
         }
         if is_at_end {
+            if merge.has_replayed() {
+                tell_of_replayed();
+            }
             return Ok(Some(ReadTo::End));
         }
         let mut left = if self.recorder.keeps_events() { sequencer.counts().received } else { 0 };
@@ -215,6 +220,19 @@ impl<'a> Ingest<'a> {
             left -= u64::try_from(rows.n_rows()).unwrap_or(left).min(left);
         }
         Ok(None)
+    }
+
+    /// Whether the run that was interrupted had ended its last epoch here: what was replayed since mustn't
+    /// enter it.
+    fn is_at_its_end(&mut self, merge: &mut Merge, sequencer: &Sequencer) -> Result<bool, Error> {
+        let n_received = sequencer.counts().received;
+        let is_it = self.recorder.end()?.is_some_and(|n_rows| n_rows <= n_received)
+            && merge.is_at_replayed()?
+            && !is_out(Safeguard::EndStays);
+        if is_it {
+            tell_of_replayed();
+        }
+        Ok(is_it)
     }
 
     fn feed(&mut self, batch: Batch, counts: Counts) -> Result<(), Error> {
@@ -238,6 +256,13 @@ impl<'a> Ingest<'a> {
         take_out(&mut batch, self.poisons);
         self.bulk.take(batch).map_or(Ok(()), |batch| self.runtime.feed(batch))
     }
+}
+
+fn tell_of_replayed() {
+    tracing::warn!(
+        "the run that was interrupted had come to the end of its rows: what was replayed since enters with the \
+         next start"
+    );
 }
 
 impl SetAside {

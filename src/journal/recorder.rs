@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dataflows::plan::RelationSpec;
+use types::VenueTime;
 use types::digest::Fold;
 
 use super::brought::{Brought, Collector, Refused};
@@ -18,6 +19,8 @@ use crate::runtime::EpochOutput;
 pub(crate) struct Recorder {
     journal: Arc<Journal>,
     past: Past,
+    /// The next epoch of the past, once it was looked at.
+    ahead: Option<EpochEntry>,
     /// How sources are named in errors.
     sources: Vec<String>,
     /// What the open epoch has read of each source.
@@ -47,7 +50,7 @@ impl Recorder {
     pub(crate) fn new(journal: Arc<Journal>, past: Past, sources: &[SourcePlan]) -> Self {
         let sources: Vec<String> = sources.iter().map(|source| source.file.name.clone()).collect();
         let read = sources.iter().map(|_| (0, Fold::new(0))).collect();
-        Self { journal, past, sources, read, events: None }
+        Self { journal, past, ahead: None, sources, read, events: None }
     }
 
     /// Where the rows of a source are counted, and their digest is made.
@@ -77,6 +80,24 @@ impl Recorder {
             Some(collector) => self.past.next_kept(collector),
             None => Ok(None),
         }
+    }
+
+    /// How many rows the interrupted run had received at its end, where the next epoch was its last one;
+    /// none where events are kept.
+    ///
+    /// # Errors
+    /// If the log can't be read.
+    pub(crate) fn end(&mut self) -> Result<Option<u64>, Error> {
+        if self.keeps_events() {
+            return Ok(None);
+        }
+        self.ahead = self.next_epoch()?;
+        let end = VenueTime::END.nanos();
+        Ok(self.ahead.as_ref().filter(|epoch| epoch.watermark == end).map(|e| e.counts.received))
+    }
+
+    fn next_epoch(&mut self) -> Result<Option<EpochEntry>, Error> {
+        self.ahead.take().map_or_else(|| self.past.next_epoch(), |epoch| Ok(Some(epoch)))
     }
 
     /// Whether rows that went to quarantine are wanted with their epoch.
@@ -115,7 +136,7 @@ impl Recorder {
             self.journal.brought(Brought::of(batch, refused), parts)?;
             return self.journal.epoch(entry);
         }
-        match self.past.next_epoch()? {
+        match self.next_epoch()? {
             None => self.journal.epoch(entry),
             Some(kept) if kept == entry => Ok(()),
             Some(kept) => Err(self.changed(&kept, &entry)),

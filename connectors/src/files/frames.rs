@@ -213,7 +213,7 @@ impl Frames {
 
     fn is_blank(&self, row: &[u8]) -> bool {
         match self.framing {
-            Framing::Lines => row.iter().all(u8::is_ascii_whitespace),
+            Framing::Lines => is_white(row),
             Framing::Quoted(_) => row.is_empty(),
         }
     }
@@ -260,6 +260,32 @@ impl Frames {
                 .hint("the file is damaged or cut off: fetch it again")
         })
     }
+}
+
+/// The one row that bytes are, without the line break behind it.
+///
+/// # Errors
+/// Where they are none, several, or one that can't be read.
+pub(super) fn one_row(bytes: &[u8], framing: Framing) -> Result<&[u8], String> {
+    let row = without_break(bytes);
+    let (is_blank, end) = match framing {
+        Framing::Lines => (is_white(row), memchr(b'\n', row).map_or(End::Beyond, End::At)),
+        Framing::Quoted(delimiter) => (row.is_empty(), quoted_end(row, delimiter)),
+    };
+    match end {
+        _ if is_blank => Err("no row: it is blank".to_owned()),
+        _ if row.len() >= ROW_BYTES_MAX => {
+            let length = u64::try_from(row.len()).unwrap_or(u64::MAX);
+            Err(Fault::TooLong(length).to_string())
+        }
+        End::At(_) => Err("more than one row: a line break that isn't quoted".to_owned()),
+        End::Open => Err(Fault::OpenQuote.to_string()),
+        End::Beyond => Ok(row),
+    }
+}
+
+fn is_white(row: &[u8]) -> bool {
+    row.iter().all(u8::is_ascii_whitespace)
 }
 
 /// Finds the end of a row whose fields may be quoted. A quote counts where a field starts.

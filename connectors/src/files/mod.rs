@@ -14,6 +14,7 @@ mod limits;
 mod map;
 mod order;
 mod paths;
+mod replayed;
 mod scan;
 mod stream;
 mod template;
@@ -23,6 +24,7 @@ mod time;
 mod words;
 
 pub use map::check_mapping;
+pub use replayed::{Trial, open_replayed};
 
 use limits::{SORT_BYTES_MAX, SORT_BYTES_MIN};
 use stream::FileStream;

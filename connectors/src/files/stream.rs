@@ -28,7 +28,7 @@ pub(super) struct FileStream {
 }
 
 /// From a row's bytes to its cells.
-struct Decoder {
+pub(super) struct Decoder {
     shape: Shape,
     fields: Fields,
     mapper: Mapper,
@@ -42,6 +42,41 @@ enum Shape {
     Jsonl(Wanted),
 }
 
+/// Opens a file, reads its header and settles the mapping.
+///
+/// # Errors
+/// Where it can't be opened or read, or lacks a column.
+pub(super) fn open(
+    source: &FileSource,
+    file: &SourceFile,
+) -> Result<(Frames, Decoder), ConnectError> {
+    let mut frames = Frames::open(&file.path, framing(source))?;
+    let (shape, mapper) = match source.format {
+        Format::Csv => {
+            let shown = file.path.display().to_string();
+            let mut header = Header::read(&mut frames, source.delimiter, &shown)?;
+            let mapper = Mapper::new(source, &file.written, &mut header)?;
+            let n_columns = header.n_columns();
+            (Shape::Csv { delimiter: source.delimiter, n_columns }, mapper)
+        }
+        Format::Jsonl => {
+            let mut wanted = Wanted::default();
+            let mapper = Mapper::new(source, &file.written, &mut wanted)?;
+            (Shape::Jsonl(wanted), mapper)
+        }
+    };
+    let event_time = source.columns.iter().position(|c| c.name == "event_time");
+    Ok((frames, Decoder { shape, fields: Fields::default(), mapper, event_time }))
+}
+
+/// How rows of a source are told apart.
+pub(super) const fn framing(source: &FileSource) -> Framing {
+    match source.format {
+        Format::Csv => Framing::Quoted(source.delimiter),
+        Format::Jsonl => Framing::Lines,
+    }
+}
+
 impl FileStream {
     /// Opens a file, reads its header and settles the mapping; `sort_bytes_max` is what sorting may
     /// hold in memory.
@@ -53,35 +88,11 @@ impl FileStream {
         file: SourceFile,
         sort_bytes_max: usize,
     ) -> Result<Self, ConnectError> {
-        let written = file.written;
-        let framing = match source.format {
-            Format::Csv => Framing::Quoted(source.delimiter),
-            Format::Jsonl => Framing::Lines,
-        };
-        let mut frames = Frames::open(&file.path, framing)?;
-        let (shape, mapper) = match source.format {
-            Format::Csv => {
-                let shown = file.path.display().to_string();
-                let mut header = Header::read(&mut frames, source.delimiter, &shown)?;
-                let mapper = Mapper::new(source, &written, &mut header)?;
-                let n_columns = header.n_columns();
-                (Shape::Csv { delimiter: source.delimiter, n_columns }, mapper)
-            }
-            Format::Jsonl => {
-                let mut wanted = Wanted::default();
-                let mapper = Mapper::new(source, &written, &mut wanted)?;
-                (Shape::Jsonl(wanted), mapper)
-            }
-        };
+        let (frames, decoder) = open(source, &file)?;
         Ok(Self {
-            written,
+            written: file.written,
             frames,
-            decoder: Decoder {
-                shape,
-                fields: Fields::default(),
-                mapper,
-                event_time: source.columns.iter().position(|c| c.name == "event_time"),
-            },
+            decoder,
             order: source.order,
             sorted: None,
             sort_bytes_max,
@@ -163,12 +174,19 @@ impl RowStream for FileStream {
 
 impl Decoder {
     /// Empties a batch.
-    fn start(&self, rows: &mut Rows) {
+    pub(super) fn start(&self, rows: &mut Rows) {
         rows.restart(self.mapper.texts());
     }
 
+    /// Adds a row that is none.
+    pub(super) fn refuse(&self, frame: &Frame, raw: &[u8], detail: String, rows: &mut Rows) {
+        let Frame { row, line, is_ascii, .. } = *frame;
+        let place = Place { row, line, is_ascii };
+        rows.push(place, raw, self.event_time, |_| Err(unreadable(detail)));
+    }
+
     /// Adds a row's cells to a batch, or why there are none.
-    fn decode(&mut self, frame: &Frame, position: u64, raw: &[u8], rows: &mut Rows) {
+    pub(super) fn decode(&mut self, frame: &Frame, position: u64, raw: &[u8], rows: &mut Rows) {
         let time = self.event_time;
         let Frame { row, line, is_ascii, .. } = *frame;
         rows.push(Place { row, line, is_ascii }, raw, time, |cells| {

@@ -205,6 +205,10 @@ safeguards! {
     PoisonSetAside,
     /// Readers are told nothing before a run that goes on has caught up.
     CaughtUpFirst,
+    /// Rows that are replayed come behind all others, one batch after the other.
+    ReplayedLast,
+    /// A run that goes on to the end that it had come to leaves what was replayed since to the next one.
+    EndStays,
 
     // Checkpoints.
     /// What a checkpoint is made of is compared with what was written.

@@ -1,5 +1,7 @@
 //! Every file of every finite source is a stream; streams are merged by their running greatest event
-//! time, ties by source, path, row (SEMANTICS section 4).
+//! time, ties by source, path, row (SEMANTICS section 4). Rows that are replayed come behind all of them,
+//! one stream after the other: a run that goes on reads all that it has read as it was, whatever was
+//! replayed since.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,6 +9,7 @@ use std::collections::BinaryHeap;
 use connectors::ConnectError;
 use connectors::source::{RowRef, RowStream, Rows};
 use types::event::Cells;
+use types::sabotage::{Safeguard, is_out};
 use types::{Reject, VenueTime};
 
 use super::readers::{self, Batches, Next};
@@ -20,6 +23,8 @@ pub struct MergedStream {
     pub source: usize,
     /// The source's name: ties go by it.
     pub name: String,
+    /// Streams come when all of lower ranks have ended: zero for files, from one on for what is replayed.
+    pub rank: usize,
 }
 
 /// Rows in their place, which follow one another in their stream.
@@ -60,16 +65,20 @@ impl ReadRows for MergedRows<'_> {
 /// A merge of finite streams.
 pub struct Merge {
     streams: Vec<Stream>,
-    /// Streams with a row, the one to take first on top. Streams are sorted by (source, path), so
+    /// Streams with a row, the one to take first on top. Streams are sorted by (rank, source, path), so
     /// that their index breaks ties.
-    queue: BinaryHeap<Reverse<(VenueTime, usize)>>,
+    queue: BinaryHeap<Reverse<Turn>>,
     /// The stream whose rows were handed out last, and the place behind them.
     taken: Option<(usize, usize)>,
 }
 
+/// When a stream's turn comes: its rank, the greatest event time up to its next row, its index.
+type Turn = (usize, VenueTime, usize);
+
 /// A stream, its batch at hand and the next row in it.
 struct Stream {
     source: usize,
+    rank: usize,
     batches: Batches,
     rows: Option<Rows>,
     index: usize,
@@ -86,10 +95,13 @@ impl Merge {
     /// # Errors
     /// If a stream can't be read.
     pub fn new(mut streams: Vec<MergedStream>) -> Result<Self, ConnectError> {
+        if is_out(Safeguard::ReplayedLast) {
+            streams.iter_mut().for_each(|stream| stream.rank = 0);
+        }
         streams.sort_by(|a, b| {
-            (a.name.as_str(), a.rows.path()).cmp(&(b.name.as_str(), b.rows.path()))
+            (a.rank, a.name.as_str(), a.rows.path()).cmp(&(b.rank, b.name.as_str(), b.rows.path()))
         });
-        let sources: Vec<usize> = streams.iter().map(|stream| stream.source).collect();
+        let sources: Vec<_> = streams.iter().map(|stream| (stream.source, stream.rank)).collect();
         let rows = streams.into_iter().map(|stream| stream.rows).collect();
         let batches = readers::start(rows)?;
         let mut merge = Self {
@@ -108,19 +120,32 @@ impl Merge {
     /// # Errors
     /// If a stream can't be read any further.
     pub fn next_rows(&mut self, n_max: usize) -> Result<Option<MergedRows<'_>>, ConnectError> {
-        if let Some((index, end)) = self.taken.take() {
-            self.advance(index, end)?;
-        }
-        let Some(Reverse((_, index))) = self.queue.pop() else { return Ok(None) };
+        self.pass_taken()?;
+        let Some(Reverse((rank, _, index))) = self.queue.pop() else { return Ok(None) };
         let other = self.queue.peek().map(|Reverse(other)| *other);
         let Some(stream) = self.streams.get_mut(index) else { return Ok(None) };
         // Rows go on as long as no other stream's comes first.
-        let Some(end) = stream.run(n_max, |time| other.is_none_or(|other| (time, index) < other))
+        let Some(end) =
+            stream.run(n_max, |time| other.is_none_or(|other| (rank, time, index) < other))
         else {
             return Ok(None);
         };
         self.taken = Some((index, end));
         Ok(stream.rows(end))
+    }
+
+    /// Whether all rows of files were handed out, and some that are replayed weren't.
+    ///
+    /// # Errors
+    /// If a stream can't be read any further.
+    pub fn is_at_replayed(&mut self) -> Result<bool, ConnectError> {
+        self.pass_taken()?;
+        Ok(self.queue.peek().is_some_and(|Reverse((rank, ..))| *rank > 0))
+    }
+
+    /// Whether there are streams of rows that are replayed.
+    pub fn has_replayed(&self) -> bool {
+        self.streams.iter().any(|stream| stream.rank > 0)
     }
 
     /// Bytes read and bytes in all, over all streams.
@@ -129,10 +154,15 @@ impl Merge {
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
+    /// Goes behind the rows that were handed out last.
+    fn pass_taken(&mut self) -> Result<(), ConnectError> {
+        self.taken.take().map_or(Ok(()), |(index, end)| self.advance(index, end))
+    }
+
     fn advance(&mut self, index: usize, next: usize) -> Result<(), ConnectError> {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
         if stream.advance(next)? {
-            self.queue.push(Reverse((stream.greatest, index)));
+            self.queue.push(Reverse((stream.rank, stream.greatest, index)));
         }
         Ok(())
     }
@@ -140,9 +170,10 @@ impl Merge {
 
 impl Stream {
     /// Stands before the first row.
-    fn new((source, batches): (usize, Batches)) -> Self {
+    fn new(((source, rank), batches): ((usize, usize), Batches)) -> Self {
         Self {
             source,
+            rank,
             batches,
             rows: None,
             index: 0,

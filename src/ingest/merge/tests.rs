@@ -48,7 +48,8 @@ fn merged(sources: &[FileSource], n_max: usize) -> (Vec<(usize, String, u64)>, b
     let mut streams = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         for rows in open(source).unwrap() {
-            streams.push(MergedStream { rows, source: index, name: source.name.clone() });
+            let name = source.name.clone();
+            streams.push(MergedStream { rows, source: index, name, rank: 0 });
         }
     }
     let Ok(mut merge) = Merge::new(streams) else { return (Vec::new(), true) };
