@@ -55,6 +55,9 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     let folder = &plan.pipeline.data_dir;
     let dir = folder.exists().then(|| DataDir::take(folder, Arc::new(System))).transpose()?;
     let rows = choose(arguments, &folder.join(quarantine::FILE))?;
+    if rows.is_empty() {
+        return put("no rows in quarantine are of that reason and source\n");
+    }
     let tried = attempt(arguments, &plan, &rows)?;
     let n_taken = tried.taken.len();
     if n_taken > 0 && !arguments.dry_run {

@@ -44,11 +44,15 @@ pub(super) enum Next {
     Failure(ConnectError),
 }
 
-/// Starts reading streams.
+/// Starts reading streams, of which the first so many are files. Of what is replayed there may be many
+/// streams of a row or two each: they must not make the files' batches smaller.
 ///
 /// # Errors
 /// If no thread can be started.
-pub(super) fn start(streams: Vec<Box<dyn RowStream>>) -> Result<Vec<Batches>, ConnectError> {
+pub(super) fn start(
+    streams: Vec<Box<dyn RowStream>>,
+    n_files: usize,
+) -> Result<Vec<Batches>, ConnectError> {
     let n_streams = streams.len();
     let n_readers = n_streams.min(READERS_MAX);
     let mut readers: Vec<Vec<Reading>> = (0..n_readers).map(|_| Vec::new()).collect();
@@ -71,10 +75,11 @@ pub(super) fn start(streams: Vec<Box<dyn RowStream>>) -> Result<Vec<Batches>, Co
             .spawn(move || read(reading, &requests));
         spawned.map_err(|error| ConnectError::broken("starting a reader").because(error))?;
     }
-    let part = n_streams.div_ceil(ROWS_HELD_PARTS);
+    let part = |n_streams: usize| n_streams.div_ceil(ROWS_HELD_PARTS);
     for _ in 0..BATCHES_OF_A_STREAM {
-        for batches in &all {
-            batches.give_back(Rows::part_of(part));
+        for (index, batches) in all.iter().enumerate() {
+            let n_batches = if index < n_files { part(n_files) } else { part(n_streams) };
+            batches.give_back(Rows::part_of(n_batches));
         }
     }
     Ok(all)

@@ -1,7 +1,8 @@
 //! Rows in quarantine that are to be replayed are tried first: read by the mapping as it is now, and judged
 //! as a run does, beside one another.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use connectors::quarantine::bytes_of;
@@ -59,8 +60,7 @@ impl<'a> Trial<'a> {
     fn look_back(&mut self, data_dir: &Path, rows: &[Row]) -> Result<(), Error> {
         let is_place = |row: &&Row| row.fields.contains_key("source");
         let place = |row: &Row| (row.text("source"), row.text("path"), number(row, "row"));
-        let wanted: std::collections::BTreeSet<_> =
-            rows.iter().filter(is_place).map(place).collect();
+        let wanted: BTreeSet<_> = rows.iter().filter(is_place).map(place).collect();
         for (_, batch) in batches(data_dir)? {
             check(&batch, |row| {
                 let place = (row.source.clone(), row.path.clone(), row.row);
@@ -109,10 +109,10 @@ impl<'a> Trial<'a> {
             return Ok(Err(format!("the config has no source `{}`", row.source)));
         };
         let Some(source) = sources.get(index) else { return Ok(Ok(())) };
-        if !self.sources.contains_key(&index) {
-            self.sources.insert(index, source::Trial::new(&source.file)?);
-        }
-        let Some(trial) = self.sources.get_mut(&index) else { return Ok(Ok(())) };
+        let trial = match self.sources.entry(index) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(source::Trial::new(&source.file)?),
+        };
         let Some(rows) = trial.read(row)? else {
             return Ok(Err(format!("source `{}` has no file {} any more", row.source, row.path)));
         };
@@ -145,32 +145,37 @@ fn as_replayed(row: &Row, with: Option<&str>) -> Result<ReplayedRow, String> {
                     it right takes the row again when it starts with `--fresh`"
             .to_owned());
     }
-    let text = |key: &str| row.fields.get(key).and_then(Value::as_str);
     let bytes = match with {
         Some(text) => {
-            text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t)).into()
+            let text = text.strip_suffix('\n').unwrap_or(text);
+            text.strip_suffix('\r').unwrap_or(text).as_bytes().to_vec()
         }
-        None => {
-            let kept = bytes_of(text("bytes"), text("bytes_base64")).unwrap_or_default();
-            let n_bytes = number(row, "n_bytes");
-            if u64::try_from(kept.len()).unwrap_or(u64::MAX) < n_bytes {
-                return Err(format!(
-                    "{n_bytes} bytes, of which {} are kept: put it right in its file, or give it `--with` all \
-                     of them",
-                    kept.len()
-                ));
-            }
-            if row.text("reason") == Reason::IdentityConflict.code() {
-                return Err("another row of its identity stands: as it is, this one is refused again. Give it \
-                            another id or revision, `--with`"
-                    .to_owned());
-            }
-            kept
-        }
+        None => own_bytes(row)?,
     };
     let [source, path] = ["source", "path"].map(|key| row.text(key));
     let [line, row] = ["line", "row"].map(|key| number(row, key));
     Ok(ReplayedRow { source, path, row, line, bytes })
+}
+
+/// The bytes that were kept of a row, where they are all of it and may do.
+fn own_bytes(row: &Row) -> Result<Vec<u8>, String> {
+    let text = |key: &str| row.fields.get(key).and_then(Value::as_str);
+    let kept = bytes_of(text("bytes"), text("bytes_base64")).unwrap_or_default();
+    let n_bytes = number(row, "n_bytes");
+    if u64::try_from(kept.len()).unwrap_or(u64::MAX) < n_bytes {
+        return Err(format!(
+            "{n_bytes} bytes, of which {} are kept: put it right in its file, or give it `--with` all of them",
+            kept.len()
+        ));
+    }
+    if row.text("reason") == Reason::IdentityConflict.code() {
+        return Err(
+            "another row of its identity stands: as it is, this one is refused again. Give it another id or \
+             revision, `--with`"
+                .to_owned(),
+        );
+    }
+    Ok(kept)
 }
 
 fn number(row: &Row, key: &str) -> u64 {

@@ -1,6 +1,8 @@
 //! Rows that are replayed, read as if they stood in their file: with its header, its path and their number
 //! in it, so that ids that are places and whatever else comes of the place are the same as there.
 
+use std::collections::BTreeMap;
+
 use super::fields::Fields;
 use super::frames::{Frame, Framing, one_row};
 use super::paths::{self, SourceFile};
@@ -20,9 +22,18 @@ pub fn open_replayed(
 ) -> Result<Vec<Box<dyn RowStream>>, ConnectError> {
     let files = if sections.is_empty() { Vec::new() } else { paths::expand(source)? };
     let mut streams: Vec<Box<dyn RowStream>> = Vec::new();
+    let mut counted = BTreeMap::new();
     for section in sections {
         let file = find(&files, &section.path).ok_or_else(|| gone(source, &section))?;
-        let reader = Reader::open(source, file)?;
+        let mut reader = Reader::open(source, file)?;
+        if source.order == Order::NewestFirst {
+            let n_rows = match counted.get(&section.path) {
+                Some(n_rows) => *n_rows,
+                None => count(source, file)?,
+            };
+            counted.insert(section.path.clone(), n_rows);
+            reader.n_rows = Some(n_rows);
+        }
         let (at, line) = (section.bytes.start, section.line);
         streams.push(Box::new(ReplayedStream { reader, section, at, line }));
     }
@@ -47,6 +58,14 @@ fn gone(source: &FileSource, section: &Section) -> ConnectError {
     )
 }
 
+/// How many rows a file has.
+fn count(source: &FileSource, file: &SourceFile) -> Result<u64, ConnectError> {
+    let (mut frames, _) = stream::open(source, file)?;
+    let (mut frame, mut fields) = (Frame::default(), Fields::default());
+    while frames.next(&mut frame, &mut fields)? {}
+    Ok(frame.row)
+}
+
 /// Reads rows of a file that don't stand there.
 struct Reader {
     written: String,
@@ -59,15 +78,9 @@ struct Reader {
 impl Reader {
     /// Opens the file for its header.
     fn open(source: &FileSource, file: &SourceFile) -> Result<Self, ConnectError> {
-        let (mut frames, decoder) = stream::open(source, file)?;
-        let mut n_rows = None;
-        if source.order == Order::NewestFirst {
-            let (mut frame, mut fields) = (Frame::default(), Fields::default());
-            while frames.next(&mut frame, &mut fields)? {}
-            n_rows = Some(frame.row);
-        }
-        let framing = stream::framing(source);
-        Ok(Self { written: file.written.clone(), framing, decoder, n_rows })
+        let (_, decoder) = stream::open(source, file)?;
+        let (written, framing) = (file.written.clone(), stream::framing(source));
+        Ok(Self { written, framing, decoder, n_rows: None })
     }
 
     /// Adds a row to a batch.
@@ -165,5 +178,53 @@ impl<'a> Trial<'a> {
         reader.push(row, &mut self.rows);
         self.rows.finish();
         Ok(Some(&self.rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_one_row_or_none() {
+        let quoted = Framing::Quoted(b',');
+        let long = "x".repeat(crate::files::limits::ROW_BYTES_MAX);
+        for (text, framing, is_row) in [
+            ("a,b", quoted, true),
+            ("a,b\r\n", quoted, true),
+            ("a,\"b\nc\"", quoted, true),
+            ("a,\"b\n\"\"c\"\n", quoted, true),
+            ("a,b\"c", quoted, true),
+            (" ", quoted, true),
+            ("", quoted, false),
+            ("\n", quoted, false),
+            ("a\nb", quoted, false),
+            ("a,b\n\n", quoted, false),
+            ("a,\"b", quoted, false),
+            ("a,\"b\"\"", quoted, false),
+            ("a,b\"c\nd\"", quoted, false),
+            (&long, quoted, false),
+            ("{}", Framing::Lines, true),
+            ("\"{\n", Framing::Lines, true),
+            ("{\n}", Framing::Lines, false),
+            (" \t\n", Framing::Lines, false),
+        ] {
+            let found = one_row(text.as_bytes(), framing);
+            assert_eq!(found.is_ok(), is_row, "{text:?}: {found:?}");
+            // As it is told in a file.
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.csv");
+            std::fs::write(&path, format!("{text}\n")).unwrap();
+            let mut frames = crate::files::frames::Frames::open(&path, framing).unwrap();
+            let (mut frame, mut fields) = (Frame::default(), Fields::default());
+            let mut rows = Vec::new();
+            while frames.next(&mut frame, &mut fields).unwrap() {
+                rows.push((frame.fault, frames.row().to_vec()));
+            }
+            let one = (!text.ends_with("\n\n")).then_some(rows);
+            let one = one.and_then(|rows| <[_; 1]>::try_from(rows).ok());
+            let one = one.and_then(|[(fault, row)]| fault.is_none().then_some(row));
+            assert_eq!(one, found.ok().map(<[u8]>::to_vec), "{text:?}");
+        }
     }
 }

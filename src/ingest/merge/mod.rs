@@ -96,14 +96,17 @@ impl Merge {
     /// If a stream can't be read.
     pub fn new(mut streams: Vec<MergedStream>) -> Result<Self, ConnectError> {
         if is_out(Safeguard::ReplayedLast) {
-            streams.iter_mut().for_each(|stream| stream.rank = 0);
+            for stream in &mut streams {
+                stream.rank = 0;
+            }
         }
         streams.sort_by(|a, b| {
             (a.rank, a.name.as_str(), a.rows.path()).cmp(&(b.rank, b.name.as_str(), b.rows.path()))
         });
         let sources: Vec<_> = streams.iter().map(|stream| (stream.source, stream.rank)).collect();
         let rows = streams.into_iter().map(|stream| stream.rows).collect();
-        let batches = readers::start(rows)?;
+        let n_files = sources.iter().filter(|(_, rank)| *rank == 0).count();
+        let batches = readers::start(rows, n_files)?;
         let mut merge = Self {
             streams: sources.into_iter().zip(batches).map(Stream::new).collect(),
             queue: BinaryHeap::new(),

@@ -44,19 +44,25 @@ fn text(rows: &[Row]) -> String {
 }
 
 /// Source, path and row of each row in order, and whether an error ended it.
-fn merged(sources: &[FileSource], n_max: usize) -> (Vec<(usize, String, u64)>, bool) {
+fn merged(
+    sources: &[FileSource],
+    ranks: [usize; 3],
+    n_max: usize,
+) -> (Vec<(usize, String, u64)>, bool) {
     let mut streams = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         for rows in open(source).unwrap() {
             let name = source.name.clone();
-            streams.push(MergedStream { rows, source: index, name, rank: 0 });
+            streams.push(MergedStream { rows, source: index, name, rank: ranks[index] });
         }
     }
     let Ok(mut merge) = Merge::new(streams) else { return (Vec::new(), true) };
     let mut order = Vec::new();
     loop {
+        let Ok(is_at_replayed) = merge.is_at_replayed() else { return (order, true) };
         match merge.next_rows(n_max) {
             Ok(Some(merged)) => {
+                assert_eq!(is_at_replayed, ranks[merged.source] > 0);
                 assert!((1..=n_max).contains(&merged.n_rows()));
                 for index in 0..merged.n_rows() {
                     let row = merged.get(index).unwrap();
@@ -73,8 +79,11 @@ fn merged(sources: &[FileSource], n_max: usize) -> (Vec<(usize, String, u64)>, b
     }
 }
 
-/// The same by SEMANTICS section 4, word for word.
-fn twin(files: &BTreeMap<(usize, String), Vec<Row>>) -> Vec<(usize, String, u64)> {
+/// The same by SEMANTICS section 4, word for word; a source of a higher rank comes behind the others.
+fn twin(
+    files: &BTreeMap<(usize, String), Vec<Row>>,
+    ranks: [usize; 3],
+) -> Vec<(usize, String, u64)> {
     let mut left: BTreeMap<_, VecDeque<(u64, Row)>> = BTreeMap::new();
     for (file, rows) in files {
         left.insert(file.clone(), (1..).zip(rows.iter().copied()).collect());
@@ -85,9 +94,10 @@ fn twin(files: &BTreeMap<(usize, String), Vec<Row>>) -> Vec<(usize, String, u64)
         let first = left.iter().filter_map(|(file, rows)| {
             let (_, second) = rows.front()?;
             let so_far = greatest.get(file).copied().unwrap_or(0);
-            Some((second.map_or(so_far, |s| so_far.max(s + 1)), file.clone()))
+            let time = second.map_or(so_far, |s| so_far.max(s + 1));
+            Some((ranks[file.0], time, file.clone()))
         });
-        let Some((time, file)) = first.min() else { return order };
+        let Some((_, time, file)) = first.min() else { return order };
         greatest.insert(file.clone(), time);
         let (row, _) = left.get_mut(&file).and_then(VecDeque::pop_front).unwrap();
         order.push((file.0, file.1, row));
@@ -102,7 +112,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 /// Writes files of some sources, each with its rows, and merges them.
-fn check(files: Vec<(usize, Vec<Row>)>, n_max: usize) {
+fn check(files: Vec<(usize, Vec<Row>)>, ranks: [usize; 3], n_max: usize) {
     let folder = tempfile::tempdir().unwrap();
     let mut expected = BTreeMap::new();
     for (i, (source, rows)) in files.into_iter().enumerate() {
@@ -117,10 +127,12 @@ fn check(files: Vec<(usize, Vec<Row>)>, n_max: usize) {
         .iter()
         .map(|i| source(folder.path(), &format!("s{i}"), &format!("s{i}-*.csv")))
         .collect();
-    let (order, failed) = merged(&sources, n_max);
+    let mut of_index = [0; 3];
+    indices.iter().zip(&mut of_index).for_each(|(source, rank)| *rank = ranks[*source]);
+    let (order, failed) = merged(&sources, of_index, n_max);
     let order: Vec<_> = order.into_iter().map(|(s, path, row)| (indices[s], path, row)).collect();
     assert!(!failed);
-    assert!(order == twin(&expected), "another order");
+    assert!(order == twin(&expected, ranks), "another order");
 }
 
 proptest! {
@@ -128,9 +140,10 @@ proptest! {
     #[test]
     fn rows_come_by_time_then_source_path_and_row(
         files in prop::collection::vec((0usize..3, rows()), 1..24),
+        ranks in prop::array::uniform3(0usize..3),
         n_max in prop_oneof![Just(1), 1usize..9, Just(10_000)],
     ) {
-        check(files, n_max);
+        check(files, ranks, n_max);
     }
 }
 
@@ -146,7 +159,7 @@ fn a_damaged_file_fails_behind_its_last_row_and_no_row_later() {
     let other: Vec<Row> = [vec![Some(1); 2000], vec![Some(30); 10]].concat();
     std::fs::write(folder.path().join("b.csv"), text(&other)).unwrap();
     let sources = ["a.csv.gz", "b.csv"].map(|path| source(folder.path(), "s", path));
-    let (order, failed) = merged(&sources, 1_000);
+    let (order, failed) = merged(&sources, [0; 3], 1_000);
     assert!(failed);
     assert_eq!(order.len(), 7000);
     assert_eq!(order.last(), Some(&(0, "a.csv.gz".to_owned(), 5000)));

@@ -6,7 +6,7 @@ mod away;
 mod ceiling;
 mod crash;
 #[path = "../../../connectors/tests/support/dice.rs"]
-mod dice;
+pub(crate) mod dice;
 #[cfg(feature = "sabotage")]
 mod disk;
 #[cfg(feature = "sabotage")]
