@@ -70,6 +70,7 @@ mode = "final"
 type = "jsonl"
 path = "changes/"
 mode = "changes"
+sync_bytes = "100B"
 views = ["positions"]
 "#;
 
@@ -207,6 +208,11 @@ pub(super) fn start(folder: &Folder, fail: Option<&str>, out: Option<&str>) -> E
     command.envs(fail.map(|point| ("TAPELINE_FAIL", point)));
     command.envs(out.map(|name| ("TAPELINE_SABOTAGE", name)));
     folder.end(&mut command)
+}
+
+/// Whether a start went on with a run that was interrupted.
+pub(super) fn went_on(ended: &Ended) -> bool {
+    ended.err.contains("going on with the run that was interrupted")
 }
 
 /// Starts it until all has entered that was replayed; gives what the last start said.
