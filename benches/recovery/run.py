@@ -121,12 +121,12 @@ def restart(binary, work, runs):
     if not os.path.exists(path):
         positions(path, 1_600_000)
     fresh(work)
-    pipeline = 'journal = "events"\ncheckpoint_every = "52MiB"'
+    pipeline = 'journal = "events"\ncheckpoint_every = "30MiB"'
     with open(os.path.join(work, "c.toml"), "w") as file:
         file.write(CONFIG.format(pipeline=pipeline, path=path, mode="changes") + SERVER)
     t = time.monotonic()
     process = start(binary, work)
-    while log_bytes(work) < 66 << 20:
+    while log_bytes(work) < 40 << 20:
         time.sleep(0.002)
     end(process)
     first = time.monotonic() - t

@@ -31,7 +31,7 @@ pub const PIPELINE: &[OptionSpec] = &[
     option(
         "checkpoint_every",
         Bytes,
-        Need::Default("64MiB"),
+        Need::Default("32MiB"),
         "bytes of the log between checkpoints, where it keeps events",
     ),
     option(
