@@ -126,7 +126,7 @@ def restart(binary, work, runs):
         file.write(CONFIG.format(pipeline=pipeline, path=path, mode="changes") + SERVER)
     t = time.monotonic()
     process = start(binary, work)
-    while log_bytes(work) < 40 << 20:
+    while log_bytes(work) < 36 << 20:
         time.sleep(0.002)
     end(process)
     first = time.monotonic() - t
