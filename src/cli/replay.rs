@@ -22,8 +22,8 @@ use crate::replayed::{self, Outcome, Trial};
     Each row is tried at once with the config as it is; one that still can't be used is told, isn't taken, and \
     the exit code is 1. The others are kept in `replayed/` in the data directory, as a file a call. Every run \
     reads them there, behind all files, each as if it stood at its place in its file: what comes out is as if it \
-    always had been right there. That it couldn't be used is told again whenever its file is read. A row \
-    that is replayed twice counts once.\n\n\
+    always had been right there, but for rows that contend for one identity: the first stands, and these come \
+    last. That it couldn't be used is told again whenever its file is read.\n\n\
     To take rows back, remove their file in `replayed/` and start with `--fresh`, which keeps the others. A row \
     of a database goes by what refused it, one that crashes the engine by a version that doesn't.")]
 #[command(override_usage = "tapeline quarantine replay [OPTIONS] <CONFIG> [NUMBER]...")]

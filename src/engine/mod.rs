@@ -104,13 +104,8 @@ fn run_from(
     let delivered: BTreeSet<usize> =
         sinks.iter().flat_map(|sink| sink.views.iter().copied()).collect();
     let deliveries = opening.sinks(sinks, &plan)?;
-    let server = server
-        .map(|server| Server::start(server, &plan, &names, &options.env, dir.quarantine()))
-        .transpose()?;
+    let server = server.map(|server| opening.server(server, &plan, &options.env)).transpose()?;
     if let Some(server) = &server {
-        if is_resumed {
-            server.catch_up();
-        }
         (options.listening)(server.address());
     }
     // 6 to 8: feed, compute, drain.
@@ -155,7 +150,9 @@ fn run_from(
     if is_stopped { journal.close() } else { journal.end() }?;
     let done = Done { name: pipeline.name, is_stopped, published, set_aside };
     let summary = done.summary(&plan, &sequencer, spill.as_ref(), watch);
-    if let Some(server) = &server {
+    if let Some(server) = &server
+        && !is_stopped
+    {
         server.end();
     }
     (options.hold)(&summary);

@@ -9,12 +9,14 @@ use dataflows::plan::View;
 use types::Names;
 
 use crate::cold::Spill;
-use crate::config::plan::{Pipeline, SinkPlan, SourcePlan};
+use crate::config::plan::{Pipeline, ServerPlan, SinkPlan, SourcePlan};
 use crate::data_dir::DataDir;
 use crate::deliver::{self, Delivery, End};
+use crate::env::Env;
 use crate::error::Error;
 use crate::ingest::{Merge, MergedStream, Sequencer, SequencerOptions};
 use crate::replayed;
+use crate::serve::background::{About, Server};
 
 /// Where history and identities go that don't fit into memory: where the pipeline keeps its state.
 pub(super) fn spill(dir: &DataDir, memory: Option<u64>) -> Result<Option<Spill>, Error> {
@@ -48,7 +50,7 @@ pub(super) fn open_sources(dir: &DataDir, sources: &[SourcePlan]) -> Result<Merg
     Ok(Merge::new(streams)?)
 }
 
-/// What sinks are opened with.
+/// What sinks and the server are opened with.
 pub(super) struct Opening<'a> {
     pub(super) pipeline: &'a Pipeline,
     /// The folder of the config.
@@ -76,6 +78,17 @@ impl Opening<'_> {
             }
         }
         Ok(deliveries)
+    }
+
+    /// Binds the server's port and starts to answer.
+    pub(super) fn server(
+        &self,
+        server: ServerPlan,
+        plan: &Plan,
+        env: &Arc<dyn Env>,
+    ) -> Result<Server, Error> {
+        let about = About { quarantine: self.dir.quarantine(), is_resumed: self.is_resumed };
+        Server::start(server, plan, self.names, env, about)
     }
 
     fn sink(&self, sink: SinkPlan, emitted: &[&View]) -> Result<Delivery, Error> {

@@ -17,6 +17,7 @@ pub struct Hub {
     views: Vec<ViewSpec>,
     retain_nanos: i64,
     max_pending_keys: usize,
+    max_noted: usize,
     /// Held while an epoch is applied, and by a reader only while it takes what it has yet to be
     /// told: rows are written as text outside.
     state: Mutex<State>,
@@ -107,6 +108,7 @@ impl Hub {
             views,
             retain_nanos,
             max_pending_keys: MAX_PENDING_KEYS,
+            max_noted: NOTED_MAX,
             state: Mutex::new(state),
             version: watch::Sender::new(0),
         }
@@ -116,6 +118,12 @@ impl Hub {
     #[must_use]
     pub fn with_max_pending_keys(self, max_pending_keys: usize) -> Self {
         Self { max_pending_keys, ..self }
+    }
+
+    /// Applies changes after as many as these, where a run catches up.
+    #[cfg(test)]
+    pub(super) fn with_max_noted(self, max_noted: usize) -> Self {
+        Self { max_noted, ..self }
     }
 
     /// Makes an epoch visible, whole. Doesn't wait for readers.
@@ -141,7 +149,7 @@ impl Hub {
                 state.horizon = state.horizon.max(watermark.less(self.retain_nanos));
             }
         }
-        state.take_in(output);
+        state.take_in(output, self.max_noted);
         let is_catching_up = state.catching_up.is_some();
         drop(state);
         if !is_catching_up {
@@ -156,17 +164,13 @@ impl Hub {
         let noted = state.tables.iter().map(|_| Vec::new()).collect();
         let is_open = state.standing.epoch < epoch;
         state.catching_up = is_open.then_some(CatchingUp { until: epoch.0, noted, n_noted: 0 });
+        drop(state);
+        self.tell();
     }
 
     /// Whether rows aren't those that were told before the run was interrupted.
     pub fn is_catching_up(&self) -> bool {
         self.state().catching_up.is_some()
-    }
-
-    /// Says that no more epochs come with which it could catch up.
-    pub(super) fn caught_up(&self) {
-        self.state().caught_up();
-        self.tell();
     }
 
     /// Says that all sources were finite and have ended.
@@ -203,7 +207,7 @@ impl Hub {
 
     /// What a reader sees now.
     pub(crate) fn standing(&self) -> Standing {
-        self.state().standing
+        self.state().shown()
     }
 
     /// The number of rows of each view, at one epoch.
@@ -267,7 +271,7 @@ impl Hub {
     /// What some places have yet to be told, at one epoch: so views can be joined by epoch.
     pub(crate) fn take(&self, places: impl Iterator<Item = Place>) -> Cut {
         let mut state = self.state();
-        let standing = state.standing;
+        let standing = state.shown();
         let is_open = state.catching_up.is_some();
         let mut take = |place| if is_open { Taken::Nothing } else { state.take(place) };
         let taken = places.map(&mut take).collect();
@@ -286,21 +290,31 @@ impl Hub {
 
 impl State {
     /// Applies an epoch's changes, or notes them for later.
-    fn take_in(&mut self, output: &EpochOutput) {
+    fn take_in(&mut self, output: &EpochOutput, max_noted: usize) {
         let Some(open) = &mut self.catching_up else {
             for (table, changes) in self.tables.iter_mut().zip(&output.changes) {
                 table.apply(changes, self.horizon);
             }
             return;
         };
-        for (noted, changes) in open.noted.iter_mut().zip(&output.changes) {
+        let noted = open.noted.iter_mut().zip(&output.changes);
+        // Epochs may be many and bring little.
+        for (noted, changes) in noted.filter(|(_, changes)| !changes.is_empty()) {
             open.n_noted += changes.len();
             noted.push(Arc::clone(changes));
         }
         if open.until <= output.epoch.0 {
             self.caught_up();
-        } else if open.n_noted >= NOTED_MAX {
+        } else if open.n_noted >= max_noted {
             self.settle();
+        }
+    }
+
+    /// Which epoch readers see: none while a run that goes on is at one that it has shown before.
+    fn shown(&self) -> Standing {
+        match self.catching_up {
+            None => self.standing,
+            Some(_) => Standing { epoch: Epoch(0), frontier: Frontier::Unknown },
         }
     }
 

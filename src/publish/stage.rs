@@ -139,9 +139,6 @@ fn publish(
         point("epoch.delivered");
         output.release(epoch.epoch);
     }
-    if let Some(readers) = readers {
-        readers.hub.caught_up();
-    }
     published.latency = output.quantiles();
     published
 }

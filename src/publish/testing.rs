@@ -63,6 +63,13 @@ impl Twin {
         Self { hub: Arc::new(hub), rows, epoch: 0 }
     }
 
+    /// Applies what a run catches up with after as many changes as these.
+    pub(crate) fn noting(mut self, max_noted: usize) -> Self {
+        let hub = Arc::into_inner(self.hub).expect("nobody has it yet");
+        self.hub = Arc::new(hub.with_max_noted(max_noted));
+        self
+    }
+
     /// Publishes an epoch with up to `most` changes a view, over keys below `n_keys`.
     pub(crate) fn publish_random(&mut self, chance: &mut Chance, n_keys: u64, most: u64) {
         self.epoch += 1;

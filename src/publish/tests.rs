@@ -91,7 +91,8 @@ fn every_reader_folds_to_what_the_hub_holds() {
 fn a_run_that_goes_on_tells_nothing_before_it_has_caught_up() {
     for seed in 0..200 {
         let mut chance = Chance(seed);
-        let mut twin = Twin::new(&["a", "b"], 1_000);
+        let noted = [1, 9, 50][usize::try_from(chance.below(3)).unwrap()];
+        let mut twin = Twin::new(&["a", "b"], 1_000).noting(noted);
         let until = 1 + chance.below(12);
         twin.hub.catch_up_to(Epoch(until));
         twin.hub.set_ready();
@@ -103,7 +104,9 @@ fn a_run_that_goes_on_tells_nothing_before_it_has_caught_up() {
             twin.publish_random(&mut chance, 30, 6);
             let is_open = twin.epoch < until;
             assert_eq!((twin.hub.is_catching_up(), twin.hub.is_ready()), (is_open, !is_open));
-            let mut taken = twin.hub.take([whole, later].into_iter()).taken;
+            let cut = twin.hub.take([whole, later].into_iter());
+            assert_eq!(cut.standing.epoch, Epoch(if is_open { 0 } else { twin.epoch }));
+            let mut taken = cut.taken;
             let (of_later, of_whole) = (taken.pop().unwrap(), taken.pop().unwrap());
             if is_open {
                 assert!(matches!((of_whole, of_later), (Taken::Nothing, Taken::Nothing)));
@@ -135,8 +138,9 @@ fn a_run_that_goes_on_tells_nothing_before_it_has_caught_up() {
 fn a_run_that_goes_on_comes_to_the_rows_of_one_that_did_not_stop() {
     for seed in 0..200 {
         let mut chance = Chance(seed);
+        let noted = [1, 9, 50][usize::try_from(chance.below(3)).unwrap()];
         let hub = || Hub::new(vec![view("t", true)], &Arc::new(Names::default()), 40);
-        let (plain, resumed) = (hub(), hub());
+        let (plain, resumed) = (hub(), hub().with_max_noted(noted));
         let until = 1 + chance.below(15);
         resumed.catch_up_to(Epoch(until));
         let mut held: BTreeMap<u64, types::Row> = BTreeMap::new();

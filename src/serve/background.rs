@@ -21,6 +21,14 @@ use crate::error::Error;
 use crate::publish::live::LiveSpec;
 use crate::publish::{Hub, Readers, ViewSpec};
 
+/// What a server must know of the run.
+pub(crate) struct About {
+    /// Where rows are that couldn't be used.
+    pub(crate) quarantine: PathBuf,
+    /// Whether it goes on with one that was interrupted: readers are told nothing before it has caught up.
+    pub(crate) is_resumed: bool,
+}
+
 /// A server at work.
 pub(crate) struct Server {
     address: SocketAddr,
@@ -41,7 +49,7 @@ impl Server {
         plan: &Plan,
         names: &Arc<Names>,
         env: &Arc<dyn Env>,
-        quarantine: PathBuf,
+        About { quarantine, is_resumed }: About,
     ) -> Result<Self, Error> {
         let env = Arc::clone(env);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -75,6 +83,10 @@ impl Server {
         };
         let specs = served.iter().map(spec).collect();
         let hub = Arc::new(Hub::new(specs, names, server.retain_nanos));
+        if is_resumed && !is_out(Safeguard::CaughtUpFirst) {
+            // With which epoch is known later.
+            hub.catch_up_to(Epoch(u64::MAX));
+        }
         let (stop, stopped) = oneshot::channel::<()>();
         let options = ServeOptions {
             origins: server.origins,
@@ -97,13 +109,6 @@ impl Server {
     /// What the publisher needs of it.
     pub(crate) fn readers(&self) -> Readers {
         Readers { hub: Arc::clone(&self.hub), views: self.views.clone() }
-    }
-
-    /// Says that the run goes on with one that was interrupted: readers are told nothing for now.
-    pub(crate) fn catch_up(&self) {
-        if !is_out(Safeguard::CaughtUpFirst) {
-            self.hub.catch_up_to(Epoch(u64::MAX));
-        }
     }
 
     /// Says that sources are open and workers run, and with which epoch a run that goes on has caught up.

@@ -208,6 +208,13 @@ impl Feed {
                     add(Work::Delta { chunks, is_begun: false });
                 }
             }
+            if !sub.is_begun {
+                // It begins with its rows, however long they take.
+                if is_due {
+                    sub.fed_at = now;
+                }
+                continue;
+            }
             // Whoever waits for the end of the sources is told at once.
             let is_end = standing.frontier == Frontier::End;
             if is_due || (is_end && !sub.knows_end) {

@@ -2,20 +2,20 @@
 //! interrupted.
 
 use std::io::{BufRead, BufReader};
+use std::process::Command;
 use std::time::Duration;
 
 use tapeline::env::Stopwatch;
 use types::sabotage::Safeguard;
 
 use super::job::{Job, Keeps, Running, rows, take_out};
-use crate::program::get;
+use crate::program::{get, try_get};
 
 /// The epoch in which a run is killed: by then its sinks have those before.
 const KILLED: usize = 120;
 
-/// Kills a run, goes on with it and asks for its rows from the first moment on until they are there.
-/// The epochs that were shown, and how often it said that it was still catching up.
-fn shown(seed: u64, keeps: Keeps, out: Option<Safeguard>) -> (Vec<u64>, usize) {
+/// A run that goes on where one was killed, with the address of its server.
+fn going_on(seed: u64, keeps: Keeps, out: Option<Safeguard>) -> (Job, Running, String) {
     let server = ("[sources.fills]", "[server]\nlisten = \"127.0.0.1:0\"\n[sources.fills]");
     let mut job = Job::new(&rows(seed, 8_000)).with(server.0, server.1);
     job.set(1, keeps);
@@ -28,28 +28,38 @@ fn shown(seed: u64, keeps: Keeps, out: Option<Safeguard>) -> (Vec<u64>, usize) {
     let said = BufReader::new(running.0.stderr.take().unwrap());
     let mut said = said.lines().map(Result::unwrap);
     let address = said.find_map(|line| Some(line.strip_prefix("listening on http://")?.to_owned()));
-    let address = address.expect("an address");
-    // Nobody waits for what it says.
-    let reader = std::thread::spawn(move || said.for_each(drop));
+    // Nobody waits for what else it says.
+    std::thread::spawn(move || said.for_each(drop));
+    (job, running, address.expect("an address"))
+}
+
+/// Goes on with a run that was killed and asks for its rows from the first moment on until they are
+/// there, or the run is. The epochs that were shown, and how often it said that it was catching up.
+fn shown(seed: u64, keeps: Keeps, out: Option<Safeguard>, is_stopped: bool) -> (Vec<u64>, usize) {
+    let (_job, running, address) = going_on(seed, keeps, out);
     let (mut epochs, mut n_waits, watch) = (Vec::new(), 0, Stopwatch::start());
     while epochs.len() < 20 {
         assert!(watch.elapsed() < Duration::from_secs(90), "seed {seed}: it doesn't catch up");
-        let (status, answer) = get(&address, "/v1/views/positions?limit=1");
-        let (ready, _) = get(&address, "/health/ready");
+        let Some((status, answer)) = try_get(&address, "/v1/views/positions?limit=1") else {
+            assert!(is_stopped, "seed {seed}: the run is gone");
+            break;
+        };
         match status.as_str() {
-            "200" => {
-                epochs.push(answer["epoch"].as_str().unwrap().parse().unwrap());
-                assert!(ready == "200" || out.is_some(), "seed {seed}: rows, and not ready");
-            }
+            "200" => epochs.push(answer["epoch"].as_str().unwrap().parse().unwrap()),
             "503" => {
                 assert_eq!(answer["code"], "catching_up");
                 n_waits += 1;
             }
             other => panic!("{other}: {answer}"),
         }
+        if is_stopped && n_waits == 3 {
+            let mut kill = Command::new("kill");
+            assert!(kill.args(["-TERM", &running.0.id().to_string()]).status().unwrap().success());
+        }
     }
-    drop(running);
-    reader.join().unwrap();
+    if !is_stopped && out.is_none() {
+        assert_eq!(get(&address, "/health/ready").0, "200", "seed {seed}: rows, and not ready");
+    }
     (epochs, n_waits)
 }
 
@@ -63,7 +73,7 @@ fn is_new(epochs: &[u64]) -> bool {
 fn a_run_that_goes_on_shows_nothing_older() {
     let mut n_waits = 0;
     for (seed, keeps) in [(1, Keeps::Positions), (2, Keeps::Events), (3, Keeps::Checkpoints)] {
-        let (epochs, waits) = shown(seed, keeps, None);
+        let (epochs, waits) = shown(seed, keeps, None, false);
         assert!(is_new(&epochs), "seed {seed}, {keeps:?}: {epochs:?}");
         n_waits += waits;
     }
@@ -72,9 +82,19 @@ fn a_run_that_goes_on_shows_nothing_older() {
     );
 }
 
+/// What has not caught up when it is stopped shows nothing, to the last.
+#[test]
+fn a_run_that_is_stopped_meanwhile_shows_nothing_older() {
+    for (seed, keeps) in [(4, Keeps::Positions), (5, Keeps::Events), (6, Keeps::Checkpoints)] {
+        let (epochs, n_waits) = shown(seed, keeps, None, true);
+        assert!(n_waits >= 3, "seed {seed}, {keeps:?}: it wasn't stopped meanwhile");
+        assert!(is_new(&epochs), "seed {seed}, {keeps:?}: {epochs:?}");
+    }
+}
+
 /// The control: without the wait readers see the run grow again from nothing.
 fn is_noticed(sabotage: Safeguard, seed: u64) {
-    let (epochs, _) = shown(seed, Keeps::Positions, Some(sabotage));
+    let (epochs, _) = shown(seed, Keeps::Positions, Some(sabotage), false);
     assert!(!is_new(&epochs), "{sabotage:?} is out, and nothing older is shown: {epochs:?}");
 }
 
