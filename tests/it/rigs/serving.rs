@@ -71,7 +71,7 @@ fn a_run_that_goes_on_shows_nothing_older() {
         n_waits += waits;
     }
     println!(
-        "rig serving: 3 runs went on, {n_waits} requests came too early, nothing older was shown"
+        "rig: serving: 3 runs went on, {n_waits} requests came too early, nothing older was shown"
     );
 }
 
@@ -108,7 +108,7 @@ fn a_run_that_is_stopped_meanwhile_shows_nothing_older() {
     let n_silent = runs.filter(|(seed, keeps)| is_silent_to_the_last(*seed, *keeps)).count();
     assert!(n_silent > 0, "all runs had caught up before they were stopped");
     println!(
-        "rig serving: of 6 runs that were stopped {n_silent} hadn't caught up, and showed nothing"
+        "rig: serving: of 6 runs that were stopped {n_silent} hadn't caught up, and showed nothing"
     );
 }
 
