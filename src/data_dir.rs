@@ -18,9 +18,8 @@ use std::sync::Arc;
 
 use types::fault::point;
 
-use crate::env::Env;
+use crate::env::{Env, Files};
 use crate::error::Error;
-use crate::log::Files;
 use crate::quarantine;
 
 /// A data directory that this process holds.
@@ -86,6 +85,11 @@ impl DataDir {
     pub(crate) fn files(&self, folder: &Path) -> Result<Arc<dyn Files>, Error> {
         let opened = self.env.files(folder);
         opened.map_err(|error| Error::io(format!("opening {}", folder.display()), error))
+    }
+
+    /// What the run takes from its surroundings.
+    pub(crate) fn env(&self) -> Arc<dyn Env> {
+        Arc::clone(&self.env)
     }
 
     /// Bits that nobody can know before.

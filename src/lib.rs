@@ -6,6 +6,8 @@
 //! workers), [`publish`] and [`serve`] (readers), [`deliver`] (sinks), [`cli`].
 #![forbid(unsafe_code)]
 
+pub use connectors::env;
+
 mod checkpoint;
 pub mod cli;
 pub mod cold;
@@ -13,7 +15,6 @@ pub mod config;
 mod data_dir;
 pub mod deliver;
 pub mod engine;
-pub mod env;
 pub mod error;
 mod gate;
 pub mod ingest;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 
 /// The file in a data directory.
-pub(crate) const FILE: &str = "quarantine.jsonl";
+pub(crate) use connectors::quarantine::FILE;
 
 /// A row that was set aside.
 #[derive(Debug)]

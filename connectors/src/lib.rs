@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 
+pub mod env;
 pub mod error;
 mod files;
 pub mod quarantine;

@@ -1,15 +1,19 @@
 //! The quarantine file: inputs that can't be used, one JSON line each, with place and bytes.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 use types::event::Reason;
 use types::sabotage::{Safeguard, is_out};
 
+use crate::env::Files;
 use crate::error::ConnectError;
-use crate::sinks::file::sync_folder;
+use crate::sinks::file::{Buffered, buffered, remove, sync_names};
+
+/// The file's name in the data directory.
+pub const FILE: &str = "quarantine.jsonl";
 
 /// Bytes of an input that are kept.
 pub const BYTES_KEPT_MAX: usize = 64 << 10;
@@ -47,10 +51,9 @@ pub struct Quota {
 }
 
 /// Writes the quarantine file. A run without a bad row leaves none.
-#[derive(Debug)]
 pub struct Quarantine {
-    path: PathBuf,
-    file: Option<BufWriter<File>>,
+    files: Arc<dyn Files>,
+    file: Option<Buffered>,
     quota: Quota,
     n_bytes: u64,
     /// Inputs that didn't fit.
@@ -64,25 +67,16 @@ impl Quarantine {
     ///
     /// # Errors
     /// Where the old file can't be removed.
-    pub fn create(path: &Path, quota: Quota) -> Result<Self, ConnectError> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(ConnectError::file("preparing the quarantine file", path, error))
-            }
-            _ => Ok(Self {
-                path: path.to_owned(),
-                file: None,
-                quota,
-                n_bytes: 0,
-                n_left_out: 0,
-                line: String::new(),
-            }),
-        }
+    pub fn create(files: Arc<dyn Files>, quota: Quota) -> Result<Self, ConnectError> {
+        remove(&*files, FILE).map_err(|error| {
+            ConnectError::file("preparing the quarantine file", &files.path(FILE), error)
+        })?;
+        Ok(Self { files, file: None, quota, n_bytes: 0, n_left_out: 0, line: String::new() })
     }
 
     /// Where the file is, once it has an entry.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn path(&self) -> PathBuf {
+        self.files.path(FILE)
     }
 
     /// Adds an entry; gives its line, without the break.
@@ -118,10 +112,10 @@ impl Quarantine {
     pub fn finish(&mut self) -> Result<(), ConnectError> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let synced = file.flush().and_then(|()| {
-            if is_out(Safeguard::QuarantineSync) { Ok(()) } else { file.get_ref().sync_all() }
+            if is_out(Safeguard::QuarantineSync) { Ok(()) } else { file.get_mut().sync_data() }
         });
         synced.map_err(|error| self.failed(error))?;
-        sync_folder(&self.path)
+        sync_names(&*self.files)
     }
 
     /// Writes the line, if there is room for it.
@@ -133,7 +127,8 @@ impl Quarantine {
             self.n_bytes += n_bytes;
             return self.try_write().map_err(|error| self.failed(error));
         }
-        let path = self.path.display();
+        let path = self.path();
+        let path = path.display();
         if ends_run {
             let doing = format!("writing quarantine file {path}: it is full, at {max_bytes} bytes");
             return Err(ConnectError::broken(doing).hint(
@@ -149,18 +144,13 @@ impl Quarantine {
     }
 
     fn failed(&self, error: io::Error) -> ConnectError {
-        ConnectError::file("writing quarantine file", &self.path, error)
+        ConnectError::file("writing quarantine file", &self.path(), error)
     }
 
     fn try_write(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => {
-                if let Some(folder) = self.path.parent() {
-                    std::fs::create_dir_all(folder)?;
-                }
-                none.insert(BufWriter::new(File::create(&self.path)?))
-            }
+            none => none.insert(buffered(self.files.create(FILE)?)),
         };
         file.write_all(self.line.as_bytes())?;
         file.write_all(b"\n")
@@ -263,6 +253,7 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::Disk;
 
     const ROOM: Quota = Quota { max_bytes: 1 << 20, ends_run: true };
 
@@ -283,8 +274,9 @@ mod tests {
     #[test]
     fn a_line_says_what_where_and_why() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deep/quarantine.jsonl");
-        let mut quarantine = Quarantine::create(&path, ROOM).unwrap();
+        let files: Arc<dyn Files> = Arc::new(Disk::open(&folder.path().join("deep")).unwrap());
+        let path = files.path(FILE);
+        let mut quarantine = Quarantine::create(Arc::clone(&files), ROOM).unwrap();
         quarantine.finish().unwrap();
         assert!(!path.exists(), "no bad row, no file");
         quarantine.write(&entry(b"a,\"x\"")).unwrap();
@@ -301,18 +293,20 @@ mod tests {
             "\n",
         );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
-        drop(Quarantine::create(&path, ROOM).unwrap());
+        drop(Quarantine::create(files, ROOM).unwrap());
         assert!(!path.exists(), "a run doesn't keep the entries of the one before");
     }
 
     #[test]
     fn a_full_file_ends_the_run_or_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("quarantine.jsonl");
-        let line = Quarantine::create(&path, ROOM).unwrap().write(&entry(b"a")).unwrap().to_owned();
+        let files: Arc<dyn Files> = Arc::new(Disk::open(folder.path()).unwrap());
+        let create = |quota| Quarantine::create(Arc::clone(&files), quota).unwrap();
+        let path = files.path(FILE);
+        let line = create(ROOM).write(&entry(b"a")).unwrap().to_owned();
         let max_bytes = 2 * u64::try_from(line.len() + 1).unwrap();
         for (max_bytes, n_kept) in [(max_bytes, 2), (max_bytes - 1, 1), (max_bytes + 9, 2)] {
-            let full = |ends_run| Quarantine::create(&path, Quota { max_bytes, ends_run }).unwrap();
+            let full = |ends_run| create(Quota { max_bytes, ends_run });
             let mut stops = full(true);
             (0..n_kept).for_each(|_| stops.write_line(&line).unwrap());
             let error = stops.write(&entry(b"a")).unwrap_err();

@@ -9,13 +9,14 @@
 //! A run that goes on after a crash gives it all epochs again: it takes back whatever lies behind that
 //! place and drops the epochs before it. One whose result comes whole at the end starts over.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use types::options::{OptionSpec, Problem, Settings};
 use types::relations::RelationKind;
 use types::{Changes, Epoch, Names, Schema};
 
+use crate::env::{Env, Files};
 use crate::error::ConnectError;
 use crate::sinks;
 
@@ -71,13 +72,34 @@ pub struct SinkContext {
     pub names: Arc<Names>,
     /// Whether all sources end.
     pub is_finite: bool,
-    /// A folder for what the sink must not forget; made when it is first needed.
+    /// A folder for what the sink must not forget; made where it has such a thing.
     pub state_dir: PathBuf,
     /// Whether this goes on with a run that was interrupted. If not, what `state_dir` holds is of no
     /// use any more.
     pub is_resumed: bool,
     /// A number that was drawn for this part of a run, and for no other.
     pub chance: u128,
+    /// Where it gets files and connections from.
+    pub env: Arc<dyn Env>,
+}
+
+impl SinkContext {
+    /// The files of a folder, which is made where it isn't there.
+    ///
+    /// # Errors
+    /// If it can't be.
+    pub(crate) fn files(&self, folder: &Path) -> Result<Arc<dyn Files>, ConnectError> {
+        let files = self.env.files(folder);
+        files.map_err(|error| ConnectError::file("making folder", folder, error))
+    }
+
+    /// The files that the sink must not forget.
+    ///
+    /// # Errors
+    /// If their folder can't be made.
+    pub(crate) fn state(&self) -> Result<Arc<dyn Files>, ConnectError> {
+        self.files(&self.state_dir)
+    }
 }
 
 /// The changes of one epoch.

@@ -15,9 +15,10 @@ use types::{AssetId, Event, Op, Price, VenueTime};
 
 use super::*;
 use crate::env::Stopwatch;
+use crate::env::{Disk, Files};
 use crate::ingest::Counts;
 use crate::journal::{Brought, EpochEntry, Journal, parts};
-use crate::log::{Disk, Files, Options, Sync};
+use crate::log::{Options, Sync};
 
 const LOG_ID: u128 = 7;
 const EPOCH_EVENTS: u32 = 1_000;

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use types::fault::point;
 
 use super::manifest::RunRef;
+use crate::env::{Files, OpenFile};
 use crate::error::Error;
 use crate::journal::Entry;
 use crate::limits;
-use crate::log::{Files, LogFile};
 
 /// Bytes that are written, and synced, at a time: one sync at the end would hold up the log's.
 const PIECE: usize = 4 << 20;
@@ -21,7 +21,7 @@ const HEAD: usize = 5;
 /// Writes a run.
 pub(super) struct RunWriter {
     path: PathBuf,
-    file: Box<dyn LogFile>,
+    file: Box<dyn OpenFile>,
     buffer: Vec<u8>,
     n_bytes: u64,
     crc: u32,
@@ -82,7 +82,7 @@ pub(super) fn frame(kind: u8, payload: &[u8], out: &mut Vec<u8>) {
 /// Reads a run, entry by entry.
 pub(super) struct RunReader {
     path: PathBuf,
-    file: Box<dyn LogFile>,
+    file: Box<dyn OpenFile>,
     n_bytes: u64,
     /// Bytes of the file that were read.
     offset: u64,

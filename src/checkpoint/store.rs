@@ -10,8 +10,8 @@ use types::sabotage::{Safeguard, is_out};
 
 use super::manifest::{Manifest, manifest_name, number_of, run_name};
 use super::run::RunReader;
+use crate::env::Files;
 use crate::error::Error;
-use crate::log::Files;
 
 /// Checkpoints that are kept. Where the newest can't be used, an older one is.
 const KEPT: usize = 3;

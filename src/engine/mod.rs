@@ -127,7 +127,7 @@ fn run_from(
         server.set_ready(Epoch(shown_until));
     }
     // 4 and 5: sequence, log.
-    let quarantine = Quarantine::create(&dir.quarantine(), pipeline.quarantine)?;
+    let quarantine = Quarantine::create(dir.files(dir.path())?, pipeline.quarantine)?;
     let mut recorder = Recorder::new(Arc::clone(&journal), read, &sources);
     if pipeline.keeps_events {
         recorder = recorder.keeping_events(&plan.relations);

@@ -108,6 +108,7 @@ impl Opening<'_> {
             state_dir: self.dir.sink(&sink.name),
             is_resumed: self.is_resumed,
             chance: self.dir.chance(),
+            env: self.dir.env(),
         };
         let opened = (sink.kind.open)(context).map_err(|error| Error::sink(&sink.name, error))?;
         deliver::start(&sink.name, opened, sink.views)

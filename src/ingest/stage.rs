@@ -325,7 +325,7 @@ impl SetAside {
         let n_rows: u64 = self.reasons.values().sum();
         self.file.finish()?;
         self.n_left_out = self.file.n_left_out();
-        self.path = (n_rows > 0).then(|| self.file.path().to_owned());
+        self.path = (n_rows > 0).then(|| self.file.path());
         Ok(self)
     }
 }

@@ -10,8 +10,9 @@ use types::fault::point;
 
 use crate::checkpoint::Store;
 use crate::data_dir::DataDir;
+use crate::env::Files;
 use crate::error::Error;
-use crate::log::{Files, Recovered, cut_from, recover, salvage};
+use crate::log::{Recovered, cut_from, recover, salvage};
 
 /// Puts aside what is damaged of a log.
 ///

@@ -31,8 +31,8 @@ use types::fault::point;
 
 use crate::checkpoint::Ask;
 use crate::data_dir::DataDir;
+use crate::env::Files;
 use crate::error::Error;
-use crate::log::Files;
 use crate::log::{Durable, Options, Reader, Writer};
 use crate::log::{LogError, recover};
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::brought::{Collector, Refused};
 use super::entry::kinds::{BROUGHT, END, EPOCH, OUTPUTS, START};
 use super::entry::{Entry, EpochEntry, OutputsEntry};
+use crate::env::Files;
 use crate::error::Error;
 use crate::ingest::Kept;
-use crate::log::Files;
 use crate::log::Reader;
 
 /// The entries that were there when the engine started, in their order.

@@ -6,10 +6,10 @@ use types::fault::point;
 use types::sabotage::{Safeguard, is_out};
 
 use super::error::LogError;
-use super::files::{Files, LogFile};
 use super::parts;
 use super::segment::Part;
 use super::writer::{Queue, Sync};
+use crate::env::{Files, OpenFile};
 
 /// Records that are written together.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub(super) struct Committer {
     queue: Arc<Queue>,
     sync: Sync,
     part: Part,
-    file: Box<dyn LogFile>,
+    file: Box<dyn OpenFile>,
     /// The group that is written; swapped with the one that waits.
     group: Group,
 }
@@ -132,7 +132,7 @@ fn make(
     log_id: u128,
     part: Part,
     sync: Sync,
-) -> Result<Box<dyn LogFile>, LogError> {
+) -> Result<Box<dyn OpenFile>, LogError> {
     let path = || files.path(&part.name());
     let mut file = files.create(&part.name()).map_err(LogError::io("making", path()))?;
     point("log.segment.made");

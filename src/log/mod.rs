@@ -25,7 +25,6 @@
 
 mod commit;
 mod error;
-mod files;
 mod parts;
 mod reader;
 mod record;
@@ -37,7 +36,6 @@ pub(crate) mod tests;
 mod writer;
 
 pub use error::{Damage, LogError};
-pub use files::{Disk, Files, LogFile};
 pub use parts::cut_before;
 pub use reader::Reader;
 pub use record::Record;

@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::error::{Damage, LogError};
-use super::files::{Files, LogFile};
 use super::record::{self, Flaw, Header, Record};
 use super::segment::{self, HeaderFlaw, Kind, Part};
 use super::{narrow, wide};
+use crate::env::{Files, OpenFile};
 use crate::limits;
 
 /// Lists the files of the log, in the order of their records; other files are left alone.
@@ -48,7 +48,7 @@ pub fn cut_before(files: &dyn Files, number: u64) -> Result<(), LogError> {
 pub(super) struct Scanner {
     /// For messages.
     path: PathBuf,
-    file: Box<dyn LogFile>,
+    file: Box<dyn OpenFile>,
     /// Bytes of the file when it was opened.
     n_bytes: u64,
     seed: u32,

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::LogError;
-use super::files::Files;
 use super::parts::{self, Opening, Scanner, Step};
 use super::record::Record;
 use super::segment::Part;
+use crate::env::Files;
 
 /// Goes through records in order, each of them verified. Holds one file open and one buffer, which
 /// grows to the longest record that it met.

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use types::sabotage::{Safeguard, is_out};
 
 use super::error::LogError;
-use super::files::Files;
 use super::parts::{self, Opening, Scanner, Step};
 use super::record::{self, Header};
 use super::segment::{HEADER, Kind, Part};
 use super::wide;
+use crate::env::Files;
 use crate::limits;
 
 /// A log that was checked, and is durable as far as it goes.

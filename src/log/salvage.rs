@@ -11,11 +11,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::error::LogError;
-use super::files::Files;
 use super::parts::{self, Opening, Scanner};
 use super::record::{self, Record};
 use super::segment::{HEADER, HeaderFlaw, Kind, Part};
 use super::{SALVAGED, wide};
+use crate::env::Files;
 use crate::limits;
 
 /// What salvage found.

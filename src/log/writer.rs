@@ -7,11 +7,11 @@ use std::thread::{self, JoinHandle};
 
 use super::commit::{Committer, Group};
 use super::error::LogError;
-use super::files::Files;
 use super::record::{self, Record};
 use super::recovery::Recovered;
 use super::segment::{HEADER, Part};
 use super::wide;
+use crate::env::Files;
 use crate::limits;
 
 /// What is done before a record counts as durable.

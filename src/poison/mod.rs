@@ -19,9 +19,9 @@ use types::digest::digest128;
 use types::fault::point;
 use types::sabotage::{Safeguard, is_out};
 
+use crate::env::Files;
 use crate::error::Error;
 use crate::ingest::Batch;
-use crate::log::Files;
 
 /// Crashes at one place until a row is looked for that does it.
 pub(crate) const CRASHES_MAX: u32 = 3;
@@ -205,10 +205,7 @@ fn read(files: &dyn Files) -> Result<Option<Kept>, Error> {
     if !files.list().map_err(failed)?.iter().any(|name| name == FILE) {
         return Ok(None);
     }
-    let file = files.open(FILE).map_err(failed)?;
-    let n_bytes = file.n_bytes().map_err(failed)?;
-    let mut bytes = vec![0; usize::try_from(n_bytes).unwrap_or_default()];
-    file.read_at(&mut bytes, 0).map_err(failed)?;
+    let bytes = files.read(FILE).map_err(failed)?;
     let other = |error| Error::OtherRun {
         what: format!(
             "kept its crashes in {}, which can't be read ({error})",

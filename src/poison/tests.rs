@@ -1,7 +1,7 @@
 //! Crashes that are counted, kept and forgotten; events that are taken out.
 
 use super::*;
-use crate::log::Disk;
+use crate::env::Disk;
 
 fn crash(epochs: (u64, u64), n: u32) -> Crash {
     Crash { epochs, n, what: "it".to_owned() }

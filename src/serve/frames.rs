@@ -137,6 +137,9 @@ impl Refusal {
     }
 }
 
+/// Refusals after which the same request may succeed.
+const RETRYABLE: [&str; 1] = ["catching_up"];
+
 /// A request that can't be done, or a subscription that can't go on.
 pub(super) fn error(id: Option<&Value>, sub: Option<&str>, refusal: Refusal) -> Object {
     Object::op("error")
@@ -144,7 +147,7 @@ pub(super) fn error(id: Option<&Value>, sub: Option<&str>, refusal: Refusal) -> 
         .maybe("sub", sub)
         .with("code", refusal.code)
         .with("message", refusal.message)
-        .with("retryable", false)
+        .with("retryable", RETRYABLE.contains(&refusal.code))
         .maybe("at", refusal.at)
 }
 

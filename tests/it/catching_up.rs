@@ -29,7 +29,8 @@ async fn subscriptions_begin_once_the_run_has_caught_up() {
     }
     let mut other = rig.client().await;
     other.say(json!({ "op": "list", "id": 8, "what": "views" })).await;
-    assert_eq!(other.hear().await["code"], "catching_up");
+    let told = other.hear().await;
+    assert_eq!((&told["code"], &told["retryable"]), (&json!("catching_up"), &json!(true)));
     rig.publish([(2, "new".to_owned())]);
     let first = client.hear().await;
     assert_eq!(

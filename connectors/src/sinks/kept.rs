@@ -2,25 +2,28 @@
 //! old one or the new one.
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use types::digest::digest128;
 use types::fault::point;
 
-use super::file::{Unfinished, sync_folder};
+use super::file::{Unfinished, remove, sync_names};
+use crate::env::Files;
 use crate::error::ConnectError;
 
 /// A file of a sink's folder. Its first line is the digest of all that follows.
 pub(super) struct Kept {
-    path: PathBuf,
+    files: Arc<dyn Files>,
+    name: &'static str,
 }
 
 impl Kept {
     /// A file of a name; nothing is opened yet.
-    pub(super) fn new(folder: &Path, name: &str) -> Self {
-        Self { path: folder.join(name) }
+    pub(super) const fn new(files: Arc<dyn Files>, name: &'static str) -> Self {
+        Self { files, name }
     }
 
     /// Puts a value in the place of what is kept; durable when it returns.
@@ -45,19 +48,15 @@ impl Kept {
 
     /// As [`Kept::write`], of bytes in pieces.
     pub(super) fn write_bytes(&self, pieces: &[&[u8]]) -> Result<(), ConnectError> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)
-            .map_err(|error| ConnectError::file("making folder", folder, error))?;
-        sync_folder(folder)?;
         let mut digest = types::digest::Digest128::new();
         for piece in pieces {
             digest.add(piece);
         }
         point("kept.begin");
-        let mut file = Unfinished::create(self.path.clone())?;
+        let mut file = Unfinished::create(&self.files, self.name)?;
         let written = writeln!(file, "{:032x}", digest.finish())
             .and_then(|()| pieces.iter().try_for_each(|piece| file.write_all(piece)));
-        written.map_err(|error| ConnectError::file("writing", &self.path, error))?;
+        written.map_err(|error| ConnectError::file("writing", &self.path(), error))?;
         point("kept.written");
         file.sync()?;
         file.finish()?;
@@ -67,10 +66,10 @@ impl Kept {
 
     /// As [`Kept::read`], of bytes.
     pub(super) fn read_bytes(&self) -> Result<Option<Vec<u8>>, ConnectError> {
-        let mut bytes = match std::fs::read(&self.path) {
+        let mut bytes = match self.files.read(self.name) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(ConnectError::file("reading", &self.path, error)),
+            Err(error) => return Err(ConnectError::file("reading", &self.path(), error)),
         };
         let head = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
         let content = bytes.get(head + 1..).unwrap_or_default();
@@ -87,15 +86,19 @@ impl Kept {
     /// # Errors
     /// If the file can't be removed.
     pub(super) fn forget(&self) -> Result<(), ConnectError> {
-        match std::fs::remove_file(&self.path) {
-            Ok(()) => sync_folder(&self.path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(ConnectError::file("removing", &self.path, error)),
+        match remove(&*self.files, self.name) {
+            Ok(true) => sync_names(&*self.files),
+            Ok(false) => Ok(()),
+            Err(error) => Err(ConnectError::file("removing", &self.path(), error)),
         }
     }
 
+    fn path(&self) -> PathBuf {
+        self.files.path(self.name)
+    }
+
     fn failed(&self, doing: &str) -> ConnectError {
-        ConnectError::broken(format!("{doing} {}", self.path.display()))
+        ConnectError::broken(format!("{doing} {}", self.path().display()))
     }
 }
 
@@ -104,11 +107,12 @@ const DAMAGED: &str = "the file isn't as it was written: `--fresh` starts the ru
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::Disk;
 
     #[test]
     fn what_is_kept_is_read_back_or_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept::new(&folder.path().join("a/b"), "state");
+        let kept = Kept::new(Arc::new(Disk::open(&folder.path().join("a/b")).unwrap()), "state");
         assert_eq!(kept.read::<u64>().unwrap(), None);
         kept.write(&7u64).unwrap();
         kept.write(&8u64).unwrap();

@@ -14,6 +14,8 @@ mod order;
 mod backoff;
 #[cfg(feature = "clickhouse")]
 pub mod clickhouse;
+#[cfg(any(feature = "clickhouse", feature = "webhook"))]
+mod http;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
 #[cfg(any(feature = "clickhouse", feature = "webhook"))]
@@ -28,10 +30,11 @@ mod tests;
 mod touch;
 mod turns;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
 
+use crate::env::Files;
 use crate::error::{ConnectError, resolve};
 use crate::sink::{SinkContext, SinkView};
 
@@ -62,7 +65,7 @@ const fn no_problems(_settings: &Settings) -> Vec<Problem> {
 }
 
 /// Reads the options of a sink that writes files and makes its folder.
-fn open_folder(context: &SinkContext) -> Result<(PathBuf, Mode), ConnectError> {
+fn open_folder(context: &SinkContext) -> Result<(Arc<dyn Files>, Mode), ConnectError> {
     check_keyed(context)?;
     let mode = match (context.settings.text("mode"), context.is_finite) {
         (Some("final"), false) => {
@@ -76,9 +79,7 @@ fn open_folder(context: &SinkContext) -> Result<(PathBuf, Mode), ConnectError> {
         (_, true) | (Some(_), false) => Mode::Final,
     };
     let folder = resolve(&context.base, context.settings.text("path").unwrap_or("out/"));
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| ConnectError::file("making folder", &folder, error))?;
-    Ok((folder, mode))
+    Ok((context.files(&folder)?, mode))
 }
 
 /// Refuses views whose rows aren't told apart by a key: a put or del of a key says nothing there.

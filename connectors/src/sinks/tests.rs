@@ -12,6 +12,7 @@ use types::relations::{Quote, RelationKind};
 use types::{Changes, Decimal, Epoch, Kind, Names, Row, Schema, Value};
 
 use super::jsonl::FinalSink;
+use crate::env::System;
 use crate::error::{Class, ConnectError};
 use crate::sink::{EpochChanges, SINKS, Sink, SinkContext, SinkKind, SinkView};
 
@@ -39,6 +40,7 @@ pub(super) fn context(names: &Arc<Names>, folder: &Path, mode: Option<&str>) -> 
         state_dir: folder.join("state"),
         is_resumed: false,
         chance: 0,
+        env: Arc::new(System),
     }
 }
 
@@ -76,8 +78,9 @@ proptest! {
         let context = context(&history.names, folder.path(), None);
         let out = folder.path().join("out");
         std::fs::create_dir(&out).unwrap();
-        let path = |view: &SinkView| out.join(format!("{}.jsonl", view.name));
-        let mut sink = FinalSink::open(&context, path, held_bytes).unwrap();
+        let name = |view: &SinkView| format!("{}.jsonl", view.name);
+        let files = context.files(&out).unwrap();
+        let mut sink = FinalSink::open(&context, &files, name, held_bytes).unwrap();
         write(&mut sink, &history);
         sink.finish().unwrap();
         for ((view, ..), state) in views().iter().zip(&history.state) {

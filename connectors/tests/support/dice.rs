@@ -1,6 +1,7 @@
 //! Numbers by chance that come again.
 
 /// A small generator of numbers: the same seed gives the same test.
+#[derive(Debug)]
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use connectors::env::System;
 use connectors::error::ConnectError;
 use connectors::sink::{EpochChanges, SINKS, Sink, SinkContext, SinkView};
 use types::options::{Setting, Settings};
@@ -46,6 +47,7 @@ pub(crate) fn context(names: &Arc<Names>, base: &Path, settings: Settings) -> Si
         state_dir: state_dir(),
         is_resumed: false,
         chance: 0,
+        env: Arc::new(System),
     }
 }
 

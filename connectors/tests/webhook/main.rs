@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use connectors::env::System;
 use connectors::error::{Class, ConnectError};
 use connectors::sink::{EpochChanges, SINKS, Sink, SinkContext, SinkReport, SinkView};
 use dice::Dice;
@@ -39,6 +40,7 @@ fn context(history: &History, base: &Path, settings: Settings) -> SinkContext {
         state_dir: base.join("state"),
         is_resumed: false,
         chance: 7,
+        env: Arc::new(System),
     }
 }
 

@@ -97,10 +97,11 @@ fn encode_rows<R: Input + Narrow>(
         }
         let narrow = u32::try_from(*content);
         let has_revision = event.revision > 0;
-        let flags = [(event.is_first, IS_FIRST), (has_revision, HAS_REVISION)];
-        let flags = flags.into_iter().chain([(narrow.is_err(), IS_WIDE)]);
-        let set = flags.filter(|(is_set, _)| *is_set).map(|(_, flag)| flag);
-        out.push(set.fold(event.op.place(), |byte, flag| byte | flag));
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let flags = flag(event.is_first, IS_FIRST)
+            | flag(has_revision, HAS_REVISION)
+            | flag(narrow.is_err(), IS_WIDE);
+        out.push(event.op.place() | flags);
         if has_revision {
             put(event.revision, out);
         }

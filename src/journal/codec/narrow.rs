@@ -259,64 +259,55 @@ const fn unsigned(n: u64) -> i64 {
     (n >> 1).cast_signed() ^ -(n & 1).cast_signed()
 }
 
-/// Writes a number.
-#[inline]
-pub(super) fn put(mut n: u64, out: &mut Vec<u8>) {
-    while n >= 0x80 {
-        out.push(n.to_le_bytes()[0] | 0x80);
-        n >>= 7;
-    }
-    out.push(n.to_le_bytes()[0]);
+/// Writes and reads numbers of a type.
+macro_rules! groups_of_seven {
+    ($number:ty, $put:ident, $take:ident) => {
+        /// Writes a number.
+        #[inline]
+        pub(super) fn $put(mut n: $number, out: &mut Vec<u8>) {
+            while n >= 0x80 {
+                out.push(n.to_le_bytes()[0] | 0x80);
+                n >>= 7;
+            }
+            out.push(n.to_le_bytes()[0]);
+        }
+
+        /// Reads a number.
+        #[inline]
+        pub(super) fn $take(bytes: &mut &[u8]) -> Option<$number> {
+            let mut n = 0;
+            for shift in (0..<$number>::BITS).step_by(7) {
+                let byte = take_byte(bytes)?;
+                let bits = <$number>::from(byte & 0x7f);
+                // What is shifted out must have been nothing.
+                if bits << shift >> shift != bits {
+                    return None;
+                }
+                n |= bits << shift;
+                if byte < 0x80 {
+                    return Some(n);
+                }
+            }
+            None
+        }
+    };
 }
 
-/// Reads a number.
-#[inline]
-pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
-    let mut n = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = take_byte(bytes)?;
-        let bits = u64::from(byte & 0x7f);
-        // What is shifted out must have been nothing.
-        if bits << shift >> shift != bits {
-            return None;
-        }
-        n |= bits << shift;
-        if byte < 0x80 {
-            return Some(n);
-        }
-    }
-    None
-}
+groups_of_seven!(u64, put, take);
+groups_of_seven!(u128, put_u128, take_u128);
 
 /// Writes a number of up to 128 bits: as [`put`] where it fits, so that small ones are as short.
 #[inline]
 fn put_wide(n: i128, out: &mut Vec<u8>) {
-    if let Ok(n) = i64::try_from(n) {
-        return put(signed(n), out);
+    match i64::try_from(n) {
+        Ok(n) => put(signed(n), out),
+        Err(_) => put_u128((n << 1 ^ n >> 127).cast_unsigned(), out),
     }
-    let mut n = (n << 1 ^ n >> 127).cast_unsigned();
-    while n >= 0x80 {
-        out.push(n.to_le_bytes()[0] | 0x80);
-        n >>= 7;
-    }
-    out.push(n.to_le_bytes()[0]);
 }
 
 #[inline]
 fn take_wide(bytes: &mut &[u8]) -> Option<i128> {
-    let mut n = 0_u128;
-    for shift in (0..128).step_by(7) {
-        let byte = take_byte(bytes)?;
-        let bits = u128::from(byte & 0x7f);
-        if bits << shift >> shift != bits {
-            return None;
-        }
-        n |= bits << shift;
-        if byte < 0x80 {
-            return Some((n >> 1).cast_signed() ^ -(n & 1).cast_signed());
-        }
-    }
-    None
+    take_u128(bytes).map(|n| (n >> 1).cast_signed() ^ -(n & 1).cast_signed())
 }
 
 #[inline]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::env::{Disk, Files};
 use crate::limits;
 use crate::log::record::{Flaw, decode, encode, find, seed};
 use crate::log::segment::{HeaderFlaw, Part};

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use super::bytes::filled;
 use super::memory::Fault;
 use super::*;
+use crate::env::Files as _;
 use crate::log::segment::Part;
 
 /// Crashes that cut a tail, over all cases so far: a rig that tears nothing tests nothing.

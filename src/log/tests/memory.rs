@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::log::files::{Files, LogFile};
+use crate::env::{Files, OpenFile};
 use crate::publish::testing::Chance;
 
 /// Bytes that reach the disk together or not at all.
@@ -215,7 +215,7 @@ impl Files for Memory {
         Ok(self.lock().names.keys().filter(|name| !name.contains('/')).cloned().collect())
     }
 
-    fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
+    fn create(&self, name: &str) -> io::Result<Box<dyn OpenFile>> {
         let mut state = self.lock();
         state.change().1?;
         if state.names.contains_key(name) {
@@ -228,9 +228,14 @@ impl Files for Memory {
         Ok(Box::new(MemoryFile { memory: self.clone(), node }))
     }
 
-    fn open(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
+    fn open(&self, name: &str) -> io::Result<Box<dyn OpenFile>> {
         let node = self.lock().named(name)?;
         Ok(Box::new(MemoryFile { memory: self.clone(), node }))
+    }
+
+    fn extend(&self, name: &str) -> io::Result<Box<dyn OpenFile>> {
+        let is_there = self.lock().names.contains_key(name);
+        if is_there { self.open(name) } else { self.create(name) }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -266,7 +271,7 @@ struct MemoryFile {
     node: usize,
 }
 
-impl LogFile for MemoryFile {
+impl OpenFile for MemoryFile {
     fn n_bytes(&self) -> io::Result<u64> {
         Ok(u64::try_from(self.memory.lock().nodes[self.node].content.len()).unwrap())
     }

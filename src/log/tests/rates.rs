@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 
 use super::*;
 use crate::env::Stopwatch;
+use crate::env::{Disk, Files};
 use crate::log::record::{encode, seed};
 
 #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "rates to be read")]

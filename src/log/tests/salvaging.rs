@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use super::bytes::filled;
 use super::memory::Fault;
 use super::*;
+use crate::env::Files as _;
 
 /// Breaks some records of a log of 40; says which.
 fn broken(chance: &mut Chance) -> (Memory, BTreeSet<u64>) {

@@ -83,9 +83,9 @@ impl Usual {
         Self { calls, takes, n_bytes, n_files }
     }
 
-    /// A fault for a run that begins or goes on.
-    fn fault(&self, what: What, goes_on: bool, dice: &mut Dice) -> Fault {
-        match (dice.below(4), what) {
+    /// A fault of a kind for a run that begins or goes on.
+    fn fault(&self, kind: u64, what: What, goes_on: bool, dice: &mut Dice) -> Fault {
+        match (kind, what) {
             (0, What::Tmpfs { .. }) => Fault::Files(dice.below(self.n_files)),
             (0, What::Ext4 { .. }) => {
                 Fault::ReadOnly(Duration::from_micros(dice.below(self.takes)))
@@ -188,9 +188,11 @@ fn check(plan: &Plan) -> Faults {
     let disks = [(EXT4, Disk::make(EXT4).unwrap()), (TMPFS, Disk::make(TMPFS).unwrap())];
     let usual = Usual::of(&disks[1].1, &fills(plan.seed), plan.below);
     while faults.n() < plan.n_faults {
-        let (what_disk, disk) = &disks[any(&mut dice, 2)];
         let round = faults.n_jobs;
         faults.n_jobs += 1;
+        // The first fault of a job is of each kind in turn, and of the two that one disk alone has.
+        let kind = round / 2 % 4;
+        let (what_disk, disk) = &disks[usize::try_from(round % 2).unwrap()];
         let fills = fills(plan.seed + round);
         let mut whole = Job::on(&disk.path(), &fills);
         let keeps = Keeps::any(&mut dice);
@@ -203,7 +205,8 @@ fn check(plan: &Plan) -> Faults {
         for part in 0..4 {
             job.set([1, 2, 4][any(&mut dice, 3)], keeps);
             disk.write_out();
-            let fault = usual.fault(*what_disk, part > 0, &mut dice);
+            let kind = if part == 0 { kind } else { dice.below(4) };
+            let fault = usual.fault(kind, *what_disk, part > 0, &mut dice);
             let what = format!("seed {}, round {round}, part {part}, {fault:?}", plan.seed);
             if !run(disk, &job, &fault, plan.sabotage, &what) {
                 faults.n_passed_over += 1;

@@ -14,6 +14,7 @@ mod faults;
 mod house;
 mod job;
 mod kill;
+mod made;
 mod points;
 mod poison;
 #[cfg(feature = "sabotage")]

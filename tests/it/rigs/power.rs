@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use tapeline::env::Stopwatch;
-use tapeline::log::{Disk as LogFolder, Reader, recover};
+use tapeline::env::{Disk as LogFolder, Stopwatch};
+use tapeline::log::{Reader, recover};
 use types::sabotage::Safeguard;
 
 use super::dice::Dice;

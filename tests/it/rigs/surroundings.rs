@@ -1,148 +1,19 @@
-//! The engine in other surroundings: a clock that jumps, no chance at all, and files of the log and the
-//! checkpoints that fail at any call.
+//! The engine in other surroundings: whatever it keeps in files may fail there at any call, and its
+//! connections at any operation.
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use tapeline::config;
 use tapeline::engine::{self, Begin, RunOptions};
-use tapeline::env::Env;
 use tapeline::error::Error;
-use tapeline::log::{Disk, Files, LogFile};
 use tapeline::stop::Stop;
-use types::time::ReceiveTime;
 
 use super::dice::Dice;
+use super::house::House;
 use super::job::{Job, Keeps, difference, rows};
-
-/// Calls so far, and the one from which on all fail.
-#[derive(Debug, Default)]
-struct Calls {
-    n: AtomicU64,
-    fails_from: u64,
-    /// Whether later ones succeed again.
-    is_once: bool,
-}
-
-impl Calls {
-    fn pass(&self) -> io::Result<()> {
-        let n = self.n.fetch_add(1, Ordering::Relaxed) + 1;
-        let fails = n == self.fails_from || (n > self.fails_from && !self.is_once);
-        if fails && self.fails_from > 0 { Err(io::Error::other("it fails")) } else { Ok(()) }
-    }
-}
-
-/// Surroundings made of one seed.
-#[derive(Debug)]
-struct Made {
-    clock: AtomicU64,
-    calls: Arc<Calls>,
-}
-
-impl Made {
-    fn new(seed: u64, fails_from: u64, is_once: bool) -> Self {
-        let calls = Calls { fails_from, is_once, ..Calls::default() };
-        Self { clock: AtomicU64::new(seed), calls: Arc::new(calls) }
-    }
-}
-
-impl Env for Made {
-    fn now(&self) -> ReceiveTime {
-        // An hour before or after the last one.
-        let seed = self.clock.fetch_add(1, Ordering::Relaxed);
-        ReceiveTime(i64::try_from(Dice(seed).below(7_200_000_000_000)).unwrap())
-    }
-
-    fn chance(&self) -> u128 {
-        7
-    }
-
-    fn files(&self, folder: &Path) -> io::Result<Arc<dyn Files>> {
-        self.calls.pass()?;
-        Ok(Arc::new(Failing { disk: Disk::open(folder)?, calls: Arc::clone(&self.calls) }))
-    }
-}
-
-struct Failing {
-    disk: Disk,
-    calls: Arc<Calls>,
-}
-
-impl Failing {
-    fn wrap(&self, file: io::Result<Box<dyn LogFile>>) -> io::Result<Box<dyn LogFile>> {
-        Ok(Box::new(FailingFile { file: file?, calls: Arc::clone(&self.calls) }))
-    }
-}
-
-impl Files for Failing {
-    fn path(&self, name: &str) -> PathBuf {
-        self.disk.path(name)
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-
-    fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
-        self.calls.pass()?;
-        self.wrap(self.disk.create(name))
-    }
-
-    fn open(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
-        self.wrap(self.disk.open(name))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.calls.pass()?;
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.calls.pass()?;
-        self.disk.remove(name)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.calls.pass()?;
-        self.disk.sync()
-    }
-}
-
-struct FailingFile {
-    file: Box<dyn LogFile>,
-    calls: Arc<Calls>,
-}
-
-impl LogFile for FailingFile {
-    fn n_bytes(&self) -> io::Result<u64> {
-        self.file.n_bytes()
-    }
-
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_at(bytes, offset)
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.calls.pass() {
-            // A write that fails may have done half of its work.
-            self.file.append(bytes.get(..bytes.len() / 2).unwrap_or_default())?;
-            return Err(error);
-        }
-        self.file.append(bytes)
-    }
-
-    fn set_len(&mut self, n_bytes: u64) -> io::Result<()> {
-        self.calls.pass()?;
-        self.file.set_len(n_bytes)
-    }
-
-    fn sync_data(&mut self) -> io::Result<()> {
-        self.calls.pass()?;
-        self.file.sync_data()
-    }
-}
+use super::made::Made;
+use super::stored::{amiss, make_unmerged};
 
 /// Runs a job in such surroundings, in this process.
 fn run(job: &Job, env: Arc<Made>) -> Result<(), Error> {
@@ -160,11 +31,11 @@ fn run(job: &Job, env: Arc<Made>) -> Result<(), Error> {
 }
 
 #[test]
-fn any_call_of_the_log_or_a_checkpoint_may_fail() {
+fn any_call_of_a_file_may_fail() {
     let fills = rows(21, 4_000);
     let mut whole = Job::new(&fills);
     whole.set(1, Keeps::Checkpoints);
-    let all = Arc::new(Made::new(1, 0, false));
+    let all = Arc::new(Made::of_files(1, 0, false));
     run(&whole, Arc::clone(&all)).unwrap();
     let (expected, n_calls) = (whole.given(None), all.calls.n.load(Ordering::Relaxed));
     assert!(n_calls > 100, "{n_calls}");
@@ -175,7 +46,8 @@ fn any_call_of_the_log_or_a_checkpoint_may_fail() {
         let failing = loop {
             job.set(1 + n_runs % 2, Keeps::Checkpoints);
             n_runs += 1;
-            let failing = Arc::new(Made::new(seed, 1 + dice.below(n_calls), dice.below(2) == 0));
+            let failing =
+                Arc::new(Made::of_files(seed, 1 + dice.below(n_calls), dice.below(2) == 0));
             match run(&job, Arc::clone(&failing)) {
                 Ok(()) => break failing,
                 Err(error) => {
@@ -192,5 +64,37 @@ fn any_call_of_the_log_or_a_checkpoint_may_fail() {
     assert!(n_failed > 10, "{n_failed}");
     println!(
         "rig: failing files: {n_failed} of {n_runs} runs failed in 30 jobs, {n_calls} calls: no byte differs"
+    );
+}
+
+#[test]
+fn any_connection_may_break_off() {
+    let Some(house) = House::start() else { return };
+    let fills = rows(22, 4_000);
+    let whole = Job::new(&fills).tables(Some(&house), "direct");
+    whole.finish();
+    let expected = whole.given(Some(&house));
+    let mut n_faults = [0; 3];
+    let n_jobs = 4;
+    for seed in 0..n_jobs {
+        let database = format!("broken{seed}");
+        make_unmerged(&house, &database);
+        let mut job = Job::new(&fills)
+            .tables(Some(&house), &database)
+            .with("give_up = \"60s\"", "give_up = \"10m\"");
+        job.set([1, 2][usize::try_from(seed % 2).unwrap()], Keeps::Checkpoints);
+        let failing = Arc::new(Made::of_wires(seed, 50));
+        run(&job, Arc::clone(&failing)).unwrap();
+        let wrong = difference(&job.given(Some(&house)), &expected);
+        assert_eq!(wrong.or_else(|| amiss(&house, &database)), None, "seed {seed}");
+        for (n, of_job) in n_faults.iter_mut().zip(&*failing.wires.n_faults) {
+            *n += of_job.load(Ordering::Relaxed);
+        }
+    }
+    let [n_refused, n_written, n_read] = n_faults;
+    assert!(n_faults.iter().all(|n| *n > 0), "{n_faults:?}");
+    println!(
+        "rig: failing connections: {n_refused} refused, {n_written} broke off at a write and {n_read} at a \
+         read in {n_jobs} jobs: 0 rows missing, 0 doubled"
     );
 }

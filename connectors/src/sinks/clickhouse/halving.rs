@@ -5,7 +5,8 @@
 //! says which rows of which insert it has. How far this has come is kept after each piece, so that after
 //! a crash the piece at hand comes again under its token, and no row is set aside twice.
 
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -18,6 +19,7 @@ use super::pieces::Whole;
 use super::server::{Before, Insert};
 use super::trouble::Refusal;
 use super::{ClickHouse, Table, unfit};
+use crate::env::Files;
 use crate::error::ConnectError;
 use crate::sinks::aside::{Aside, Length};
 use crate::sinks::kept::Kept;
@@ -66,11 +68,11 @@ impl Halving {
     ///
     /// # Errors
     /// If it can't be read.
-    pub(super) fn open(folder: &Path, is_resumed: bool) -> Result<Self, ConnectError> {
-        let kept = Kept::new(folder, "halving");
+    pub(super) fn open(files: Arc<dyn Files>, is_resumed: bool) -> Result<Self, ConnectError> {
+        let kept = Kept::new(Arc::clone(&files), "halving");
         let progress = if is_resumed { kept.read()? } else { None };
         let progress: Progress = progress.unwrap_or_default();
-        let aside = Aside::open(folder, progress.aside)?;
+        let aside = Aside::open(files, progress.aside)?;
         Ok(Self { kept, progress, aside })
     }
 
@@ -85,7 +87,7 @@ impl Halving {
     }
 
     /// Where they are.
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> PathBuf {
         self.aside.path()
     }
 

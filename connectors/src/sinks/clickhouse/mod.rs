@@ -77,16 +77,17 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     let table = |view| Table::new(&context.name, view, mode);
     let tables: Vec<Table> = context.views.iter().map(table).collect();
     check_table_names(&context, mode)?;
+    let state = context.state()?;
     let mut sink = ClickHouse {
-        server: Server::new(settings, context.is_finite)?,
+        server: Server::new(&context)?,
         database,
         mode,
         tables,
         name: context.name,
         pipeline: context.pipeline,
         names: context.names,
-        outbox: Outbox::new(&context.state_dir),
-        halving: Halving::open(&context.state_dir, context.is_resumed)?,
+        outbox: Outbox::new(Arc::clone(&state)),
+        halving: Halving::open(state, context.is_resumed)?,
         generation: 1,
         range: None,
         last: None,
@@ -282,7 +283,7 @@ impl Sink for ClickHouse {
         SinkReport {
             lines: self.tables.iter().enumerate().map(line).collect(),
             n_refused,
-            quarantine: (n_refused > 0).then(|| self.halving.path().to_owned()),
+            quarantine: (n_refused > 0).then(|| self.halving.path()),
         }
     }
 }

@@ -5,11 +5,14 @@
 //! There is one at a time: the next one takes its place once the server has acknowledged all of it. So
 //! what is kept also says how far the sink has come.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::server::Insert;
 use super::unfit::Unfit;
+use crate::env::Files;
 use crate::error::ConnectError;
 use crate::sinks::kept::Kept;
 
@@ -47,8 +50,8 @@ pub(super) struct Outbox(Kept);
 
 impl Outbox {
     /// The outbox in a sink's folder.
-    pub(super) fn new(folder: &std::path::Path) -> Self {
-        Self(Kept::new(folder, "outbox"))
+    pub(super) const fn new(files: Arc<dyn Files>) -> Self {
+        Self(Kept::new(files, "outbox"))
     }
 
     /// Puts a batch in the place of the one before; durable when it returns.
@@ -101,11 +104,12 @@ fn read(mut bytes: Bytes) -> Option<Batch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::Disk;
 
     #[test]
     fn a_batch_reads_back_as_it_was_put() {
         let folder = tempfile::tempdir().unwrap();
-        let outbox = Outbox::new(folder.path());
+        let outbox = Outbox::new(Arc::new(Disk::open(folder.path()).unwrap()));
         assert_eq!(outbox.batch().unwrap(), None);
         for n in [0usize, 1, 3] {
             let insert = |i: usize| {

@@ -1,24 +1,23 @@
 //! The server as we talk to it: statements, queries and inserts, tried again where that may help.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::error::Error;
 use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
-use types::options::Settings;
 use types::sabotage::{Safeguard, is_out};
 
 use super::trouble::{Refusal, Trouble, remedy};
 use crate::error::ConnectError;
+use crate::sink::SinkContext;
+use crate::sinks::http::Connector;
 use crate::sinks::patience::{Patience, Remedy, Stage};
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle connections are given up before ClickHouse does it, after 3 s by default.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for an answer; large inserts with views behind them take long.
@@ -142,17 +141,14 @@ pub(super) struct Server {
 
 impl Server {
     /// Prepares to talk; connects to nothing yet.
-    pub(super) fn new(settings: &Settings, is_finite: bool) -> Result<Self, ConnectError> {
+    pub(super) fn new(context: &SinkContext) -> Result<Self, ConnectError> {
+        let settings = &context.settings;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
             ConnectError::broken("starting a runtime for clickhouse").because(error)
         })?;
-        let mut connector = HttpConnector::new();
-        // Without it each insert of more than one chunk waits 40 ms for an acknowledgement.
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let http = HttpClient::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .build(connector);
+            .build(Connector::new(Arc::clone(&context.env)));
         let url = settings.text("url").unwrap_or("http://127.0.0.1:8123").to_string();
         let mut client = Client::with_http_client(http).with_url(&url);
         if let Some(user) = settings.text("user") {
@@ -161,7 +157,8 @@ impl Server {
         if let Some(password) = settings.text("password") {
             client = client.with_password(password);
         }
-        let patience = Patience::new("clickhouse", url, settings, is_finite, ANSWER_TIMEOUT);
+        let patience =
+            Patience::new("clickhouse", url, settings, context.is_finite, ANSWER_TIMEOUT);
         Ok(Self { runtime, client, patience })
     }
 

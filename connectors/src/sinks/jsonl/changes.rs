@@ -3,9 +3,8 @@
 //! From time to time they are synced, and how far that reaches is kept. What a crash leaves behind
 //! that place is cut off, and comes again.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -16,17 +15,15 @@ use types::spell::write_count;
 use types::{Changes, Epoch, Names, json};
 
 use super::writing;
+use crate::env::{Files, OpenFile};
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkReport, SinkView};
-use crate::sinks::file::sync_folder;
+use crate::sinks::file::{Buffered, buffered, sync_names};
 use crate::sinks::held::{Shown, Visit, visit_changes};
 use crate::sinks::kept::Kept;
 
 /// Bytes written from which files are synced, where nothing else is asked for.
 const SYNC_BYTES: u64 = 32 << 20;
-
-/// Bytes held before they go to the system.
-const BUFFER_BYTES: usize = 256 << 10;
 
 /// Writes each epoch's changes as they come.
 pub(super) struct ChangesSink {
@@ -58,7 +55,7 @@ struct Synced {
 struct ChangesFile {
     view: SinkView,
     path: PathBuf,
-    file: BufWriter<File>,
+    file: Buffered,
     n_bytes: u64,
     n_changes: u64,
 }
@@ -67,19 +64,18 @@ impl ChangesSink {
     /// Opens the files: empty ones, or where an interrupted run has synced them last.
     pub(super) fn open(
         context: &SinkContext,
-        path: impl Fn(&SinkView) -> PathBuf,
+        files: &dyn Files,
+        name: impl Fn(&SinkView) -> String,
     ) -> Result<Self, ConnectError> {
-        let kept = Kept::new(&context.state_dir, "synced");
+        let kept = Kept::new(context.state()?, "synced");
         let synced: Option<Synced> = if context.is_resumed { kept.read()? } else { None };
         let place = |index: usize| {
             let place = synced.as_ref()?.places.get(index).copied();
             Some(place.unwrap_or_default())
         };
-        let open = |(index, view)| ChangesFile::open(view, path(view), place(index));
+        let open = |(index, view)| ChangesFile::open(view, files, &name(view), place(index));
         let views = context.views.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
-        if let Some(first) = views.first() {
-            sync_folder(&first.path)?;
-        }
+        sync_names(files)?;
         point("changes.opened");
         let is_others = synced.is_none();
         let last = synced.map(|synced| Epoch(synced.epoch));
@@ -95,9 +91,9 @@ impl ChangesSink {
             return Ok(());
         }
         self.kept.forget()?;
-        for view in &self.views {
-            let file = view.file.get_ref();
-            let emptied = file.metadata().and_then(|found| match found.len() {
+        for view in &mut self.views {
+            let file = view.file.get_mut();
+            let emptied = file.n_bytes().and_then(|found| match found {
                 // A device has no length to be set.
                 0 => Ok(()),
                 _ => file.set_len(0),
@@ -118,7 +114,7 @@ impl ChangesSink {
                 if is_out(Safeguard::ChangesSync) {
                     Ok(())
                 } else {
-                    view.file.get_ref().sync_data()
+                    view.file.get_mut().sync_data()
                 }
             });
             synced.map_err(|error| writing(&view.path, error))?;
@@ -168,16 +164,19 @@ impl Sink for ChangesSink {
 impl ChangesFile {
     fn open(
         view: &SinkView,
-        path: PathBuf,
+        files: &dyn Files,
+        name: &str,
         place: Option<(u64, u64)>,
     ) -> Result<Self, ConnectError> {
+        let path = files.path(name);
         let file = match place {
-            Some((n_bytes, _)) => reopen(&path, n_bytes)?,
-            None => open(&path)?,
+            Some((n_bytes, _)) => reopen(files, name, n_bytes)?,
+            None => {
+                files.extend(name).map_err(|error| ConnectError::file("making", &path, error))?
+            }
         };
         let (n_bytes, n_changes) = place.unwrap_or_default();
-        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(Self { view: view.clone(), path, file, n_bytes, n_changes })
+        Ok(Self { view: view.clone(), path, file: buffered(file), n_bytes, n_changes })
     }
 
     /// Writes an epoch's changes; how many bytes they take.
@@ -195,23 +194,13 @@ impl ChangesFile {
     }
 }
 
-/// Opens a file as it is, or makes an empty one.
-fn open(path: &Path) -> Result<File, ConnectError> {
-    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    opened.map_err(|error| ConnectError::file("making", path, error))
-}
-
 /// Opens a file of an interrupted run at the place up to which it was synced.
-fn reopen(path: &Path, n_bytes: u64) -> Result<File, ConnectError> {
-    let opened = OpenOptions::new().write(true).open(path).and_then(|mut file| {
-        let found = file.metadata()?.len();
-        if found >= n_bytes {
-            if is_out(Safeguard::ChangesCut) {
-                file.seek(SeekFrom::End(0))?;
-                return Ok((file, found));
-            }
+fn reopen(files: &dyn Files, name: &str, n_bytes: u64) -> Result<Box<dyn OpenFile>, ConnectError> {
+    let path = files.path(name);
+    let opened = files.open(name).and_then(|mut file| {
+        let found = file.n_bytes()?;
+        if found >= n_bytes && !is_out(Safeguard::ChangesCut) {
             file.set_len(n_bytes)?;
-            file.seek(SeekFrom::Start(n_bytes))?;
         }
         Ok((file, found))
     });
@@ -224,7 +213,7 @@ fn reopen(path: &Path, n_bytes: u64) -> Result<File, ConnectError> {
             path.display()
         ))
         .hint(hint)),
-        Err(error) => Err(ConnectError::file("going on with", path, error).hint(hint)),
+        Err(error) => Err(ConnectError::file("going on with", &path, error).hint(hint)),
     }
 }
 

@@ -6,7 +6,7 @@
 mod changes;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use types::fault::point;
@@ -20,6 +20,7 @@ use super::file::Unfinished;
 use super::fold::{Fold, HELD_BYTES, SpellFinal, in_parallel};
 use super::held::Spell;
 use super::{MODE, Mode, PATH, cells, no_problems, open_folder};
+use crate::env::Files;
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
 
@@ -45,11 +46,11 @@ const OPTIONS: &[OptionSpec] = &[
 
 #[expect(clippy::needless_pass_by_value, reason = "the contract hands the context over")]
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
-    let (folder, mode) = open_folder(&context)?;
-    let path = |view: &SinkView| folder.join(format!("{}.jsonl", view.name));
+    let (files, mode) = open_folder(&context)?;
+    let name = |view: &SinkView| format!("{}.jsonl", view.name);
     match mode {
-        Mode::Final => Ok(Box::new(FinalSink::open(&context, path, HELD_BYTES)?)),
-        Mode::Changes => Ok(Box::new(ChangesSink::open(&context, path)?)),
+        Mode::Final => Ok(Box::new(FinalSink::open(&context, &files, name, HELD_BYTES)?)),
+        Mode::Changes => Ok(Box::new(ChangesSink::open(&context, &*files, name)?)),
     }
 }
 
@@ -69,14 +70,19 @@ struct FinalFile {
 impl FinalSink {
     pub(super) fn open(
         context: &SinkContext,
-        path: impl Fn(&SinkView) -> PathBuf,
+        files: &Arc<dyn Files>,
+        name: impl Fn(&SinkView) -> String,
         held_bytes: usize,
     ) -> Result<Self, ConnectError> {
         let open = |view: &SinkView| {
             let names = Arc::clone(&context.names);
             // The key's text is how the row's starts.
             let fold = Fold::new(view.clone(), names, held_bytes, view.schema.n_key);
-            Ok(FinalFile { view: view.clone(), fold, file: Unfinished::create(path(view))? })
+            Ok(FinalFile {
+                view: view.clone(),
+                fold,
+                file: Unfinished::create(files, &name(view))?,
+            })
         };
         let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
         Ok(Self { last: None, names: Arc::clone(&context.names), views })
@@ -117,7 +123,7 @@ impl FinalFile {
     /// Writes all rows and makes them durable; how many there are.
     fn write(self, names: &Names) -> Result<(Unfinished, u64), ConnectError> {
         let Self { view, fold, mut file } = self;
-        let path = file.path().to_owned();
+        let path = file.path();
         let hand_over = |text: &[u8]| file.write_all(text).map_err(|error| writing(&path, error));
         let n_rows = fold.spell(&Lines::new(&view.schema, names), hand_over)?;
         file.sync()?;

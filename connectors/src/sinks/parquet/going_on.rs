@@ -12,6 +12,7 @@ use types::{Changes, Epoch};
 use super::manifest;
 use super::parts::PartsSink;
 use super::tests::{parts_of, rows_of};
+use crate::env::Disk;
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkReport};
 use crate::sinks::tests::{History, context, history, views};
@@ -138,7 +139,7 @@ proptest! {
         case.finish(false, |_| false);
         for (view, ..) in views() {
             let folder = case.out().join(view);
-            let (found, text) = manifest::read(&folder).unwrap();
+            let (found, text) = manifest::read(&Disk::open(&folder).unwrap()).unwrap();
             prop_assert_eq!(&found.view, view);
             prop_assert_eq!(Epoch(found.until), case.last());
             let spelled = manifest::spell(view, Epoch(found.until), &found.parts).unwrap();
@@ -295,7 +296,7 @@ fn a_view_without_changes_has_a_manifest_and_no_part() {
     let report = case.finish(false, |_| false);
     assert!(report.lines[2].ends_with("/declared: 0 changes in 0 parts"), "{report:?}");
     assert!(report.lines[0].ends_with("changes in 1 parts"), "{report:?}");
-    let (manifest, _) = manifest::read(&case.out().join("declared")).unwrap();
+    let (manifest, _) = manifest::read(&Disk::open(&case.out().join("declared")).unwrap()).unwrap();
     assert_eq!((Epoch(manifest.until), manifest.parts), (case.last(), Vec::new()));
     assert!(parts_of(case.folder.path(), "declared").is_empty());
 }

@@ -5,14 +5,16 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use types::digest::digest128;
 use types::{Epoch, json};
 
+use crate::env::Files;
 use crate::error::ConnectError;
-use crate::sinks::file::{Unfinished, sync_folder};
+use crate::sinks::file::{Unfinished, folder, remove, sync_names};
 
 const NAME: &str = "_manifest.json";
 
@@ -86,23 +88,22 @@ pub(super) fn digest_of(text: &[u8]) -> String {
 }
 
 /// Where the manifest of a folder is.
-pub(super) fn path_in(folder: &Path) -> PathBuf {
-    folder.join(NAME)
+pub(super) fn path_in(files: &dyn Files) -> PathBuf {
+    files.path(NAME)
 }
 
 /// Puts a manifest in the place of the one before; durable when it returns.
-pub(super) fn write(folder: &Path, text: &[u8]) -> Result<(), ConnectError> {
-    let path = path_in(folder);
-    let mut file = Unfinished::create(path.clone())?;
-    file.write_all(text).map_err(|error| ConnectError::file("writing", &path, error))?;
+pub(super) fn write(files: &Arc<dyn Files>, text: &[u8]) -> Result<(), ConnectError> {
+    let mut file = Unfinished::create(files, NAME)?;
+    file.write_all(text).map_err(|error| ConnectError::file("writing", &file.path(), error))?;
     file.sync()?;
     file.finish()
 }
 
 /// Reads the manifest of a folder, and its bytes.
-pub(super) fn read(folder: &Path) -> Result<(Manifest, Vec<u8>), ConnectError> {
-    let path = path_in(folder);
-    let text = std::fs::read(&path);
+pub(super) fn read(files: &dyn Files) -> Result<(Manifest, Vec<u8>), ConnectError> {
+    let path = path_in(files);
+    let text = files.read(NAME);
     let text = text.map_err(|error| ConnectError::file("going on with", &path, error))?;
     let manifest = serde_json::from_slice(&text).map_err(|error| {
         ConnectError::broken(format!("going on with {}", path.display())).because(error)
@@ -112,35 +113,29 @@ pub(super) fn read(folder: &Path) -> Result<(Manifest, Vec<u8>), ConnectError> {
 
 /// Removes the manifest of a folder, if there is one, and then all parts. What is gone stays gone when it
 /// returns.
-pub(super) fn remove(folder: &Path) -> Result<(), ConnectError> {
-    let path = path_in(folder);
-    match std::fs::remove_file(&path) {
+pub(super) fn clear(files: &dyn Files) -> Result<(), ConnectError> {
+    let removed = remove(files, NAME);
+    if removed.map_err(|error| ConnectError::file("removing", &path_in(files), error))? {
         // A manifest never lists a part that is gone.
-        Ok(()) => sync_folder(&path)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(ConnectError::file("removing", &path, error)),
+        sync_names(files)?;
     }
-    remove_parts(folder, &[])
+    remove_parts(files, &[])
 }
 
 /// Removes all parts of a folder but those of a list. Files of other names aren't ours.
-pub(super) fn remove_parts(folder: &Path, but: &[Part]) -> Result<(), ConnectError> {
+pub(super) fn remove_parts(files: &dyn Files, but: &[Part]) -> Result<(), ConnectError> {
     let but: BTreeSet<&str> = but.iter().map(|part| part.file.as_str()).collect();
-    let reading = |error| ConnectError::file("reading folder", folder, error);
-    let mut gone = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).map_err(reading)? {
-        let entry = entry.map_err(reading)?;
-        let name = entry.file_name();
-        let is_part = name.to_str().is_some_and(|name| is_part_name(name) && !but.contains(name));
-        if is_part && entry.file_type().map_err(reading)?.is_file() {
-            gone.insert(entry.path());
-        }
-    }
-    for path in &gone {
-        std::fs::remove_file(path).map_err(|error| ConnectError::file("removing", path, error))?;
+    let names = files.list();
+    let names =
+        names.map_err(|error| ConnectError::file("reading folder", &folder(files), error))?;
+    let is_gone = |name: &String| is_part_name(name) && !but.contains(name.as_str());
+    let gone: BTreeSet<String> = names.into_iter().filter(is_gone).collect();
+    for name in &gone {
+        let removed = files.remove(name);
+        removed.map_err(|error| ConnectError::file("removing", &files.path(name), error))?;
         types::fault::point("parts.removed");
     }
-    gone.first().map_or(Ok(()), |path| sync_folder(path))
+    if gone.is_empty() { Ok(()) } else { sync_names(files) }
 }
 
 /// Counts that are texts.

@@ -15,7 +15,6 @@ mod tests;
 #[cfg(test)]
 mod twin;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use types::Epoch;
@@ -26,6 +25,7 @@ use self::parts::{PART_EPOCHS, PartsSink};
 use super::file::Unfinished;
 use super::fold::{Fold, HELD_BYTES, in_parallel};
 use super::{MODE, Mode, PATH, no_problems, open_folder};
+use crate::env::Files;
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
 
@@ -51,10 +51,10 @@ const OPTIONS: &[OptionSpec] = &[
 
 #[expect(clippy::needless_pass_by_value, reason = "the contract hands the context over")]
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
-    let (folder, mode) = open_folder(&context)?;
+    let (files, mode) = open_folder(&context)?;
     match mode {
-        Mode::Final => Ok(Box::new(FinalSink::open(&context, &folder, HELD_BYTES)?)),
-        Mode::Changes => Ok(Box::new(PartsSink::open(&context, &folder, PART_EPOCHS)?)),
+        Mode::Final => Ok(Box::new(FinalSink::open(&context, &files, HELD_BYTES)?)),
+        Mode::Changes => Ok(Box::new(PartsSink::open(&context, &files.path(""), PART_EPOCHS)?)),
     }
 }
 
@@ -66,13 +66,17 @@ struct FinalSink {
 
 impl FinalSink {
     /// Opens the files; holds about `held_bytes` of a view's rows in memory.
-    fn open(context: &SinkContext, folder: &Path, held_bytes: usize) -> Result<Self, ConnectError> {
+    fn open(
+        context: &SinkContext,
+        files: &Arc<dyn Files>,
+        held_bytes: usize,
+    ) -> Result<Self, ConnectError> {
         let names = &context.names;
         let open = |view: &SinkView| {
-            let path = folder.join(format!("{}.parquet", view.name));
+            let name = format!("{}.parquet", view.name);
             let rows = Fold::new(view.clone(), Arc::clone(names), held_bytes, 0);
-            let file = Unfinished::create(path.clone())?;
-            Ok((rows, Output::new(file, path, (view, names), Mode::Final)?))
+            let file = Unfinished::create(files, &name)?;
+            Ok((rows, Output::new(file, files.path(&name), (view, names), Mode::Final)?))
         };
         let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
         Ok(Self { last: None, views })

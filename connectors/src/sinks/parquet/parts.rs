@@ -6,7 +6,7 @@
 //! goes, and comes again.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,10 +18,11 @@ use types::{Changes, Epoch, Names};
 
 use super::manifest::{self, Part};
 use super::output::Output;
+use crate::env::Files;
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkReport, SinkView};
 use crate::sinks::Mode;
-use crate::sinks::file::{Unfinished, sync_folder};
+use crate::sinks::file::{Unfinished, folder};
 use crate::sinks::held::{Shown, Visit, visit_changes};
 use crate::sinks::kept::Kept;
 
@@ -71,7 +72,7 @@ struct Listed {
 struct ViewParts {
     view: SinkView,
     names: Arc<Names>,
-    folder: PathBuf,
+    files: Arc<dyn Files>,
     parts: Vec<Part>,
     /// There is none before the first change.
     under_way: Option<Output<Measured>>,
@@ -85,11 +86,12 @@ impl PartsSink {
         folder: &Path,
         part_epochs: u64,
     ) -> Result<Self, ConnectError> {
-        let kept = Kept::new(&context.state_dir, "parts");
+        let kept = Kept::new(context.state()?, "parts");
         let found: Option<KeptParts> = if context.is_resumed { kept.read()? } else { None };
         let mut views = Vec::new();
         for (index, view) in context.views.iter().enumerate() {
-            let mut parts = ViewParts::open(view, &context.names, folder.join(&view.name));
+            let files = context.files(&folder.join(&view.name))?;
+            let mut parts = ViewParts::open(view, &context.names, files);
             if let Some(KeptParts { epoch, views }) = &found {
                 let listed = views.get(index);
                 parts.reopen(Epoch(*epoch), listed).map_err(|error| error.hint(HINT))?;
@@ -114,7 +116,7 @@ impl PartsSink {
         }
         self.kept.forget()?;
         for view in &self.views {
-            manifest::remove(&view.folder)?;
+            manifest::clear(&*view.files)?;
             point("parts.emptied");
         }
         Ok(())
@@ -177,22 +179,22 @@ impl Sink for PartsSink {
         }
         let line = |view: &ViewParts| {
             let (n_parts, n_rows) = (view.parts.len(), view.parts.iter().map(|part| part.rows));
-            let (folder, n_rows) = (view.folder.display(), n_rows.sum::<u64>());
-            format!("{folder}: {n_rows} changes in {n_parts} parts")
+            let (folder, n_rows) = (folder(&*view.files), n_rows.sum::<u64>());
+            format!("{}: {n_rows} changes in {n_parts} parts", folder.display())
         };
         Ok(SinkReport { lines: self.views.iter().map(line).collect(), ..SinkReport::default() })
     }
 }
 
 impl ViewParts {
-    fn open(view: &SinkView, names: &Arc<Names>, folder: PathBuf) -> Self {
+    fn open(view: &SinkView, names: &Arc<Names>, files: Arc<dyn Files>) -> Self {
         let (view, names) = (view.clone(), Arc::clone(names));
-        Self { view, names, folder, parts: Vec::new(), under_way: None }
+        Self { view, names, files, parts: Vec::new(), under_way: None }
     }
 
     /// Takes up the parts that are kept: they must be there as they were. Nothing is changed yet.
     fn reopen(&mut self, until: Epoch, listed: Option<&Listed>) -> Result<(), ConnectError> {
-        let (manifest, _) = manifest::read(&self.folder)?;
+        let (manifest, _) = manifest::read(&*self.files)?;
         self.parts = manifest.parts;
         if is_out(Safeguard::PartsCut) {
             return Ok(());
@@ -201,15 +203,14 @@ impl ViewParts {
         self.parts.truncate(listed.map_or(0, |listed| listed.n_parts));
         let text = manifest::spell(&self.view.name, until, &self.parts)?;
         if listed.is_none_or(|listed| listed.digest != manifest::digest_of(&text)) {
-            let path = manifest::path_in(&self.folder);
+            let path = manifest::path_in(&*self.files);
             let what = format!("going on with {}: it lists other parts", path.display());
             return Err(ConnectError::broken(what));
         }
         for part in &self.parts {
-            let path = self.folder.join(&part.file);
-            let found = std::fs::metadata(&path);
-            let found =
-                found.map_err(|error| ConnectError::file("going on with", &path, error))?.len();
+            let path = self.files.path(&part.file);
+            let found = self.files.open(&part.file).and_then(|file| file.n_bytes());
+            let found = found.map_err(|error| ConnectError::file("going on with", &path, error))?;
             if found != part.bytes {
                 return Err(ConnectError::broken(format!(
                     "going on with {}: it has {found} bytes, and {} were written",
@@ -221,23 +222,20 @@ impl ViewParts {
         Ok(())
     }
 
-    /// Makes the folder, sees that it can be written to, and removes what lies behind the last epoch that
-    /// is kept, if one is.
+    /// Sees that the folder can be written to, and removes what lies behind the last epoch that is kept, if
+    /// one is.
     fn prepare(&self, until: Option<Epoch>) -> Result<(), ConnectError> {
-        let folder = &self.folder;
-        std::fs::create_dir_all(folder)
-            .map_err(|error| ConnectError::file("making folder", folder, error))?;
-        sync_folder(folder)?;
+        let files = &self.files;
         // In the place of what a crash left under way.
-        Unfinished::create(folder.join(UNDER_WAY))?.discard()?;
+        Unfinished::create(files, UNDER_WAY)?.discard()?;
         let Some(until) = until.filter(|_| !is_out(Safeguard::PartsCut)) else { return Ok(()) };
         let text = manifest::spell(&self.view.name, until, &self.parts)?;
-        if manifest::read(folder)?.1 != text {
-            manifest::write(folder, &text)?;
+        if manifest::read(&**files)?.1 != text {
+            manifest::write(files, &text)?;
             point("parts.manifest.back");
         }
         // Only now: a manifest never lists a part that is gone.
-        manifest::remove_parts(folder, &self.parts)
+        manifest::remove_parts(&**files, &self.parts)
     }
 
     /// Takes an epoch's changes.
@@ -259,7 +257,7 @@ impl ViewParts {
         point("parts.written");
         file.sync()?;
         let name = manifest::part_name(first, last);
-        file.finish_as(self.folder.join(&name))?;
+        file.finish_as(name.clone())?;
         point("parts.named");
         self.parts.push(Part {
             file: name,
@@ -275,7 +273,7 @@ impl ViewParts {
     /// Lists the parts up to an epoch.
     fn list(&self, until: Epoch) -> Result<Listed, ConnectError> {
         let text = manifest::spell(&self.view.name, until, &self.parts)?;
-        manifest::write(&self.folder, &text)?;
+        manifest::write(&self.files, &text)?;
         Ok(Listed { n_parts: self.parts.len(), digest: manifest::digest_of(&text) })
     }
 }
@@ -288,8 +286,8 @@ impl Visit for ViewParts {
         let output = match &mut self.under_way {
             Some(output) => output,
             none => {
-                let path = self.folder.join(UNDER_WAY);
-                let file = Measured::new(Unfinished::create(path.clone())?);
+                let path = self.files.path(UNDER_WAY);
+                let file = Measured::new(Unfinished::create(&self.files, UNDER_WAY)?);
                 let what = (&self.view, &self.names);
                 none.insert(Output::new(file, path, what, Mode::Changes)?)
             }

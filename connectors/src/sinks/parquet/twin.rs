@@ -249,7 +249,8 @@ fn written(mut sink: impl Sink, history: &History) {
 fn check_final(history: &History, held_bytes: usize) {
     let folder = tempfile::tempdir().unwrap();
     let context = context(&history.names, folder.path(), Some("final"));
-    written(FinalSink::open(&context, folder.path(), held_bytes).unwrap(), history);
+    let files = context.files(folder.path()).unwrap();
+    written(FinalSink::open(&context, &files, held_bytes).unwrap(), history);
     for (index, (name, kind, schema)) in views().into_iter().enumerate() {
         let mut twin = Twin::new(&schema, &history.names, false, true);
         let view = SinkView { name: name.into(), kind, schema };

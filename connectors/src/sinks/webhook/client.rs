@@ -1,6 +1,7 @@
 //! The other side of a webhook: POSTs, and what its answers mean.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,18 +12,16 @@ use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use sha2::Sha256;
 use tokio::runtime::{Builder, Runtime};
-use types::options::Settings;
 
 use super::TIMEOUT;
 use crate::error::ConnectError;
+use crate::sink::SinkContext;
+use crate::sinks::http::Connector;
 use crate::sinks::patience::{Patience, Remedy, Stage, Trouble};
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an answer that are read.
 const ANSWER_BYTES: usize = 4 << 10;
 /// The longest pause that an answer can ask for.
@@ -35,7 +34,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("tapeline-signature");
 /// Sends POSTs.
 pub(super) struct Client {
     runtime: Runtime,
-    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: HttpClient<HttpsConnector<Connector>, Full<Bytes>>,
     url: Uri,
     headers: HeaderMap,
     secret: Option<String>,
@@ -53,7 +52,8 @@ pub(super) struct Refusal {
 
 impl Client {
     /// Prepares to send; connects to nothing yet.
-    pub(super) fn new(settings: &Settings, is_finite: bool) -> Result<Self, ConnectError> {
+    pub(super) fn new(context: &SinkContext) -> Result<Self, ConnectError> {
+        let settings = &context.settings;
         let broken = |what: String| ConnectError::broken(format!("opening a webhook: {what}"));
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime =
@@ -65,10 +65,7 @@ impl Client {
             let header = check_header(header).map_err(|(what, hint)| broken(what).hint(hint))?;
             headers.append(header.0, header.1);
         }
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        connector.enforce_http(false);
+        let connector = Connector::new(Arc::clone(&context.env));
         let https = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
             .map_err(|error| broken("reading the system's certificates".into()).because(error))?;
@@ -82,7 +79,8 @@ impl Client {
             url.scheme_str().unwrap_or_default(),
             url.authority().map(http::uri::Authority::as_str).unwrap_or_default()
         );
-        let patience = Patience::new("the webhook", place.clone(), settings, is_finite, answer);
+        let patience =
+            Patience::new("the webhook", place.clone(), settings, context.is_finite, answer);
         let secret = settings.text("signing_secret").map(str::to_owned);
         Ok(Self { runtime, http, url, headers, secret, patience, place })
     }

@@ -96,14 +96,15 @@ fn check(settings: &Settings) -> Vec<Problem> {
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     check_keyed(&context)?;
     let settings = &context.settings;
+    let state = context.state()?;
     let (outbox, through) =
-        (Kept::new(&context.state_dir, "outbox"), Kept::new(&context.state_dir, "through"));
+        (Kept::new(Arc::clone(&state), "outbox"), Kept::new(Arc::clone(&state), "through"));
     let (batch, progress): (Option<Batch>, Option<Progress>) =
         if context.is_resumed { (outbox.read()?, through.read()?) } else { (None, None) };
     let progress = progress.unwrap_or_default();
     let mut sink = Webhook {
-        client: Client::new(settings, context.is_finite)?,
-        aside: Aside::open(&context.state_dir, progress.aside)?,
+        client: Client::new(&context)?,
+        aside: Aside::open(state, progress.aside)?,
         run: match &batch {
             Some(batch) => batch.run.clone(),
             None => format!("{:032x}", context.chance),
@@ -227,7 +228,7 @@ impl Sink for Webhook {
         SinkReport {
             lines: vec![format!("{}: {n_changes} changes in {n_posts} posts", self.client.place())],
             n_refused,
-            quarantine: (n_rows > 0).then(|| self.aside.path().to_owned()),
+            quarantine: (n_rows > 0).then(|| self.aside.path()),
         }
     }
 

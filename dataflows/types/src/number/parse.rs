@@ -267,8 +267,9 @@ mod tests {
                 prop_assert_eq!(Ok(i128::from(small)), full);
             }
             prop_assert_eq!(parse_scaled(text.as_bytes(), scale, Rounding::Exact), full);
-            // Plain short numbers take the short way.
-            let is_plain = text.len() <= 18
+            // Plain short numbers take the short way, where the power of ten fits.
+            let is_plain = text.len() <= SMALL_BYTES
+                && usize::from(scale) < POWERS.len()
                 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
                 && text.bytes().rev().position(|b| b == b'.').unwrap_or(0) <= usize::from(scale);
             if let (true, Ok(number)) = (is_plain, full)

@@ -1,15 +1,16 @@
-//! What the log does to files, so that tests can put a disk that fails in their place.
+//! What is done to files that must outlive the process, so that tests can put a disk that fails in their
+//! place.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The folder of a log. Names may have one folder in front.
+/// A folder for files. Names may have one folder in front.
 pub trait Files: Send + Sync {
-    /// Where a file is, for messages.
+    /// Where a file is, for messages; an empty name is the folder's own.
     fn path(&self, name: &str) -> PathBuf;
-    /// The names in the folder, in no order.
+    /// The names of the files in the folder, in no order.
     ///
     /// # Errors
     /// As the system says, here and below.
@@ -18,12 +19,18 @@ pub trait Files: Send + Sync {
     ///
     /// # Errors
     /// If there is one.
-    fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>>;
+    fn create(&self, name: &str) -> io::Result<Box<dyn OpenFile>>;
     /// Opens a file.
     ///
     /// # Errors
     /// If there is none.
-    fn open(&self, name: &str) -> io::Result<Box<dyn LogFile>>;
+    fn open(&self, name: &str) -> io::Result<Box<dyn OpenFile>>;
+    /// Opens a file to write behind what is there, which may be a pipe or a device; makes it where there is
+    /// none.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn extend(&self, name: &str) -> io::Result<Box<dyn OpenFile>>;
     /// Gives a file another name; a file that has it goes.
     ///
     /// # Errors
@@ -39,10 +46,22 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// If that can't be known.
     fn sync(&self) -> io::Result<()>;
+
+    /// All that is in a file.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let file = self.open(name)?;
+        let n_bytes = usize::try_from(file.n_bytes()?).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; n_bytes];
+        file.read_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
 }
 
-/// A file of the log.
-pub trait LogFile: Send {
+/// An open file.
+pub trait OpenFile: Send {
     /// Bytes in it.
     ///
     /// # Errors
@@ -68,6 +87,17 @@ pub trait LogFile: Send {
     /// # Errors
     /// If that can't be known.
     fn sync_data(&mut self) -> io::Result<()>;
+}
+
+impl Write for dyn OpenFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A folder of a file system.
@@ -96,7 +126,8 @@ fn make_durably(folder: &Path) -> io::Result<()> {
     }
     make_durably(above(folder))?;
     match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        // Another thread may have made it meanwhile.
+        Err(error) if !folder.is_dir() => Err(error),
         Ok(()) | Err(_) => File::open(above(folder))?.sync_all(),
     }
 }
@@ -106,32 +137,52 @@ fn above(folder: &Path) -> &Path {
     folder.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new("."))
 }
 
+impl Disk {
+    /// Waits until the folder in front of a name, if there is one, holds it for good.
+    fn sync_below(&self, name: &str) -> io::Result<()> {
+        let Some((below, _)) = name.rsplit_once('/') else { return Ok(()) };
+        File::open(self.folder.join(below))?.sync_all()
+    }
+}
+
 impl Files for Disk {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().into_string().ok());
+        let name = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            let is_folder = entry.file_type()?.is_dir();
+            Ok(entry.file_name().into_string().ok().filter(|_| !is_folder))
+        };
         fs::read_dir(&self.folder)?.map(name).filter_map(Result::transpose).collect()
     }
 
-    fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
+    fn create(&self, name: &str) -> io::Result<Box<dyn OpenFile>> {
         let path = self.path(name);
         if let Some(folder) = path.parent() {
             make_durably(folder)?;
         }
         let file = OpenOptions::new().read(true).append(true).create_new(true).open(path)?;
+        self.sync_below(name)?;
         Ok(Box::new(DiskFile(file)))
     }
 
-    fn open(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
+    fn open(&self, name: &str) -> io::Result<Box<dyn OpenFile>> {
         let file = OpenOptions::new().read(true).append(true).open(self.path(name))?;
         Ok(Box::new(DiskFile(file)))
     }
 
+    fn extend(&self, name: &str) -> io::Result<Box<dyn OpenFile>> {
+        // Without reading: the other end of a pipe must be somebody else's.
+        let file = OpenOptions::new().append(true).create(true).open(self.path(name))?;
+        Ok(Box::new(DiskFile(file)))
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to))
+        fs::rename(self.path(from), self.path(to))?;
+        self.sync_below(to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -139,17 +190,13 @@ impl Files for Disk {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let below = self.folder.join(super::SALVAGED);
-        if below.is_dir() {
-            File::open(below)?.sync_all()?;
-        }
         File::open(&self.folder)?.sync_all()
     }
 }
 
 struct DiskFile(File);
 
-impl LogFile for DiskFile {
+impl OpenFile for DiskFile {
     fn n_bytes(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }

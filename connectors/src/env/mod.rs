@@ -1,6 +1,9 @@
-//! What a run takes from its surroundings, behind one trait: the wall clock, chance, and the files of its
-//! log and its checkpoints. Tests give others, with faults. The only file that asks the system for the
-//! time, for chance and for what the process uses.
+//! What a run takes from its surroundings, behind one trait: the wall clock, chance, the files of its log,
+//! its checkpoints and its sinks, and what its sinks connect to. Tests give others, with faults. The only
+//! place that asks the system for the time, for chance and for what the process uses.
+
+mod files;
+mod network;
 
 use std::fmt::Debug;
 use std::io;
@@ -10,7 +13,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use types::time::ReceiveTime;
 
-use crate::log::{Disk, Files};
+pub use files::{Disk, Files, OpenFile};
+pub use network::{Connecting, Socket};
 
 /// Where a run gets the time, chance and files from. Nothing that it computes depends on the former two.
 pub trait Env: Debug + Send + Sync {
@@ -25,6 +29,9 @@ pub trait Env: Debug + Send + Sync {
     /// # Errors
     /// If it can't be.
     fn files(&self, folder: &Path) -> io::Result<Arc<dyn Files>>;
+
+    /// Begins to connect to a port of a host, which is a name or an address.
+    fn connect(&self, host: &str, port: u16) -> Connecting;
 }
 
 /// The system.
@@ -42,6 +49,10 @@ impl Env for System {
 
     fn files(&self, folder: &Path) -> io::Result<Arc<dyn Files>> {
         Ok(Arc::new(Disk::open(folder)?))
+    }
+
+    fn connect(&self, host: &str, port: u16) -> Connecting {
+        network::connect(host, port)
     }
 }
 
