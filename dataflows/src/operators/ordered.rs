@@ -112,7 +112,7 @@ impl<R: Relation> Ties<R> {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &R> {
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &R> {
         let (one, many) = match self {
             Self::One(row) => (Some(row), None),
             Self::Many(ties) => (None, Some(ties.values().flatten())),
@@ -197,9 +197,10 @@ impl<R: Relation> Ordered<R> {
         }
     }
 
-    /// The last row before a place.
-    pub(crate) fn before(&self, place: &Place) -> Option<&R> {
-        self.rows.range(..place).next_back()?.1.last()
+    /// The rows before a place with their times, the last first.
+    pub(crate) fn back_from(&self, place: &Place) -> impl Iterator<Item = (VenueTime, &R)> {
+        let places = self.rows.range(..place).rev();
+        places.flat_map(|(place, ties)| ties.iter().rev().map(|row| (place.0, row)))
     }
 
     /// The rows from a place on, with their times.

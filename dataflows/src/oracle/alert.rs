@@ -10,16 +10,33 @@ use types::{EventId, Names, Schema, Text, Value, VenueTime};
 pub struct Rule<'a, R> {
     /// Its name.
     pub name: &'a str,
-    /// How much its alerts matter.
-    pub severity: Severity,
+    /// How much an alert matters that a row fires.
+    pub severity: &'a dyn Fn(&R) -> Severity,
     /// Nanoseconds.
     pub cooldown: i64,
+    /// For how long the condition must have been true, in nanoseconds.
+    pub hold: i64,
     /// The columns that say whom an alert is about.
     pub entity: &'a [&'a str],
     /// Whether the condition is true.
     pub is_true: &'a dyn Fn(&R) -> bool,
+    /// Whether a row ends what fires; where there is nothing, rows do of which the condition isn't true.
+    pub resolves: Option<&'a dyn Fn(&R) -> bool>,
     /// The text of an alert that a row fires.
     pub message: &'a dyn Fn(&R) -> String,
+}
+
+impl<'a, R> Rule<'a, R> {
+    /// A rule of medium severity, without anything that it needn't have.
+    pub fn new(
+        name: &'a str,
+        entity: &'a [&'a str],
+        is_true: &'a dyn Fn(&R) -> bool,
+        message: &'a dyn Fn(&R) -> String,
+    ) -> Self {
+        let severity = &|_: &R| Severity::Medium;
+        Self { name, severity, cooldown: 0, hold: 0, entity, is_true, resolves: None, message }
+    }
 }
 
 /// The alerts of some rows, each with the time as of which it counts.
@@ -45,16 +62,26 @@ pub fn alerts<R: Relation>(
             let seq = schema.index("seq").map(|seq| row.column(seq, names));
             (*time, seq, id, text)
         });
-        let (mut open, mut last_fired, mut was_true) = (None, None::<VenueTime>, false);
+        let (mut open, mut last_fired) = (None, None::<VenueTime>);
+        // Since when the condition is true, and whether that has had its turn to fire.
+        let mut run: Option<(VenueTime, bool)> = None;
         for (time, row) in rows {
             let is_true = (rule.is_true)(row);
-            if !is_true && let Some(key) = open.take() {
+            if rule.resolves.map_or(!is_true, |resolves| resolves(row))
+                && let Some(key) = open.take()
+            {
                 let alert: &mut Alert = found.get_mut(&key).expect("it fired");
                 alert.state = AlertState::Resolved;
                 alert.resolved_at = Some(*time);
             }
+            run = is_true.then(|| run.unwrap_or((*time, false)));
+            let Some((since, has_had_turn)) = &mut run else { continue };
+            if *has_had_turn || time.nanos() - since.nanos() < rule.hold {
+                continue;
+            }
+            *has_had_turn = true;
             let cooled = |last: VenueTime| time.nanos() - last.nanos() >= rule.cooldown;
-            if is_true && !was_true && last_fired.is_none_or(cooled) {
+            if open.is_none() && last_fired.is_none_or(cooled) {
                 let id = id(row, schema, names).unwrap_or_default();
                 let key = (entity.clone(), *time, id.clone());
                 let alert = Alert {
@@ -62,7 +89,7 @@ pub fn alerts<R: Relation>(
                     entity: Text::from(entity.as_str()),
                     time: *time,
                     id: Text::from(id),
-                    severity: rule.severity,
+                    severity: (rule.severity)(row),
                     state: AlertState::Firing,
                     resolved_at: None,
                     message: Text::from((rule.message)(row)),
@@ -70,7 +97,6 @@ pub fn alerts<R: Relation>(
                 found.insert(key.clone(), alert);
                 (open, last_fired) = (Some(key), Some(*time));
             }
-            was_true = is_true;
         }
     }
     let mut alerts: Vec<Alert> = found.into_values().collect();

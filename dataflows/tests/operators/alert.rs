@@ -12,6 +12,7 @@ use crate::{marks, rows};
 
 const EVERY: &str = "2m";
 const COOLDOWN: i64 = 60 * harness::SECOND;
+const HOLD: i64 = 90 * harness::SECOND;
 
 /// The views of all tests; the rules' come last.
 fn views() -> Vec<ViewSpec<'static>> {
@@ -43,6 +44,33 @@ fn views() -> Vec<ViewSpec<'static>> {
             "alert",
             &[("rule", "short"), ("view", "positions"), ("when", "qty < 0"), ("every", EVERY)],
         ),
+        (
+            "held",
+            "alert",
+            &[
+                ("rule", "held"),
+                ("view", "fills"),
+                ("when", "size > 2"),
+                ("for", "90s"),
+                ("resolve_when", "size < 4"),
+                ("entity", "asset"),
+                ("severity", "low"),
+                ("severity_when", "critical: size > 8, info: size > 6"),
+                ("message", "{{{size}}} at {price}"),
+            ],
+        ),
+        (
+            "brief",
+            "alert",
+            &[
+                ("rule", "brief"),
+                ("view", "fills"),
+                ("when", "size > 2"),
+                ("for", "90s"),
+                ("cooldown", "60s"),
+                ("entity", "asset"),
+            ],
+        ),
     ]
 }
 
@@ -65,7 +93,7 @@ fn rule<'a, R>(
     is_true: &'a dyn Fn(&R) -> bool,
     message: &'a dyn Fn(&R) -> String,
 ) -> Rule<'a, R> {
-    Rule { name, severity: Severity::Medium, cooldown: 0, entity, is_true, message }
+    Rule::new(name, entity, is_true, message)
 }
 
 fn check_fills(given: &Epochs, fills: &[Fill], names: &Names) {
@@ -82,8 +110,24 @@ fn check_fills(given: &Epochs, fills: &[Fill], names: &Names) {
     let is_big = |f: &Fill| f.size > four;
     let message = |f: &Fill| format!("any: size > 4 (size = {})", f.size);
     let any = rule("any", &["asset"], &is_big, &message);
-    let any = Rule { severity: Severity::High, cooldown: COOLDOWN, ..any };
+    let any = Rule { severity: &|_| Severity::High, cooldown: COOLDOWN, ..any };
     assert_rule((given, 3), &rows, &any, (&Fill::schema(), names));
+
+    let is_small = |f: &Fill| f.size < four;
+    let severity = |f: &Fill| match f.size {
+        size if size > Size::from_nano(8_000_000_000).unwrap() => Severity::Critical,
+        size if size > Size::from_nano(6_000_000_000).unwrap() => Severity::Info,
+        _ => Severity::Low,
+    };
+    let is_some = |f: &Fill| f.size > Size::from_nano(2_000_000_000).unwrap();
+    let message = |f: &Fill| format!("{{{}}} at {}", f.size, price(f));
+    let held = rule("held", &["asset"], &is_some, &message);
+    let held = Rule { severity: &severity, hold: HOLD, resolves: Some(&is_small), ..held };
+    assert_rule((given, 7), &rows, &held, (&Fill::schema(), names));
+    let held = Rule { name: "brief", resolves: None, cooldown: COOLDOWN, ..held };
+    let message = |f: &Fill| format!("brief: size > 2 (size = {})", f.size);
+    let held = Rule { severity: &|_| Severity::Medium, message: &message, ..held };
+    assert_rule((given, 8), &rows, &held, (&Fill::schema(), names));
 }
 
 fn check_computed(given: &Epochs, names: &Names) {
@@ -129,7 +173,7 @@ fn check_positions(given: &Epochs, fills: &[Fill], watermark: VenueTime, names: 
 fn check(epochs: &[Vec<Any>], lateness: i64) {
     let names = Arc::clone(harness::interner().names());
     let clocks = clocks(epochs, lateness, true);
-    let emitted = ["bars", "pnl", "dear", "any", "up", "loss", "short"];
+    let emitted = ["bars", "pnl", "dear", "any", "up", "loss", "short", "held", "brief"];
     let plan = || harness::plan(&views(), &emitted);
     let one = run(plan(), &names, epochs, &clocks, 1);
     for n_workers in [2, 4] {
@@ -166,6 +210,18 @@ fn a_rule_that_can_not_be_is_refused() {
         (&[("view", "fills"), ("when", "size > 0"), ("every", "5m")], "wrong_option"),
         (&[("view", "fills"), ("when", "size")], "bad_expression"),
         (&[("view", "fills"), ("when", "size > 0"), ("entity", "walet")], "unknown_column"),
+        (&[("view", "fills"), ("when", "size > 0"), ("resolve_when", "size")], "bad_expression"),
+        (
+            &[("view", "fills"), ("when", "size > 0"), ("severity_when", "dire: size > 9")],
+            "wrong_value",
+        ),
+        (
+            &[("view", "fills"), ("when", "size > 0"), ("severity_when", "high: size")],
+            "bad_expression",
+        ),
+        (&[("view", "fills"), ("when", "size > 0"), ("message", "{sice}")], "bad_template"),
+        (&[("view", "fills"), ("when", "size > 0"), ("message", "{size")], "bad_template"),
+        (&[("view", "fills"), ("when", "size > 0"), ("message", "size}")], "bad_template"),
     ] {
         let problems = harness::prepare(&mut builder, ("a", "alert", options)).unwrap_err();
         assert_eq!(problems[0].code, code, "{options:?}");

@@ -110,6 +110,12 @@ pub(crate) fn settings(operator: &dyn Operator, pairs: &[(&'static str, &str)]) 
             Some(OptionKind::Durations | OptionKind::Columns) => {
                 Setting::List(value.split(',').map(|text| (text.to_owned(), 0..0)).collect())
             }
+            Some(OptionKind::Assignments) => {
+                let parts = value.split(',').map(|part| part.split_once(':').unwrap());
+                let part =
+                    |(name, text): (&str, &str)| (name.trim().into(), text.trim().into(), 0..0);
+                Setting::Assignments(parts.map(part).collect())
+            }
             _ => Setting::Text((*value).to_owned()),
         };
         settings.set(name, setting, 0..0);

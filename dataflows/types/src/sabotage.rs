@@ -145,6 +145,8 @@ safeguards! {
     RuleConverged,
     /// What is open there goes on as it did.
     OpenGoesOn,
+    /// It doesn't stop where a condition may have held for longer or shorter than before.
+    HoldSettled,
 
     // The way out.
     /// An epoch leaves once all workers have completed it.

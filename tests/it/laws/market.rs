@@ -11,7 +11,7 @@ use types::relations::{
     Alert, Bar, Basis, Fill, FillKind, Input, Mark, MarkNow, Pnl, PnlNow, Position, PositionPnl,
     Quote, RareSums, Relation, Settlement, Severity, Trade, WalletNow,
 };
-use types::{AssetId, Interner, Money, Price, Schema, Size, Span, Sym, VenueTime};
+use types::{AssetId, Interner, Money, Names, Price, Schema, Size, Span, Sym, VenueTime};
 
 use super::history::{self, Arrival, Change, Placed, standing};
 use super::ledger::{Folded, Oversell};
@@ -252,46 +252,27 @@ impl Standing {
         let names = self.names.names();
         let half = Price::from_nano(500_000_000).unwrap();
         let shown = |f: &Fill| f.shown_price().map_or("null".to_owned(), |p| p.to_string());
-        let dear = Rule {
-            name: "dear",
-            severity: Severity::High,
-            cooldown: 60_000_000_000,
-            entity: &["venue", "wallet", "asset"],
-            is_true: &|f: &Fill| f.shown_price().is_some_and(|price| price > half),
-            message: &|f: &Fill| format!("dear: price > 0.5 (price = {})", shown(f)),
-        };
+        let is_dear = |f: &Fill| f.shown_price().is_some_and(|price| price > half);
+        let message = |f: &Fill| format!("dear: price > 0.5 (price = {})", shown(f));
+        let dear = Rule::new("dear", &["venue", "wallet", "asset"], &is_dear, &message);
+        let dear = Rule { severity: &|_| Severity::High, cooldown: 60_000_000_000, ..dear };
         let rows: Vec<_> = self.fills.iter().map(|f| (f.event_time, f.clone())).collect();
         let mut found = alerts(&rows, &dear, &Fill::schema(), names);
-        let up = Rule {
-            name: "up",
-            severity: Severity::Medium,
-            cooldown: 0,
-            entity: &["venue", "asset", "size"],
-            is_true: &|b: &Bar| b.close > b.open,
-            message: &|b: &Bar| {
-                format!("up: close > open (open = {}, close = {})", b.open, b.close)
-            },
-        };
+        found.extend(held(&rows, names));
+        let is_up = |b: &Bar| b.close > b.open;
+        let message =
+            |b: &Bar| format!("up: close > open (open = {}, close = {})", b.open, b.close);
+        let up = Rule::new("up", &["venue", "asset", "size"], &is_up, &message);
         let rows: Vec<_> = bars.into_iter().map(|b| (b.bucket, b)).collect();
         found.extend(alerts(&rows, &up, &Bar::schema(), names));
-        let loss = Rule {
-            name: "loss",
-            severity: Severity::Medium,
-            cooldown: 0,
-            entity: &["wallet"],
-            is_true: &|p: &Pnl| p.total_pnl.raw() < 0,
-            message: &|p: &Pnl| format!("loss: total_pnl < 0 (total_pnl = {})", p.total_pnl),
-        };
+        let is_loss = |p: &Pnl| p.total_pnl.raw() < 0;
+        let message = |p: &Pnl| format!("loss: total_pnl < 0 (total_pnl = {})", p.total_pnl);
+        let loss = Rule::new("loss", &["wallet"], &is_loss, &message);
         let rows: Vec<_> = pnl.into_iter().map(|p| (p.snapshot, p)).collect();
         found.extend(alerts(&rows, &loss, &Pnl::schema(), names));
-        let short = Rule {
-            name: "short",
-            severity: Severity::Medium,
-            cooldown: 0,
-            entity: &["venue", "wallet", "asset"],
-            is_true: &|p: &Position| p.qty < Size::ZERO,
-            message: &|p: &Position| format!("short: qty < 0 (qty = {})", p.qty),
-        };
+        let is_short = |p: &Position| p.qty < Size::ZERO;
+        let message = |p: &Position| format!("short: qty < 0 (qty = {})", p.qty);
+        let short = Rule::new("short", &["venue", "wallet", "asset"], &is_short, &message);
         found.extend(alerts(&self.looked_at("2m"), &short, &Position::schema(), names));
         found
     }
@@ -354,4 +335,27 @@ fn size(number: &Exact) -> Size {
 
 fn money(number: &Exact) -> Money {
     Money::from_raw(units(number, 18))
+}
+
+/// What the rule `held` finds.
+fn held(fills: &[(VenueTime, Fill)], names: &Names) -> Vec<Alert> {
+    let exceeds = |f: &Fill, tenths: i128| {
+        let limit = Price::from_nano(tenths * 100_000_000);
+        f.shown_price().is_some_and(|price| Some(price) > limit)
+    };
+    let is_low =
+        |f: &Fill| f.shown_price().is_some_and(|price| Some(price) < Price::from_nano(200_000_000));
+    let severity = |f: &Fill| match (exceeds(f, 9), exceeds(f, 6)) {
+        (true, _) => Severity::Critical,
+        (_, true) => Severity::Info,
+        _ => Severity::Low,
+    };
+    let message = |f: &Fill| {
+        let price = f.shown_price().map_or("null".to_owned(), |price| price.to_string());
+        format!("{} at {price}", names.text(names.asset(f.asset)))
+    };
+    let is_held = |f: &Fill| exceeds(f, 3);
+    let held = Rule::new("held", &["asset"], &is_held, &message);
+    let held = Rule { severity: &severity, hold: 120_000_000_000, resolves: Some(&is_low), ..held };
+    alerts(fills, &held, &Fill::schema(), names)
 }

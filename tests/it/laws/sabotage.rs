@@ -95,6 +95,7 @@ noticed! {
     sums_that_are_kept: SumsKept by 20 of long_market;
     rules_that_go_on: RuleConverged by 20 of long_market;
     what_is_open_goes_on: OpenGoesOn by 30 of long_market;
+    what_holds_for_long: HoldSettled by 30 of long_market;
     epochs_of_all_workers: WholeEpochs by 10 of ledger;
     declared_keys_that_came: FilterNeverDenies by 10 of declared_rows;
     declared_conflicts_of_content: ConflictByContent by 10 of declared_conflicts;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use types::relations::Severity;
 use types::sabotage::{Safeguard, is_out};
 use types::{Text, VenueTime};
 
@@ -15,6 +16,7 @@ pub(super) type FiringKey = (VenueTime, Text);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Firing {
     pub(super) resolved_at: Option<VenueTime>,
+    pub(super) severity: Severity,
     pub(super) message: Text,
 }
 
@@ -27,11 +29,23 @@ pub(super) struct Entity<R> {
 /// Firings that differ: what stood and what stands.
 type Differing = BTreeMap<FiringKey, (Option<Firing>, Option<Firing>)>;
 
-/// Where the rule stands between two rows, beside whether the last was true.
+/// Where the rule stands between two rows.
 struct Standing {
     /// At most one firing is open at a time: the next one fires only after it is resolved.
     open: Option<FiringKey>,
     last_fired: Option<VenueTime>,
+    run: Run,
+}
+
+/// The rows up to here of which the condition is true, without a break.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// It isn't true of the last row.
+    Broken,
+    /// It is, from this time on, and hasn't held for long enough.
+    Since(VenueTime),
+    /// It is, and has: it has fired, or was passed over for good.
+    Spent,
 }
 
 impl<R: HasId> Entity<R> {
@@ -55,22 +69,19 @@ impl<R: HasId> Entity<R> {
         (first, last): (VenueTime, VenueTime),
     ) -> Differing {
         let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
-        let mut standing = self.standing(first);
+        let mut standing = self.standing(rule, first);
         if let Some((key, firing)) =
             standing.open.as_ref().and_then(|key| self.firings.remove_entry(key))
         {
-            let message = firing.message.clone();
-            old.insert(key.clone(), firing);
-            new.insert(key, Firing { resolved_at: None, message });
+            old.insert(key.clone(), firing.clone());
+            new.insert(key, Firing { resolved_at: None, ..firing });
         }
-        let mut stood = Standing { open: standing.open.clone(), last_fired: standing.last_fired };
-        let start = first_at(first);
-        let mut was_true = self.rows.before(&start).is_some_and(|row| rule.is_true(row));
-        let mut before: Option<VenueTime> = None;
+        let mut stood = Stood { open: standing.open.clone(), last_fired: standing.last_fired };
+        let mut behind = Behind::default();
         let mut is_same = false;
-        for (time, row) in self.rows.from(&start) {
+        for (time, row) in self.rows.from(&first_at(first)) {
             // The row before was there before the change too, so all that may differ is what stands.
-            if before.is_some_and(|before| before > last && before < time) {
+            if behind.last.is_some_and(|before| before < time) && behind.is_settled(rule.hold) {
                 take_until(&mut self.firings, first, time, &mut old, &mut stood);
                 let is_as = standing.is_as(&stood, time, rule.cooldown);
                 if is_as || is_out(Safeguard::RuleConverged) {
@@ -78,21 +89,11 @@ impl<R: HasId> Entity<R> {
                     break;
                 }
             }
-            before = Some(time);
             let is_true = rule.is_true(row);
-            if is_true && !was_true {
-                if !standing.is_cooling(time, rule.cooldown) {
-                    let key = (time, rule.id(row));
-                    let firing = Firing { resolved_at: None, message: rule.message(row) };
-                    new.insert(key.clone(), firing);
-                    standing = Standing { open: Some(key), last_fired: Some(time) };
-                }
-            } else if !is_true
-                && let Some(firing) = standing.open.take().and_then(|key| new.get_mut(&key))
-            {
-                firing.resolved_at = Some(time);
+            if time > last {
+                behind.pass(time, is_true);
             }
-            was_true = is_true;
+            standing.pass(rule, (time, row), is_true, &mut new);
         }
         if is_same {
             // What is open goes on as it did.
@@ -110,14 +111,65 @@ impl<R: HasId> Entity<R> {
     }
 
     /// Where the rule stood before a time.
-    fn standing(&self, time: VenueTime) -> Standing {
+    fn standing(&self, rule: &Rule, time: VenueTime) -> Standing {
         let mut before = self.firings.range(..(time, Text::Word(""))).rev().peekable();
         let last_fired = before.peek().map(|((time, _), _)| *time);
         let is_open = |firing: &Firing| firing.resolved_at.is_none_or(|at| at >= time);
         let mut last = before.take_while(|(key, _)| Some(key.0) == last_fired);
         let open = last.find(|(_, firing)| is_open(firing)).map(|(key, _)| key.clone());
-        Standing { open, last_fired }
+        Standing { open, last_fired, run: self.run(rule, time) }
     }
+
+    /// The run of rows before a time. No more of them are looked at than `hold` covers.
+    fn run(&self, rule: &Rule, time: VenueTime) -> Run {
+        let (mut run, mut newest) = (Run::Broken, None);
+        for (time, row) in self.rows.back_from(&first_at(time)) {
+            if !rule.is_true(row) {
+                break;
+            }
+            let newest = *newest.get_or_insert(time);
+            if has_held(time, newest, rule.hold) {
+                return Run::Spent;
+            }
+            run = Run::Since(time);
+        }
+        run
+    }
+}
+
+/// Whether a condition has held for long enough.
+fn has_held(since: VenueTime, time: VenueTime, hold: i64) -> bool {
+    time.nanos().saturating_sub(since.nanos()) >= hold
+}
+
+/// What was seen behind the rows that changed.
+#[derive(Default)]
+struct Behind {
+    first: Option<VenueTime>,
+    last: Option<VenueTime>,
+    is_broken: bool,
+}
+
+impl Behind {
+    fn pass(&mut self, time: VenueTime, is_true: bool) {
+        self.first.get_or_insert(time);
+        self.last = Some(time);
+        self.is_broken |= !is_true;
+    }
+
+    /// Whether the run is now the same whatever was before: it began here, or has held for long enough
+    /// by what is here alone.
+    fn is_settled(&self, hold: i64) -> bool {
+        let has_held =
+            self.first.zip(self.last).is_some_and(|(first, last)| has_held(first, last, hold));
+        self.is_broken || has_held || is_out(Safeguard::HoldSettled)
+    }
+}
+
+/// Which firings stood: of those of the old rows no more is known.
+struct Stood {
+    open: Option<FiringKey>,
+    last_fired: Option<VenueTime>,
 }
 
 /// Takes the old firings of the times from `first` up to before `time` out, and brings where the rule
@@ -127,7 +179,7 @@ fn take_until(
     first: VenueTime,
     time: VenueTime,
     old: &mut BTreeMap<FiringKey, Firing>,
-    stood: &mut Standing,
+    stood: &mut Stood,
 ) {
     loop {
         let next = firings.range((first, Text::Word(""))..).next();
@@ -141,18 +193,49 @@ fn take_until(
 }
 
 impl Standing {
-    /// Whether too little time has passed since the last firing.
-    fn is_cooling(&self, time: VenueTime, cooldown: i64) -> bool {
-        let passed = |last: VenueTime| time.nanos().saturating_sub(last.nanos());
-        self.last_fired.is_some_and(|last| passed(last) < cooldown)
+    /// Goes past a row.
+    fn pass<R: HasId>(
+        &mut self,
+        rule: &Rule,
+        (time, row): (VenueTime, &R),
+        is_true: bool,
+        firings: &mut BTreeMap<FiringKey, Firing>,
+    ) {
+        if self.open.is_some()
+            && rule.resolves(row, is_true)
+            && let Some(firing) = self.open.take().and_then(|key| firings.get_mut(&key))
+        {
+            firing.resolved_at = Some(time);
+        }
+        self.run = match self.run {
+            _ if !is_true => Run::Broken,
+            Run::Broken => Run::Since(time),
+            run => run,
+        };
+        let Run::Since(since) = self.run else { return };
+        if !has_held(since, time, rule.hold) {
+            return;
+        }
+        self.run = Run::Spent;
+        if self.open.is_none() && !is_cooling(self.last_fired, time, rule.cooldown) {
+            let key = (time, rule.id(row));
+            let (severity, message) = (rule.severity(row), rule.message(row));
+            firings.insert(key.clone(), Firing { resolved_at: None, severity, message });
+            (self.open, self.last_fired) = (Some(key), Some(time));
+        }
     }
 
-    /// Whether all rows from a time on are answered as from another standing.
-    fn is_as(&self, other: &Self, time: VenueTime, cooldown: i64) -> bool {
+    /// Whether all rows from a time on are answered as from where it stood, if the run is the same.
+    fn is_as(&self, stood: &Stood, time: VenueTime, cooldown: i64) -> bool {
         let cooling =
-            |standing: &Self| standing.last_fired.filter(|_| standing.is_cooling(time, cooldown));
-        self.open == other.open && cooling(self) == cooling(other)
+            |fired: Option<VenueTime>| fired.filter(|_| is_cooling(fired, time, cooldown));
+        self.open == stood.open && cooling(self.last_fired) == cooling(stood.last_fired)
     }
+}
+
+/// Whether too little time has passed since the last firing.
+fn is_cooling(last_fired: Option<VenueTime>, time: VenueTime, cooldown: i64) -> bool {
+    last_fired.is_some_and(|last| time.nanos().saturating_sub(last.nanos()) < cooldown)
 }
 
 /// The firings that differ.

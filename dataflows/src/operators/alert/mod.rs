@@ -8,20 +8,26 @@
 //! condition that becomes true inside the cooldown is passed over for good: it fires again only after
 //! a row where it isn't true. Two firings with the same time and id are one, as the later says.
 //!
+//! With `for` it fires at the first row by which the condition has been true of all rows for so long,
+//! from the time of the first of them on; there are no timers. With `resolve_when` it resolves at the
+//! next row where that is true, and a condition that becomes true meanwhile is passed over.
+//!
 //! All rows are kept, because a late or removed one re-evaluates what comes after it, up to where the
 //! rule stands as it stood before: an alert whose cause is gone is taken back.
 
 mod entity;
 mod rule;
+mod template;
 
 use std::sync::Arc;
 
 use types::expr::Compiled;
-use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
+use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, did_you_mean, option};
 use types::relations::{RelationKind, Severity};
 use types::{Schema, Span, Text};
 
 use self::rule::Rule;
+use self::template::Template;
 use crate::edge::Edge;
 use crate::operators::Operator;
 use crate::operators::expressions::condition;
@@ -47,10 +53,35 @@ const OPTIONS: &[OptionSpec] = &[
         "how much it matters",
     ),
     option(
+        "severity_when",
+        OptionKind::Assignments,
+        Need::Optional,
+        "conditions by severity, `{ high = \"size > 100\" }`: the first that is true of the row that fires \
+         goes before `severity`",
+    ),
+    option(
         "cooldown",
         OptionKind::DurationOrZero,
         Need::Default("0s"),
         "event time that must pass between two firings of an entity",
+    ),
+    option(
+        "for",
+        OptionKind::DurationOrZero,
+        Need::Default("0s"),
+        "event time for which the condition must have been true, row by row, before it fires",
+    ),
+    option(
+        "resolve_when",
+        OptionKind::Expression,
+        Need::Optional,
+        "the condition that ends a firing; that `when` isn't true any more where not given",
+    ),
+    option(
+        "message",
+        OptionKind::Text,
+        Need::Optional,
+        "the text of an alert, with `{column}` for values of the row that fires",
     ),
     option(
         "every",
@@ -93,7 +124,16 @@ impl Operator for Alerts {
         let place = settings.place("when");
         let text = settings.text("when").unwrap_or_default();
         let when = condition(text, &place, view.as_ref(), &mut problems);
+        let place = settings.place("resolve_when");
+        let resolve_when = settings
+            .text("resolve_when")
+            .and_then(|text| condition(text, &place, view.as_ref(), &mut problems));
+        let severities = severities(settings, view.as_ref(), &mut problems);
         let Some(view) = view else { return Err(problems) };
+        let place = settings.place("message");
+        let template = settings
+            .text("message")
+            .and_then(|text| Template::parse(text, &place, &view, &mut problems));
         let port = port(&view, settings, plan, &mut problems);
         let entity = entity(&view, settings, &mut problems);
         let (Some(port), Some(when), true) = (port, when, problems.is_empty()) else {
@@ -103,7 +143,11 @@ impl Operator for Alerts {
         let build = Watch {
             name: Text::from(settings.text("rule").unwrap_or("alert")),
             severity: severity.unwrap_or(Severity::Medium),
+            severities,
             cooldown: settings.nanos("cooldown").unwrap_or_default(),
+            hold: settings.nanos("for").unwrap_or_default(),
+            resolve_when,
+            template,
             every: settings.duration("every"),
             text: text.to_owned(),
             when,
@@ -113,6 +157,27 @@ impl Operator for Alerts {
         let outputs = self.outputs(settings, plan).unwrap_or_default();
         Ok(Prepared { inputs: vec![port], outputs, build: Box::new(build) })
     }
+}
+
+/// The conditions by severity, in the order of the file.
+fn severities(
+    settings: &Settings,
+    view: Option<&View>,
+    problems: &mut Vec<Problem>,
+) -> Vec<(Severity, Compiled)> {
+    let mut severities = Vec::new();
+    for (word, text, place) in settings.assignments("severity_when") {
+        let when = condition(text, place, view, problems);
+        let Some(severity) = Severity::from_word(word) else {
+            let message = format!("`{word}` is no severity");
+            let mut problem = Problem::new(place.clone(), "wrong_value", message);
+            problem.hint = did_you_mean(word, Severity::WORDS.iter().copied());
+            problems.push(problem);
+            continue;
+        };
+        severities.extend(when.map(|when| (severity, when)));
+    }
+    severities
 }
 
 /// Where the rule's rows come from: the view itself, or its steps.
@@ -164,8 +229,12 @@ fn entity(view: &View, settings: &Settings, problems: &mut Vec<Problem>) -> Vec<
 struct Watch {
     name: Text,
     severity: Severity,
-    /// Nanoseconds.
+    severities: Vec<(Severity, Compiled)>,
+    /// Nanoseconds, as `hold`.
     cooldown: i64,
+    hold: i64,
+    resolve_when: Option<Compiled>,
+    template: Option<Template>,
     /// The grid at whose steps positions are looked at.
     every: Option<Span>,
     /// The condition as written.
@@ -181,7 +250,11 @@ impl Build for Watch {
         let rule = Rule {
             name: self.name.clone(),
             severity: self.severity,
+            severities: self.severities.clone(),
             cooldown: self.cooldown,
+            hold: self.hold,
+            resolve_when: self.resolve_when.clone(),
+            template: self.template.clone(),
             text: self.text.clone(),
             when: self.when.clone(),
             entity: self.entity.clone(),

@@ -14,6 +14,7 @@ use types::relations::{Alert, AlertState, Relation, Severity};
 use types::{Text, Value, VenueTime};
 
 use super::entity::{Entity, Firing, FiringKey};
+use super::template::Template;
 use crate::edge::Coll;
 use crate::operators::epochs::per_epoch;
 use crate::operators::ordered::{HasId, Order};
@@ -23,12 +24,20 @@ use crate::route::mix;
 #[derive(Clone)]
 pub(super) struct Rule {
     pub(super) name: Text,
+    /// Where none of the conditions of `severities` is true.
     pub(super) severity: Severity,
+    /// The first whose condition is true of the row that fires.
+    pub(super) severities: Vec<(Severity, Compiled)>,
     /// Nanoseconds.
     pub(super) cooldown: i64,
+    /// For how long the condition must have been true; nanoseconds.
+    pub(super) hold: i64,
     /// The condition as written.
     pub(super) text: String,
     pub(super) when: Compiled,
+    /// What ends a firing; where there is nothing, that `when` isn't true.
+    pub(super) resolve_when: Option<Compiled>,
+    pub(super) template: Option<Template>,
     /// The columns that say whom an alert is about.
     pub(super) entity: Vec<usize>,
     /// The column of a row's id.
@@ -113,15 +122,35 @@ impl Rule {
 
     /// Whether the condition is true of a row; an overflow is null.
     pub(super) fn is_true<R: Relation>(&self, row: &R) -> bool {
-        self.when.is_true(&|index| row.column(index, &self.order.names)).unwrap_or(false)
+        self.holds(&self.when, row)
+    }
+
+    /// Whether a row ends what is firing.
+    pub(super) fn resolves<R: Relation>(&self, row: &R, is_true: bool) -> bool {
+        self.resolve_when.as_ref().map_or(!is_true, |when| self.holds(when, row))
+    }
+
+    /// How much it matters that a row fires.
+    pub(super) fn severity<R: Relation>(&self, row: &R) -> Severity {
+        let mut severities = self.severities.iter();
+        let found = severities.find(|(_, when)| self.holds(when, row));
+        found.map_or(self.severity, |(severity, _)| *severity)
+    }
+
+    fn holds<R: Relation>(&self, condition: &Compiled, row: &R) -> bool {
+        condition.is_true(&|index| row.column(index, &self.order.names)).unwrap_or(false)
     }
 
     pub(super) fn id<R: Relation>(&self, row: &R) -> Text {
         self.id.map_or(Text::Word(""), |id| plain(&row.column(id, &self.order.names)))
     }
 
-    /// What held, with the values of the columns that it is about.
+    /// The text of the config; where there is none, what held, with the values of the columns that it is
+    /// about.
     pub(super) fn message<R: Relation>(&self, row: &R) -> Text {
+        if let Some(template) = &self.template {
+            return template.fill(|index| plain(&row.column(index, &self.order.names)));
+        }
         let value = |index: usize| {
             let name = self.order.schema.columns.get(index).map_or("", |c| c.name.as_ref());
             format!("{name} = {}", plain(&row.column(index, &self.order.names)))
@@ -138,7 +167,7 @@ impl Rule {
             entity: entity.clone(),
             time: *time,
             id: id.clone(),
-            severity: self.severity,
+            severity: firing.severity,
             state: match firing.resolved_at {
                 Some(_) => AlertState::Resolved,
                 None => AlertState::Firing,
