@@ -1,0 +1,303 @@
+//! The default detector: four members that see rows differently, made comparable by their own
+//! distributions, and averaged.
+//!
+//! Each member turns a row into a number; the number's surprise, -ln p among that member's own
+//! numbers so far, is what counts (a rank, so no member drowns the others). `raw` is the mean
+//! surprise, and the score 1 - p of `raw` among the raw values so far.
+//!
+//! The models are fitted to the reservoir ([`crate::memory`]) at once, seldom: when the rows seen have
+//! grown by a quarter, then every [`REFIT_ROWS`]. What is fitted is shared between clones, so that a
+//! kept state costs the memories alone.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::chance::Chance;
+use crate::forest::Forest;
+use crate::loda::Loda;
+use crate::memory::{Budget, Memory};
+use crate::neighbours::Neighbours;
+use crate::number::present;
+use crate::options::{Kind, Options};
+use crate::robust_z::{Column, Deviations};
+use crate::tail::Tail;
+use crate::{Assessed, Detector, State};
+
+/// Members: robust z, projections, forest, neighbours.
+const MEMBERS: usize = 4;
+/// Rows between two fits at most.
+const REFIT_ROWS: usize = 1024;
+/// Rows between two fits at least.
+const REFIT_ROWS_MIN: usize = 16;
+/// Until so many rows were seen, each fit grows the whole forest anew; then a quarter of it.
+const GROW_ROWS: usize = 2048;
+/// Numbers that a member's distribution is fitted to.
+const MEMBER_TAIL: usize = 2048;
+/// Numbers that the distribution of raw values is fitted to.
+const RAW_TAIL: usize = 4096;
+/// Surprise from which on a row enters the reservoir on a budget: p <= 0.05.
+const GATE: f64 = 2.995_732_273_553_991;
+/// Surprise from which on a row's numbers enter the distributions on a budget: p <= 0.01.
+const TAIL_GATE: f64 = 4.605_170_185_988_092;
+/// The share of rows on that budget.
+const TAIL_SHARE: f64 = 0.005;
+/// What one member can add at most.
+const MEMBER_SURPRISE_MAX: f64 = 20.0;
+/// Rows that all pass, at the start.
+const OPEN_ROWS: usize = 128;
+
+/// The members' numbers of a row.
+pub(crate) type Numbers = [f64; MEMBERS];
+
+/// What is fitted to the reservoir.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Fitted {
+    columns: Vec<Column>,
+    forest: Forest,
+    loda: Loda,
+    neighbours: Neighbours,
+}
+
+/// The detector. Made by [`Combined::new`]; see [`Detector`] for its use.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Combined {
+    options: Options,
+    dimension: usize,
+    chance: Chance,
+    /// Rows learnt.
+    seen: usize,
+    /// Rows learnt by the next fit.
+    refit_at: usize,
+    /// The event time of the last fit.
+    refit_time: Option<i64>,
+    deviations: Vec<Deviations>,
+    memory: Memory,
+    fitted: Option<Arc<Fitted>>,
+    tails: [Tail; MEMBERS],
+    raw_tail: Tail,
+    tail_budget: Budget,
+    #[serde(skip)]
+    scratch: Scratch,
+}
+
+/// Room for one row's sums, no state.
+#[derive(Clone, Debug, Default)]
+struct Scratch {
+    filled: Vec<f64>,
+    soft: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Combined {
+    /// For rows of `dimension` columns.
+    pub fn new(options: &Options, dimension: usize) -> Self {
+        Self {
+            options: options.clone(),
+            dimension,
+            chance: Chance::new(options.seed),
+            seen: 0,
+            refit_at: options.warm_up.max(REFIT_ROWS_MIN),
+            refit_time: None,
+            deviations: vec![Deviations::default(); dimension],
+            memory: Memory::new(dimension, options.window, options.reservoir),
+            fitted: None,
+            tails: std::array::from_fn(|_| Tail::new(MEMBER_TAIL)),
+            raw_tail: Tail::new(RAW_TAIL),
+            tail_budget: Budget::new(TAIL_SHARE),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Which members count.
+    fn members(&self) -> [bool; MEMBERS] {
+        match self.options.kind {
+            Kind::Combined => [true; MEMBERS],
+            Kind::RobustZ => [true, false, false, false],
+            Kind::Loda => [false, true, false, false],
+            Kind::Forest => [false, false, true, false],
+        }
+    }
+
+    /// The members' numbers of a row, and their mean surprise.
+    fn judge(&mut self, row: &[f64]) -> (Numbers, f64) {
+        let Some(fitted) = &self.fitted else { return ([0.0; MEMBERS], 0.0) };
+        let numbers = fitted.numbers(row, &mut self.scratch);
+        let (mut sum, mut count) = (0.0, 0.0);
+        for ((tail, number), counts) in self.tails.iter().zip(numbers).zip(self.members()) {
+            if counts {
+                sum += tail.surprise(number).min(MEMBER_SURPRISE_MAX);
+                count += 1.0;
+            }
+        }
+        (numbers, sum / count)
+    }
+
+    fn is_due(&self, time: Option<i64>) -> bool {
+        match (self.options.refit_ns, self.refit_time, time) {
+            (Some(every), Some(last), Some(now)) if self.seen > REFIT_ROWS => {
+                // A clock that goes back starts the wait anew.
+                now < last || now.saturating_sub(last) >= every
+            }
+            _ => self.seen >= self.refit_at,
+        }
+    }
+
+    fn fit(&mut self, time: Option<i64>) {
+        let step = (self.seen / 4).clamp(REFIT_ROWS_MIN, REFIT_ROWS);
+        self.refit_at = self.seen + step;
+        self.refit_time = time;
+        let before = self.fitted.take().unwrap_or_default();
+        let fitted = Fitted::of(self, &before);
+        self.fitted = Some(Arc::new(fitted));
+        self.tails.iter_mut().for_each(Tail::fit);
+        self.raw_tail.fit();
+    }
+
+    /// The members' numbers of rows that are kept, when there are no others yet.
+    fn start_tails(&mut self) {
+        let rows = self.memory.kept().to_vec();
+        for row in rows.chunks_exact(self.dimension) {
+            let (numbers, _) = self.judge(row);
+            for (tail, number) in self.tails.iter_mut().zip(numbers) {
+                tail.learn(number);
+            }
+        }
+        self.tails.iter_mut().for_each(Tail::fit);
+        for row in rows.chunks_exact(self.dimension) {
+            let (_, raw) = self.judge(row);
+            self.raw_tail.learn(raw);
+        }
+        self.raw_tail.fit();
+    }
+}
+
+impl Detector for Combined {
+    fn assess(&mut self, row: &[f64], _time: Option<i64>) -> Assessed {
+        let (numbers, raw) = self.judge(row);
+        let is_ready = self.raw_tail.is_fitted() && self.seen >= self.options.warm_up;
+        let surprise = self.raw_tail.surprise(raw);
+        Assessed {
+            raw,
+            score: is_ready.then(|| -libm::expm1(-surprise)),
+            state: if is_ready { State::Ok } else { State::Warming },
+            surprise,
+            numbers,
+        }
+    }
+
+    fn learn(&mut self, row: &[f64], time: Option<i64>, assessed: &Assessed) {
+        self.seen += 1;
+        let is_open = self.seen <= OPEN_ROWS;
+        let kept: Vec<f64> = row.iter().map(|x| present(*x).unwrap_or(f64::NAN)).collect();
+        if let Some(fitted) = &self.fitted {
+            for ((deviations, column), x) in
+                self.deviations.iter_mut().zip(&fitted.columns).zip(&kept)
+            {
+                deviations.learn((x - column.median).abs());
+            }
+            if self.tail_budget.admits(!is_open && assessed.surprise > TAIL_GATE) {
+                for (tail, number) in self.tails.iter_mut().zip(assessed.numbers) {
+                    tail.learn(number);
+                }
+                self.raw_tail.learn(assessed.raw);
+            }
+        }
+        let is_unusual = !is_open && assessed.surprise > GATE;
+        self.memory.learn(&kept, is_unusual, &mut self.chance);
+        if self.is_due(time) {
+            let is_first = self.fitted.is_none();
+            self.fit(time);
+            if is_first {
+                self.start_tails();
+            }
+        }
+    }
+
+    fn refit(&mut self, time: Option<i64>) {
+        if self.fitted.is_some() {
+            self.fit(time);
+        }
+    }
+
+    fn state_bytes(&self) -> usize {
+        let fitted = self.fitted.as_ref().map_or(0, |fitted| fitted.bytes());
+        let tails: usize = self.tails.iter().map(Tail::bytes).sum();
+        size_of::<Self>()
+            + fitted
+            + tails
+            + self.raw_tail.bytes()
+            + self.memory.bytes()
+            + self.deviations.len() * size_of::<Deviations>()
+    }
+}
+
+impl Fitted {
+    /// Fits everything to what `detector` keeps; a part of the forest before stays.
+    fn of(detector: &mut Combined, before: &Fitted) -> Self {
+        let dimension = detector.dimension;
+        let kept = detector.memory.kept();
+        let columns: Vec<Column> = (0..dimension)
+            .map(|at| {
+                let mut values: Vec<f64> = kept.iter().skip(at).step_by(dimension).copied().collect();
+                values.retain(|value| !value.is_nan());
+                Column::fit(&mut values, detector.deviations[at].mean)
+            })
+            .collect();
+        let mut filled = Vec::with_capacity(kept.len());
+        let mut soft = Vec::with_capacity(kept.len());
+        for row in kept.chunks_exact(dimension) {
+            fill(&columns, row, &mut filled, &mut soft);
+        }
+        let chance = &mut detector.chance;
+        let trees = detector.options.trees;
+        let grown = if detector.seen < GROW_ROWS { trees } else { trees.div_ceil(4) };
+        let mut forest = before.forest.clone();
+        forest.renew((&filled, dimension), (grown, trees), chance);
+        let mut loda = if before.columns.is_empty() {
+            Loda::new(detector.options.projections, dimension, chance)
+        } else {
+            before.loda.clone()
+        };
+        loda.fit(&soft, dimension);
+        let neighbours = Neighbours::draw(&soft, dimension, detector.options.neighbours, chance);
+        Self { columns, forest, loda, neighbours }
+    }
+
+    /// The members' numbers of a row.
+    fn numbers(&self, row: &[f64], scratch: &mut Scratch) -> Numbers {
+        scratch.filled.clear();
+        scratch.soft.clear();
+        fill(&self.columns, row, &mut scratch.filled, &mut scratch.soft);
+        let largest = scratch.soft.iter().fold(0.0, |most: f64, z| most.max(z.abs()));
+        [
+            largest,
+            self.loda.surprise(&scratch.soft),
+            -self.forest.path(&scratch.filled),
+            self.neighbours.distance(&scratch.soft, &mut scratch.squares),
+        ]
+    }
+
+    fn bytes(&self) -> usize {
+        self.columns.len() * size_of::<Column>()
+            + self.forest.bytes()
+            + self.loda.bytes()
+            + self.neighbours.bytes()
+    }
+}
+
+/// Appends a row with its column's median where a value is missing, and its softened z.
+fn fill(columns: &[Column], row: &[f64], filled: &mut Vec<f64>, soft: &mut Vec<f64>) {
+    for (column, x) in columns.iter().zip(row) {
+        match present(*x) {
+            Some(x) => {
+                filled.push(x);
+                soft.push(column.soft(x));
+            }
+            None => {
+                filled.push(column.median);
+                soft.push(0.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Isolation trees (Liu, Ting and Zhou, "Isolation forest", ICDM 2008), laid out for speed.
+//!
+//! A tree splits a sample of rows by random columns at random values; rows that few splits set
+//! apart are unusual. [`grow`] builds a tree as the paper does. Each tree is stored as a complete
+//! binary tree of [`DEPTH`] levels in heap order: a walk takes the same number of steps in every
+//! tree, with no branch to mispredict, and trees are walked side by side.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chance::Chance;
+use crate::number::{float, narrow};
+
+/// Levels of splits: log2 of the sample.
+pub(crate) const DEPTH: usize = 7;
+/// Rows that a tree is grown from.
+pub(crate) const SAMPLE: usize = 1 << DEPTH;
+/// Splits of a tree.
+const SPLITS: usize = (1 << DEPTH) - 1;
+/// Trees that are walked side by side.
+const ABREAST: usize = 8;
+/// Columns that are tried for a split, before a node of equal rows becomes a leaf.
+const TRIES: usize = 4;
+
+/// What an unsuccessful search in a binary search tree of `count` rows costs on average: the
+/// paper's c(n) = 2 H(n-1) - 2 (n-1) / n, with H(i) = ln i + 0.5772156649.
+pub(crate) fn average_path(count: usize) -> f64 {
+    match count {
+        0 | 1 => 0.0,
+        2 => 1.0,
+        _ => {
+            let n = float(count);
+            2.0 * (libm::log(n - 1.0) + 0.577_215_664_9) - 2.0 * (n - 1.0) / n
+        }
+    }
+}
+
+/// A forest: its trees one behind another, in flat arrays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Forest {
+    /// For each tree [`SPLITS`] values; a row goes right at or above its value.
+    values: Vec<f64>,
+    /// For each split the column that it looks at.
+    columns: Vec<u16>,
+    /// For each tree, for each of its [`SAMPLE`] ends: the length of the path there.
+    lengths: Vec<f32>,
+}
+
+impl Forest {
+    /// Trees in it.
+    pub(crate) fn trees(&self) -> usize {
+        self.lengths.len() / SAMPLE
+    }
+
+    /// Grows `count` trees over `rows` (flat, `dimension` values each) and puts them in the place of
+    /// the oldest, so that at most `limit` stay.
+    pub(crate) fn renew(
+        &mut self,
+        (rows, dimension): (&[f64], usize),
+        (count, limit): (usize, usize),
+        chance: &mut Chance,
+    ) {
+        let surplus = (self.trees() + count).saturating_sub(limit).min(self.trees());
+        self.values.drain(..surplus * SPLITS);
+        self.columns.drain(..surplus * SPLITS);
+        self.lengths.drain(..surplus * SAMPLE);
+        for _ in 0..count.min(limit) {
+            let mut sample = chance.sample(SAMPLE, rows.len() / dimension.max(1));
+            let tree = grow((rows, dimension), &mut sample, chance);
+            self.values.extend(tree.values);
+            self.columns.extend(tree.columns);
+            self.lengths.extend(tree.lengths);
+        }
+    }
+
+    /// The mean length of `row`'s paths; 0 without trees. All of `row` is finite.
+    pub(crate) fn path(&self, row: &[f64]) -> f64 {
+        let trees = self.trees();
+        if trees == 0 {
+            return 0.0;
+        }
+        let (mut sum, mut first) = (0.0, 0);
+        while first < trees {
+            let count = ABREAST.min(trees - first);
+            sum += self.walk(row, first, count);
+            first += count;
+        }
+        sum / float(trees)
+    }
+
+    /// The sum of the paths of `row` in `count` trees from `first` on.
+    fn walk(&self, row: &[f64], first: usize, count: usize) -> f64 {
+        let mut places = [0_usize; ABREAST];
+        for _ in 0..DEPTH {
+            for (tree, place) in places.iter_mut().enumerate().take(count) {
+                let split = (first + tree) * SPLITS + *place;
+                let right = row[usize::from(self.columns[split])] >= self.values[split];
+                *place = 2 * *place + 1 + usize::from(right);
+            }
+        }
+        let mut sum = 0.0;
+        for (tree, place) in places.iter().enumerate().take(count) {
+            sum += f64::from(self.lengths[(first + tree) * SAMPLE + place - SPLITS]);
+        }
+        sum
+    }
+
+    /// The paper's score 2^(-E(h) / c(n)) of a path of this mean length, in (0, 1).
+    pub(crate) fn score(path: f64) -> f64 {
+        libm::exp2(-path / average_path(SAMPLE))
+    }
+
+    /// Bytes of state.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.len() * 8 + self.columns.len() * 2 + self.lengths.len() * 4
+    }
+}
+
+/// One tree, before it joins the others.
+struct Tree {
+    values: Vec<f64>,
+    columns: Vec<u16>,
+    lengths: Vec<f32>,
+}
+
+/// Grows a tree over the rows that `sample` names; reorders `sample`.
+fn grow(rows: (&[f64], usize), sample: &mut [usize], chance: &mut Chance) -> Tree {
+    // Where there is no split every row goes left, so an early leaf's length stands below it on
+    // the left.
+    let mut tree = Tree {
+        values: vec![f64::INFINITY; SPLITS],
+        columns: vec![0; SPLITS],
+        lengths: vec![0.0; SAMPLE],
+    };
+    split(&mut tree, rows, (0, 0), sample, chance);
+    tree
+}
+
+/// Splits the node at `place` of the level `depth`, and those below it.
+fn split(
+    tree: &mut Tree,
+    (rows, dimension): (&[f64], usize),
+    (place, depth): (usize, usize),
+    sample: &mut [usize],
+    chance: &mut Chance,
+) {
+    let cut = if depth < DEPTH && sample.len() > 1 {
+        choose((rows, dimension), sample, chance)
+    } else {
+        None
+    };
+    let Some((column, value)) = cut else {
+        let mut end = place;
+        for _ in depth..DEPTH {
+            end = 2 * end + 1;
+        }
+        tree.lengths[end - SPLITS] = narrow(float(depth) + average_path(sample.len()));
+        return;
+    };
+    let mut left = 0;
+    for at in 0..sample.len() {
+        if rows[sample[at] * dimension + column] < value {
+            sample.swap(at, left);
+            left += 1;
+        }
+    }
+    tree.values[place] = value;
+    // Columns are at most `crate::options::COLUMNS_MAX`, which fits.
+    tree.columns[place] = u16::try_from(column).unwrap_or(0);
+    let (low, high) = sample.split_at_mut(left);
+    split(tree, (rows, dimension), (2 * place + 1, depth + 1), low, chance);
+    split(tree, (rows, dimension), (2 * place + 2, depth + 1), high, chance);
+}
+
+/// A column in which the rows differ and a value that sets some apart from others, if one of
+/// [`TRIES`] columns has one.
+fn choose(
+    (rows, dimension): (&[f64], usize),
+    sample: &[usize],
+    chance: &mut Chance,
+) -> Option<(usize, f64)> {
+    for _ in 0..TRIES {
+        let column = chance.below(dimension);
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for row in sample {
+            let value = rows[row * dimension + column];
+            low = low.min(value);
+            high = high.max(value);
+        }
+        let value = low + (high - low) * chance.unit();
+        if low < value && value <= high {
+            return Some((column, value));
+        }
+    }
+    None
+}

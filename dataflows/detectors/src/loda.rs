@@ -1,0 +1,128 @@
+//! Random projections with histograms: LODA (Pevný, "Loda: lightweight on-line detector of
+//! anomalies", Machine Learning 102, 2016).
+//!
+//! Each projection looks at about sqrt(d) columns with normal weights; over it stands a histogram of
+//! the rows that are kept. A row's surprise is the mean over the projections of -ln of its bin's
+//! density, in units of the histogram's mean density.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chance::Chance;
+use crate::number::{float, index, quantile};
+
+/// Bins of a histogram.
+const BINS: usize = 20;
+/// The share of rows at either end that the histogram's range leaves out.
+const ENDS: f64 = 0.005;
+/// Rows that a bin is said to hold before any is counted.
+const PRIOR: f64 = 0.5;
+/// The least width of a bin, in the projection's units, where rows are all alike.
+const WIDTH_MIN: f64 = 1e-6;
+/// What a bin beyond the range is said to hold at most, against the mean.
+const BEYOND: f64 = 0.3;
+
+/// The projections and their histograms.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Loda {
+    /// Columns that each projection looks at.
+    width: usize,
+    /// For each projection `width` pairs of column and weight.
+    terms: Vec<(u16, f64)>,
+    /// For each projection its histogram.
+    histograms: Vec<Histogram>,
+}
+
+/// A histogram as surprise: -ln of each bin's density.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Histogram {
+    low: f64,
+    per_width: f64,
+    surprise: [f32; BINS],
+    /// The surprise next to the range, on either side.
+    beyond: f64,
+}
+
+impl Loda {
+    /// `count` projections of `dimension` columns, without histograms yet.
+    pub(crate) fn new(count: usize, dimension: usize, chance: &mut Chance) -> Self {
+        let width = index(float(dimension).sqrt().ceil(), dimension).max(1);
+        let mut terms = Vec::with_capacity(count * width);
+        for _ in 0..count {
+            let columns = chance.sample(width, dimension);
+            terms.extend(
+                columns.iter().map(|&c| (u16::try_from(c).unwrap_or(0), chance.normal())),
+            );
+        }
+        Self { width: width.min(dimension).max(1), terms, histograms: Vec::new() }
+    }
+
+    /// Counts the histograms anew over `rows`: standardised, flat, `dimension` values each.
+    pub(crate) fn fit(&mut self, rows: &[f64], dimension: usize) {
+        let project = |terms: &[(u16, f64)]| {
+            let mut line: Vec<f64> = rows.chunks(dimension).map(|row| dot(terms, row)).collect();
+            line.sort_unstable_by(f64::total_cmp);
+            Histogram::of(&line)
+        };
+        self.histograms = self.terms.chunks(self.width).map(project).collect();
+    }
+
+    /// The mean surprise of a standardised row; 0 before the first [`Loda::fit`].
+    pub(crate) fn surprise(&self, row: &[f64]) -> f64 {
+        if self.histograms.is_empty() {
+            return 0.0;
+        }
+        let mut sum = 0.0;
+        for (terms, histogram) in self.terms.chunks(self.width).zip(&self.histograms) {
+            sum += histogram.surprise(dot(terms, row));
+        }
+        sum / float(self.histograms.len())
+    }
+
+    /// Bytes of state.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.terms) + size_of_val(&*self.histograms)
+    }
+}
+
+/// The projection of a row.
+fn dot(terms: &[(u16, f64)], row: &[f64]) -> f64 {
+    let mut sum = 0.0;
+    for (column, weight) in terms {
+        sum += weight * row[usize::from(*column)];
+    }
+    sum
+}
+
+impl Histogram {
+    /// Over sorted values.
+    fn of(sorted: &[f64]) -> Self {
+        let (low, high) = (quantile(sorted, ENDS), quantile(sorted, 1.0 - ENDS));
+        let width = ((high - low) / float(BINS)).max(WIDTH_MIN);
+        let mut counts = [PRIOR; BINS];
+        for value in sorted {
+            counts[index((value - low) / width, BINS - 1)] += 1.0;
+        }
+        let mean = (float(sorted.len()) + PRIOR * float(BINS)) / float(BINS);
+        let density = counts.map(|count| count / mean);
+        let edge = density[0].min(density[BINS - 1]).min(BEYOND);
+        Self {
+            low,
+            per_width: 1.0 / width,
+            surprise: density.map(|d| crate::number::narrow(-libm::log(d))),
+            beyond: -libm::log(edge),
+        }
+    }
+
+    /// -ln of the density at `value`; outside the range it grows by ln of the distance in bins.
+    fn surprise(&self, value: f64) -> f64 {
+        let place = (value - self.low) * self.per_width;
+        let last = float(BINS);
+        if place < 0.0 {
+            self.beyond + libm::log(1.0 - place)
+        } else if place >= last {
+            self.beyond + libm::log(2.0 + place - last)
+        } else {
+            f64::from(self.surprise[index(place, BINS - 1)])
+        }
+    }
+}

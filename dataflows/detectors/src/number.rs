@@ -1,0 +1,61 @@
+//! The few conversions between counts and floats, and orders of floats that never fail.
+
+/// The largest size that a value is read as: beyond it sums of squares would overflow.
+pub(crate) const SIZE_MAX: f64 = 1e150;
+
+/// A count as a float; exact up to 2^53.
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub(crate) fn float(count: usize) -> f64 {
+    count as f64
+}
+
+/// The index at or below `x`, at most `last`; 0 for what is negative or no number.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates and takes NaN to 0"
+)]
+pub(crate) fn index(x: f64, last: usize) -> usize {
+    (x as usize).min(last)
+}
+
+/// The nearest value of 32 bits: what is kept by the thousand needs no more.
+#[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "rounds")]
+pub(crate) fn narrow(x: f64) -> f32 {
+    x as f32
+}
+
+/// A value as detectors read it: `None` for NaN and infinities, held at [`SIZE_MAX`].
+pub(crate) fn present(x: f64) -> Option<f64> {
+    x.is_finite().then(|| x.clamp(-SIZE_MAX, SIZE_MAX))
+}
+
+/// The quantile of sorted values at `share` in [0, 1], between the two neighbours; 0 of none.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let place = share * float(last);
+    let below = index(place, last);
+    let above = (below + 1).min(last);
+    let part = place - float(below);
+    sorted[below] * (1.0 - part) + sorted[above] * part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_between_neighbours() {
+        let sorted = [1.0, 2.0, 4.0, 8.0, 16.0];
+        assert_eq!([0.0, 0.125, 0.5, 1.0].map(|q| quantile(&sorted, q)), [1.0, 1.5, 4.0, 16.0]);
+        assert_eq!(quantile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn what_is_no_number_is_missing() {
+        assert_eq!([f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(present), [None; 3]);
+        assert_eq!(present(-f64::MAX), Some(-SIZE_MAX));
+        assert_eq!([index(f64::NAN, 9), index(-3.0, 9), index(1e300, 9)], [0, 0, 9]);
+    }
+}

@@ -1,0 +1,100 @@
+//! How unusual a number is among those before it: p, the probability of one at least as large,
+//! stated before the number is learnt.
+//!
+//! Up to the 95th percentile p is that of the empirical distribution; above it an exponential tail is
+//! fitted to the mean excess (the case of shape 0 in Pickands, "Statistical inference using extreme
+//! order statistics", Annals of Statistics 3, 1975). Surprise is -ln p.
+
+use serde::{Deserialize, Serialize};
+
+use crate::number::{float, index, narrow};
+
+/// Surprise between two knots of the empirical part.
+const STEP: f64 = 0.25;
+/// Knots: surprise 0, 0.25, ... 3; the last, p = e^-3 = 0.0498, is where the fitted tail begins.
+const KNOTS: usize = 13;
+/// Numbers that a distribution is fitted to at least.
+const COUNT_MIN: usize = 16;
+/// The largest surprise: p is at least e^-34, about 2e-15, so that 1 - p stays below 1.
+pub(crate) const SURPRISE_MAX: f64 = 34.0;
+
+/// The last numbers, and the distribution that was fitted to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tail {
+    /// At most `capacity`, the oldest at `next` once full.
+    recent: Vec<f32>,
+    next: usize,
+    capacity: usize,
+    /// The numbers at which surprise is 0, 0.25, ...; without any nothing is surprising.
+    knots: Option<[f64; KNOTS]>,
+    /// The mean excess over the last knot.
+    excess: f64,
+}
+
+impl Tail {
+    /// Over the last `capacity` numbers.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { recent: Vec::new(), next: 0, capacity, knots: None, excess: 1.0 }
+    }
+
+    /// Whether a distribution is fitted.
+    pub(crate) fn is_fitted(&self) -> bool {
+        self.knots.is_some()
+    }
+
+    /// -ln p of `x`, in [0, [`SURPRISE_MAX`]]; 0 before a distribution is fitted.
+    pub(crate) fn surprise(&self, x: f64) -> f64 {
+        let Some(knots) = &self.knots else { return 0.0 };
+        let last = knots[KNOTS - 1];
+        if x >= last {
+            return (STEP * float(KNOTS - 1) + (x - last) / self.excess).min(SURPRISE_MAX);
+        }
+        let above = knots.partition_point(|knot| *knot <= x);
+        if above == 0 {
+            return 0.0;
+        }
+        let (low, high) = (knots[above - 1], knots[above]);
+        STEP * (float(above - 1) + (x - low) / (high - low))
+    }
+
+    /// Keeps a number, in the place of the oldest.
+    pub(crate) fn learn(&mut self, x: f64) {
+        if self.recent.len() < self.capacity {
+            self.recent.push(narrow(x));
+        } else {
+            self.recent[self.next] = narrow(x);
+            self.next = (self.next + 1) % self.capacity;
+        }
+    }
+
+    /// Fits the distribution to the numbers that are kept.
+    pub(crate) fn fit(&mut self) {
+        let count = self.recent.len();
+        if count < COUNT_MIN {
+            return;
+        }
+        let mut sorted: Vec<f64> = self.recent.iter().map(|x| f64::from(*x)).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let mut knots = [0.0; KNOTS];
+        for (at, knot) in knots.iter_mut().enumerate() {
+            // p of the i-th largest of n, counted from 0, is (i + 0.5) / (n + 1).
+            let above = libm::exp(-STEP * float(at)) * float(count + 1) - 0.5;
+            *knot = crate::number::quantile(&sorted, 1.0 - above / float(count - 1));
+        }
+        let first = index(float(count) * 0.95, count - 1);
+        let last = knots[KNOTS - 1];
+        let (mut sum, mut used) = (0.0, 0);
+        for x in sorted.iter().skip(first).filter(|x| **x > last) {
+            sum += x - last;
+            used += 1;
+        }
+        // The least excess is that of numbers that a float can tell apart.
+        self.excess = (sum / float(used.max(1))).max(last.abs() * 1e-6).max(1e-9);
+        self.knots = Some(knots);
+    }
+
+    /// Bytes of state.
+    pub(crate) fn bytes(&self) -> usize {
+        self.recent.capacity() * 4 + size_of::<Self>()
+    }
+}
