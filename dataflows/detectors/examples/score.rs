@@ -3,16 +3,19 @@
 //! score FILE [--drop COLUMN]... [--key COLUMN] [--time COLUMN] [--seed N] [--kind KIND] [--cost N]
 use std::error::Error;
 use std::io::{BufWriter, Read, Write};
-use detectors::{Combined, Detector, Options};
+use detectors::{Combined, Detector, Options, Series};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (mut file, mut drop, mut cost) = (String::new(), vec![], 0);
     let mut options = Options::default();
+    let (mut key, mut time): (Option<String>, Option<String>) = (None, None);
     while let Some(a) = args.next() {
         match a.as_str() {
             "--drop" => drop.push(args.next().unwrap()),
             "--cost" => cost = args.next().unwrap().parse()?,
             "--seed" => options.seed = args.next().unwrap().parse()?,
+            "--key" => key = args.next(),
+            "--time" => time = args.next(),
             _ => file = a,
         }
     }
@@ -34,6 +37,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         t.sort_by(f64::total_cmp);
         eprintln!("{:.3} us median, {:.3} min", t[cost / 2], t[0]);
+        return Ok(());
+    }
+    if let Some(t) = time {
+        let (ti, ki, vi) = (head.iter().position(|h| *h == t).unwrap(), key.map(|k| head.iter().position(|h| *h == k).unwrap()), head.iter().position(|h| *h == "value").unwrap());
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        writeln!(out, "score,raw")?;
+        let mut m = Series::new(&options); let mut last = String::new();
+        for l in text.lines().skip(1) { let c: Vec<&str> = l.split(',').collect();
+            if let Some(k) = ki { if c[k] != last { last = c[k].to_string(); m = Series::new(&options); } }
+            let s = c[ti].split('.').next().unwrap().replace(' ', "T");
+            let t: jiff::civil::DateTime = s.parse()?; let ns = i64::try_from(t.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp().as_nanosecond())?;
+            let r = [c[vi].parse()?]; let a = m.assess(&r, Some(ns)); m.learn(&r, Some(ns), &a);
+            writeln!(out, "{},{}", a.score.unwrap_or(0.0), a.raw)?; }
         return Ok(());
     }
     let mut m = Combined::new(&options, keep.len());

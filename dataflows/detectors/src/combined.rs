@@ -22,10 +22,8 @@ use crate::number::present;
 use crate::options::{Kind, Options};
 use crate::robust_z::{Column, Deviations};
 use crate::tail::Tail;
-use crate::{Assessed, Detector, State};
+use crate::{Assessed, Detector, MEMBERS, Numbers, State};
 
-/// Members: robust z, projections, forest, neighbours.
-const MEMBERS: usize = 4;
 /// Rows between two fits at most.
 const REFIT_ROWS: usize = 1024;
 /// Rows between two fits at least.
@@ -46,9 +44,6 @@ const TAIL_SHARE: f64 = 0.005;
 const MEMBER_SURPRISE_MAX: f64 = 20.0;
 /// Rows that all pass, at the start.
 const OPEN_ROWS: usize = 128;
-
-/// The members' numbers of a row.
-pub(crate) type Numbers = [f64; MEMBERS];
 
 /// What is fitted to the reservoir.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -10,12 +10,20 @@ mod neighbours;
 mod number;
 mod options;
 mod robust_z;
+mod series;
+mod shingles;
 mod tail;
 
 pub use chance::Chance;
 pub use combined::Combined;
 pub use options::{COLUMNS_MAX, Kind, Options};
 pub use robust_z::Column;
+pub use series::Series;
+
+/// Members of a detector.
+const MEMBERS: usize = 4;
+/// The members' numbers of a row.
+type Numbers = [f64; MEMBERS];
 
 /// Whether a score can be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +45,7 @@ pub struct Assessed {
     pub state: State,
     /// -ln p.
     pub surprise: f64,
-    numbers: combined::Numbers,
+    numbers: Numbers,
 }
 
 /// An online detector.

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::number::{float, index, narrow};
+use crate::number::{float, index, narrow, quantile};
 
 /// Surprise between two knots of the empirical part.
 const STEP: f64 = 0.25;
@@ -29,17 +29,24 @@ pub(crate) struct Tail {
     knots: Option<[f64; KNOTS]>,
     /// The mean excess over the last knot.
     excess: f64,
+    /// The 10th, the 50th and the 90th percentile.
+    deciles: [f64; 3],
 }
 
 impl Tail {
     /// Over the last `capacity` numbers.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { recent: Vec::new(), next: 0, capacity, knots: None, excess: 1.0 }
+        Self { recent: Vec::new(), next: 0, capacity, knots: None, excess: 1.0, deciles: [0.0; 3] }
     }
 
     /// Whether a distribution is fitted.
     pub(crate) fn is_fitted(&self) -> bool {
         self.knots.is_some()
+    }
+
+    /// The 10th, the 50th and the 90th percentile of the last fit; 0 before it.
+    pub(crate) fn deciles(&self) -> [f64; 3] {
+        self.deciles
     }
 
     /// -ln p of `x`, in [0, [`SURPRISE_MAX`]]; 0 before a distribution is fitted.
@@ -75,11 +82,12 @@ impl Tail {
         }
         let mut sorted: Vec<f64> = self.recent.iter().map(|x| f64::from(*x)).collect();
         sorted.sort_unstable_by(f64::total_cmp);
+        self.deciles = [0.1, 0.5, 0.9].map(|share| quantile(&sorted, share));
         let mut knots = [0.0; KNOTS];
         for (at, knot) in knots.iter_mut().enumerate() {
             // p of the i-th largest of n, counted from 0, is (i + 0.5) / (n + 1).
             let above = libm::exp(-STEP * float(at)) * float(count + 1) - 0.5;
-            *knot = crate::number::quantile(&sorted, 1.0 - above / float(count - 1));
+            *knot = quantile(&sorted, 1.0 - above / float(count - 1));
         }
         let first = index(float(count) * 0.95, count - 1);
         let last = knots[KNOTS - 1];
@@ -89,7 +97,7 @@ impl Tail {
             used += 1;
         }
         // The least excess is that of numbers that a float can tell apart.
-        self.excess = (sum / float(used.max(1))).max(last.abs() * 1e-6).max(1e-9);
+        self.excess = (sum / float(used.max(1))).max((sorted[count - 1] - sorted[0]) * 1e-3).max(1e-9);
         self.knots = Some(knots);
     }
 

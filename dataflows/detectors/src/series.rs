@@ -1,0 +1,252 @@
+//! The default detector of a single column: its context is the column's own past.
+//!
+//! Four members look at each value: against what is usual at its time of day; the mean of the last 4
+//! values and that of the last 16, against such means before; and the shape of the last 16
+//! ([`crate::shingles`]). A member's surprise is -ln p of its number's distance from the median, among
+//! its own such distances so far. `raw` is their mean of power 3, which lets one clear voice through.
+//!
+//! A disturbance lasts, but is news once: a row whose surprise is not the largest of the last
+//! [`QUIET_ROWS`] counts as a repeat, and its surprise is divided by [`REPEAT`]. The score is 1 - p
+//! with p = e^-surprise: the members' p are calibrated, each on the series itself, so the score means
+//! the same on every series.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chance::Chance;
+use crate::number::present;
+use crate::options::Options;
+use crate::shingles::{LENGTH, Shingles};
+use crate::tail::{SURPRISE_MAX, Tail};
+use crate::{Assessed, Detector, MEMBERS, Numbers, State};
+
+/// Numbers that a member's distribution is fitted to.
+const TAIL: usize = 4096;
+/// Rows within which a lesser surprise is a repeat.
+const QUIET_ROWS: usize = 128;
+/// What the surprise of a repeat is divided by.
+const REPEAT: f64 = 4.0;
+/// Values that are kept for shapes: one that ended before the present one began is learnt.
+const RECENT: usize = 2 * LENGTH;
+/// Nanoseconds of an hour.
+const HOUR: i64 = 3_600_000_000_000;
+/// Hours of a day.
+const HOURS: usize = 24;
+/// Values of an hour of the day before it has a say.
+const HOUR_VALUES_MIN: usize = 12;
+/// The least weight of a new value in its hour's averages.
+const HOUR_GAIN_MIN: f64 = 1.0 / 32.0;
+/// The least deviation of an hour, against the series'.
+const HOUR_DEVIATION_MIN: f64 = 0.1;
+/// The least deviation of the series, against its whole range.
+const DEVIATION_MIN: f64 = 0.02;
+/// Deviations between the 10th and the 90th percentile of the standard normal distribution.
+const DECILES: f64 = 2.563;
+
+/// The usual value at an hour of the day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Hour {
+    count: usize,
+    mean: f64,
+    deviation: f64,
+}
+
+/// A member's numbers, and their distances from the median.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Member {
+    numbers: Tail,
+    distances: Tail,
+}
+
+/// The detector. Made by [`Series::new`]; see [`Detector`] for its use.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Series {
+    warm_up: usize,
+    chance: Chance,
+    /// Rows learnt.
+    seen: usize,
+    /// Rows learnt by the next fit.
+    refit_at: usize,
+    /// The last values, the newest last.
+    recent: Vec<f64>,
+    values: Tail,
+    low: f64,
+    high: f64,
+    hours: Vec<Hour>,
+    shapes: Shingles,
+    members: [Member; MEMBERS],
+    /// Rows and surprises of the last [`QUIET_ROWS`] that no later one exceeds, falling.
+    peaks: Vec<(usize, f64)>,
+}
+
+impl Series {
+    /// A detector that has learnt nothing.
+    pub fn new(options: &Options) -> Self {
+        let member =
+            || Member { numbers: Tail::new(TAIL), distances: Tail::new(TAIL) };
+        Self {
+            warm_up: options.warm_up,
+            chance: Chance::new(options.seed),
+            seen: 0,
+            refit_at: 16,
+            recent: Vec::new(),
+            values: Tail::new(TAIL),
+            low: f64::INFINITY,
+            high: f64::NEG_INFINITY,
+            hours: vec![Hour::default(); HOURS],
+            shapes: Shingles::default(),
+            members: std::array::from_fn(|_| member()),
+            peaks: Vec::new(),
+        }
+    }
+
+    /// One deviation of the series.
+    fn deviation(&self) -> f64 {
+        let [low, _, high] = self.values.deciles();
+        let range = (self.high - self.low).max(0.0);
+        ((high - low) / DECILES).max(range * DEVIATION_MIN).max(1e-9)
+    }
+
+    /// The mean of the last `count` values, `newest` among them.
+    fn mean(&self, count: usize, newest: f64) -> f64 {
+        let before = self.recent.len().min(count - 1);
+        let sum: f64 = self.recent[self.recent.len() - before..].iter().sum();
+        (sum + newest) / crate::number::float(before + 1)
+    }
+
+    /// The members' numbers of a value; NaN of a member that has nothing to say yet.
+    fn numbers(&self, value: f64, time: Option<i64>) -> Numbers {
+        let deviation = self.deviation();
+        let hour = time.and_then(hour_of).map(|at| self.hours[at]);
+        let against_hour = match hour {
+            Some(hour) if hour.count >= HOUR_VALUES_MIN => {
+                (value - hour.mean) / hour.deviation.max(HOUR_DEVIATION_MIN * deviation)
+            }
+            _ => f64::NAN,
+        };
+        let shape = self.recent.last_chunk::<LENGTH>().and_then(|before| {
+            let mut shape = *before;
+            shape.rotate_left(1);
+            shape[LENGTH - 1] = value;
+            self.shapes.distance(&shape, deviation)
+        });
+        [against_hour, self.mean(4, value), self.mean(16, value), shape.unwrap_or(f64::NAN)]
+    }
+
+    fn fit(&mut self) {
+        self.refit_at = self.seen + (self.seen / 16).clamp(8, 256);
+        self.values.fit();
+        for member in &mut self.members {
+            member.numbers.fit();
+            member.distances.fit();
+        }
+    }
+
+    /// Whether a surprise as large was met within the last rows.
+    fn is_repeat(&self, surprise: f64) -> bool {
+        let from = self.seen.saturating_sub(QUIET_ROWS);
+        self.peaks.iter().any(|(row, peak)| *row >= from && *peak >= surprise)
+    }
+
+    fn note_peak(&mut self, surprise: f64) {
+        let from = self.seen.saturating_sub(QUIET_ROWS);
+        self.peaks.retain(|(row, peak)| *row >= from && *peak > surprise);
+        self.peaks.push((self.seen, surprise));
+    }
+}
+
+impl Member {
+    /// A number's distance from the median of those before.
+    fn distance(&self, number: f64) -> f64 {
+        (number - self.numbers.deciles()[1]).abs()
+    }
+}
+
+/// The hour of the day in UTC.
+fn hour_of(time: i64) -> Option<usize> {
+    usize::try_from(time.div_euclid(HOUR).rem_euclid(24)).ok()
+}
+
+impl Detector for Series {
+    fn assess(&mut self, row: &[f64], time: Option<i64>) -> Assessed {
+        let value = row.first().copied().and_then(present);
+        let value = value.or(self.recent.last().copied()).unwrap_or(0.0);
+        let numbers = self.numbers(value, time);
+        let mut cubes = 0.0;
+        for (member, number) in self.members.iter().zip(numbers) {
+            // The shape's number is a distance already: only large ones are unusual.
+            let surprise = if number.is_nan() {
+                0.0
+            } else {
+                member.distances.surprise(member.distance(number))
+            };
+            cubes += surprise * surprise * surprise;
+        }
+        let raw = libm::cbrt(cubes / 4.0).min(SURPRISE_MAX);
+        let surprise = if self.is_repeat(raw) { raw / REPEAT } else { raw };
+        let is_ready = self.seen >= self.warm_up;
+        Assessed {
+            raw,
+            score: is_ready.then(|| -libm::expm1(-surprise)),
+            state: if is_ready { State::Ok } else { State::Warming },
+            surprise,
+            numbers,
+        }
+    }
+
+    fn learn(&mut self, row: &[f64], time: Option<i64>, assessed: &Assessed) {
+        let Some(value) = row.first().copied().and_then(present) else { return };
+        for (member, number) in self.members.iter_mut().zip(assessed.numbers) {
+            if !number.is_nan() {
+                let distance = member.distance(number);
+                member.numbers.learn(number);
+                member.distances.learn(distance);
+            }
+        }
+        self.note_peak(assessed.raw);
+        if let Some(hour) = time.and_then(hour_of) {
+            self.hours[hour].learn(value);
+        }
+        self.values.learn(value);
+        self.low = self.low.min(value);
+        self.high = self.high.max(value);
+        self.recent.push(value);
+        if self.recent.len() >= RECENT {
+            if self.recent.len() > RECENT {
+                self.recent.remove(0);
+            }
+            if let Some(past) = self.recent.first_chunk::<LENGTH>() {
+                self.shapes.learn(past, &mut self.chance);
+            }
+        }
+        self.seen += 1;
+        if self.seen >= self.refit_at {
+            self.fit();
+        }
+    }
+
+    fn refit(&mut self, _time: Option<i64>) {
+        self.fit();
+    }
+
+    fn state_bytes(&self) -> usize {
+        let members: usize =
+            self.members.iter().map(|member| member.numbers.bytes() + member.distances.bytes()).sum();
+        size_of::<Self>()
+            + members
+            + self.values.bytes()
+            + self.shapes.bytes()
+            + size_of_val(&*self.hours)
+            + size_of_val(&*self.recent)
+            + size_of_val(&*self.peaks)
+    }
+}
+
+impl Hour {
+    fn learn(&mut self, value: f64) {
+        self.count += 1;
+        let gain = (1.0 / crate::number::float(self.count)).max(HOUR_GAIN_MIN);
+        let distance = (value - self.mean).abs();
+        self.mean += gain * (value - self.mean);
+        self.deviation += gain * (distance - self.deviation);
+    }
+}
