@@ -39,7 +39,9 @@ const GATE: f64 = 2.995_732_273_553_991;
 /// Surprise from which on a row's numbers enter the distributions on a budget: p <= 0.01.
 const TAIL_GATE: f64 = 4.605_170_185_988_092;
 /// The share of rows on that budget.
-const TAIL_SHARE: f64 = 0.005;
+const TAIL_SHARE: f64 = 0.03;
+/// What that budget holds at most.
+const TAIL_MOST: f64 = 16.0;
 /// What one member can add at most.
 const MEMBER_SURPRISE_MAX: f64 = 20.0;
 /// Rows that all pass, at the start.
@@ -97,9 +99,9 @@ impl Combined {
             deviations: vec![Deviations::default(); dimension],
             memory: Memory::new(dimension, options.window, options.reservoir),
             fitted: None,
-            tails: std::array::from_fn(|_| Tail::new(MEMBER_TAIL)),
-            raw_tail: Tail::new(RAW_TAIL),
-            tail_budget: Budget::new(TAIL_SHARE),
+            tails: std::array::from_fn(|_| Tail::exponential(MEMBER_TAIL)),
+            raw_tail: Tail::shaped(RAW_TAIL),
+            tail_budget: Budget::new(TAIL_SHARE, TAIL_MOST),
             scratch: Scratch::default(),
         }
     }

@@ -13,8 +13,8 @@ use crate::number::float;
 
 /// The share of rows that may enter although they look unusual.
 const UNUSUAL_SHARE: f64 = 0.001;
-/// What a budget holds at most.
-const BUDGET_MAX: f64 = 4.0;
+/// What the reservoir's budget holds at most.
+const UNUSUAL_MAX: f64 = 4.0;
 /// The weight of one row in the share of refused rows.
 const REFUSAL_GAIN: f64 = 1.0 / 2048.0;
 /// The share of refused rows that opens the gate.
@@ -24,18 +24,19 @@ const REFUSAL_MAX: f64 = 0.5;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Budget {
     share: f64,
+    most: f64,
     left: f64,
 }
 
 impl Budget {
-    /// For `share` of all rows.
-    pub(crate) fn new(share: f64) -> Self {
-        Self { share, left: 0.0 }
+    /// For `share` of all rows, and at most `most` in a row.
+    pub(crate) fn new(share: f64, most: f64) -> Self {
+        Self { share, most, left: 0.0 }
     }
 
     /// Counts a row, and says whether it enters.
     pub(crate) fn admits(&mut self, is_unusual: bool) -> bool {
-        self.left = (self.left + self.share).min(BUDGET_MAX);
+        self.left = (self.left + self.share).min(self.most);
         if is_unusual && self.left < 1.0 {
             return false;
         }
@@ -94,7 +95,7 @@ impl Memory {
             reservoir: ring(reservoir),
             passed: 0,
             horizon: 8 * reservoir,
-            budget: Budget::new(UNUSUAL_SHARE),
+            budget: Budget::new(UNUSUAL_SHARE, UNUSUAL_MAX),
             refused: 0.0,
         }
     }

@@ -82,14 +82,14 @@ impl Series {
     /// A detector that has learnt nothing.
     pub fn new(options: &Options) -> Self {
         let member =
-            || Member { numbers: Tail::new(TAIL), distances: Tail::new(TAIL) };
+            || Member { numbers: Tail::exponential(TAIL), distances: Tail::exponential(TAIL) };
         Self {
             warm_up: options.warm_up,
             chance: Chance::new(options.seed),
             seen: 0,
             refit_at: 16,
             recent: Vec::new(),
-            values: Tail::new(TAIL),
+            values: Tail::exponential(TAIL),
             low: f64::INFINITY,
             high: f64::NEG_INFINITY,
             hours: vec![Hour::default(); HOURS],

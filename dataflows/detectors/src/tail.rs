@@ -1,13 +1,13 @@
 //! How unusual a number is among those before it: p, the probability of one at least as large,
 //! stated before the number is learnt.
 //!
-//! Up to the 95th percentile p is that of the empirical distribution; above it an exponential tail is
-//! fitted to the mean excess (the case of shape 0 in Pickands, "Statistical inference using extreme
-//! order statistics", Annals of Statistics 3, 1975). Surprise is -ln p.
+//! Up to the 95th percentile p is that of the empirical distribution; above it a
+//! generalised Pareto distribution is fitted to the excesses (Pickands, "Statistical inference using
+//! extreme order statistics", Annals of Statistics 3, 1975). Surprise is -ln p.
 
 use serde::{Deserialize, Serialize};
 
-use crate::number::{float, index, narrow, quantile};
+use crate::number::{float, narrow, quantile};
 
 /// Surprise between two knots of the empirical part.
 const STEP: f64 = 0.25;
@@ -18,6 +18,41 @@ const COUNT_MIN: usize = 16;
 /// The largest surprise: p is at least e^-34, about 2e-15, so that 1 - p stays below 1.
 pub(crate) const SURPRISE_MAX: f64 = 34.0;
 
+/// Excesses that a shape is fitted to; with fewer it is 0.
+const SHAPED_MIN: usize = 20;
+/// The least shape: a tail that ends soon would call too much impossible.
+const SHAPE_MIN: f64 = -0.1;
+/// The largest shape.
+const SHAPE_MAX: f64 = 0.3;
+
+/// Shape and mean of a generalised Pareto distribution, by probability-weighted moments (Hosking
+/// and Wallis, Technometrics 29, 1987, with their plotting positions (i - 0.35) / n); the shape is
+/// held between [`SHAPE_MIN`] and [`SHAPE_MAX`].
+fn fit_excesses(sorted: &[f64], threshold: f64) -> (f64, f64) {
+    let count = float(sorted.len().max(1));
+    let (mut mean, mut weighted) = (0.0, 0.0);
+    for (at, x) in sorted.iter().enumerate() {
+        let excess = x - threshold;
+        mean += excess / count;
+        weighted += excess * (1.0 - (float(at) + 0.65) / count) / count;
+    }
+    if sorted.len() < SHAPED_MIN || mean <= 2.0 * weighted {
+        return (0.0, mean);
+    }
+    let shape = (2.0 - mean / (mean - 2.0 * weighted)).clamp(SHAPE_MIN, SHAPE_MAX);
+    (shape, mean)
+}
+
+/// -ln of the probability that an excess is larger than this one, in units of the scale; infinite
+/// beyond the end of a distribution that has one.
+fn excess_surprise(excess: f64, shape: f64) -> f64 {
+    if shape.abs() < 1e-6 {
+        return excess;
+    }
+    let inner = 1.0 + shape * excess;
+    if inner > 0.0 { libm::log(inner) / shape } else { f64::INFINITY }
+}
+
 /// The last numbers, and the distribution that was fitted to them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tail {
@@ -25,18 +60,25 @@ pub(crate) struct Tail {
     recent: Vec<f32>,
     next: usize,
     capacity: usize,
+    is_shaped: bool,
     /// The numbers at which surprise is 0, 0.25, ...; without any nothing is surprising.
     knots: Option<[f64; KNOTS]>,
-    /// The mean excess over the last knot.
-    excess: f64,
+    /// Shape and scale of the excesses over the last knot.
+    shape: f64,
+    scale: f64,
     /// The 10th, the 50th and the 90th percentile.
     deciles: [f64; 3],
 }
 
 impl Tail {
-    /// Over the last `capacity` numbers.
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { recent: Vec::new(), next: 0, capacity, knots: None, excess: 1.0, deciles: [0.0; 3] }
+    /// Over the last `capacity` numbers, with an exponential tail (shape 0).
+    pub(crate) fn exponential(capacity: usize) -> Self {
+        Self { is_shaped: false, ..Self::shaped(capacity) }
+    }
+
+    /// Over the last `capacity` numbers, with a tail whose shape is fitted.
+    pub(crate) fn shaped(capacity: usize) -> Self {
+        Self { is_shaped: true, recent: Vec::new(), next: 0, capacity, knots: None, shape: 0.0, scale: 1.0, deciles: [0.0; 3] }
     }
 
     /// Whether a distribution is fitted.
@@ -54,7 +96,8 @@ impl Tail {
         let Some(knots) = &self.knots else { return 0.0 };
         let last = knots[KNOTS - 1];
         if x >= last {
-            return (STEP * float(KNOTS - 1) + (x - last) / self.excess).min(SURPRISE_MAX);
+            let beyond = excess_surprise((x - last) / self.scale, self.shape);
+            return (STEP * float(KNOTS - 1) + beyond).min(SURPRISE_MAX);
         }
         let above = knots.partition_point(|knot| *knot <= x);
         if above == 0 {
@@ -89,15 +132,14 @@ impl Tail {
             let above = libm::exp(-STEP * float(at)) * float(count + 1) - 0.5;
             *knot = quantile(&sorted, 1.0 - above / float(count - 1));
         }
-        let first = index(float(count) * 0.95, count - 1);
         let last = knots[KNOTS - 1];
-        let (mut sum, mut used) = (0.0, 0);
-        for x in sorted.iter().skip(first).filter(|x| **x > last) {
-            sum += x - last;
-            used += 1;
-        }
-        // The least excess is that of numbers that a float can tell apart.
-        self.excess = (sum / float(used.max(1))).max((sorted[count - 1] - sorted[0]) * 1e-3).max(1e-9);
+        let first = sorted.partition_point(|x| *x <= last);
+        let (shape, mean) = fit_excesses(&sorted[first..], last);
+        self.shape = if self.is_shaped { shape } else { 0.0 };
+        // The scale keeps the mean.
+        self.scale = mean * (1.0 - self.shape);
+        // The least scale is that of numbers that can be told apart.
+        self.scale = self.scale.max((sorted[count - 1] - sorted[0]) * 1e-3).max(1e-9);
         self.knots = Some(knots);
     }
 
