@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::{float, index, quantile};
+use crate::number::{float, index, select};
 
 /// Bins of a histogram.
 const BINS: usize = 20;
@@ -60,8 +60,7 @@ impl Loda {
     pub(crate) fn fit(&mut self, rows: &[f64], dimension: usize) {
         let project = |terms: &[(u16, f64)]| {
             let mut line: Vec<f64> = rows.chunks(dimension).map(|row| dot(terms, row)).collect();
-            line.sort_unstable_by(f64::total_cmp);
-            Histogram::of(&line)
+            Histogram::of(&mut line)
         };
         self.histograms = self.terms.chunks(self.width).map(project).collect();
     }
@@ -94,20 +93,21 @@ fn dot(terms: &[(u16, f64)], row: &[f64]) -> f64 {
 }
 
 impl Histogram {
-    /// Over sorted values.
-    fn of(sorted: &[f64]) -> Self {
-        let (low, high) = (quantile(sorted, ENDS), quantile(sorted, 1.0 - ENDS));
+    /// Over values, which it reorders.
+    fn of(line: &mut [f64]) -> Self {
+        let (low, high) = (select(line, ENDS), select(line, 1.0 - ENDS));
         let width = ((high - low) / float(BINS)).max(WIDTH_MIN);
+        let per_width = 1.0 / width;
         let mut counts = [PRIOR; BINS];
-        for value in sorted {
-            counts[index((value - low) / width, BINS - 1)] += 1.0;
+        for value in line.iter() {
+            counts[index((value - low) * per_width, BINS - 1)] += 1.0;
         }
-        let mean = (float(sorted.len()) + PRIOR * float(BINS)) / float(BINS);
+        let mean = (float(line.len()) + PRIOR * float(BINS)) / float(BINS);
         let density = counts.map(|count| count / mean);
         let edge = density[0].min(density[BINS - 1]).min(BEYOND);
         Self {
             low,
-            per_width: 1.0 / width,
+            per_width,
             surprise: density.map(|d| crate::number::narrow(-libm::log(d))),
             beyond: -libm::log(edge),
         }

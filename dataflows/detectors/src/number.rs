@@ -41,6 +41,14 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] * (1.0 - part) + sorted[above] * part
 }
 
+/// The quantile at `share` of values in any order, without the part between neighbours; reorders
+/// them. 0 of none.
+pub(crate) fn select(values: &mut [f64], share: f64) -> f64 {
+    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
+    let at = index(share * float(last) + 0.5, last);
+    *values.select_nth_unstable_by(at, f64::total_cmp).1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

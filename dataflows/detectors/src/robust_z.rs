@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::number::{float, quantile};
+use crate::number::{float, select};
 
 /// 1 / the third quartile of the standard normal distribution.
 const PER_MAD: f64 = 1.4826;
@@ -32,15 +32,13 @@ pub struct Column {
 }
 
 impl Column {
-    /// Of values that are sorted in place; `rare` is the typical size of this column's deviations
+    /// Of values, which it changes; `rare` is the typical size of this column's deviations
     /// that aren't 0 ([`Deviations`]).
     pub(crate) fn fit(values: &mut [f64], rare: f64) -> Self {
-        values.sort_unstable_by(f64::total_cmp);
-        let median = quantile(values, 0.5);
-        let spread = (quantile(values, 0.9) - quantile(values, 0.1)) / DECILES;
+        let [low, median, high] = [0.1, 0.5, 0.9].map(|share| select(values, share));
+        let spread = (high - low) / DECILES;
         values.iter_mut().for_each(|value| *value = (*value - median).abs());
-        values.sort_unstable_by(f64::total_cmp);
-        let usual = (quantile(values, 0.5) * PER_MAD).max(spread);
+        let usual = (select(values, 0.5) * PER_MAD).max(spread);
         let deviation = match (usual > 0.0, rare > 0.0) {
             (true, _) => usual,
             (false, true) => rare * RARE,

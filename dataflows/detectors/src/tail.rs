@@ -123,8 +123,9 @@ impl Tail {
         if count < COUNT_MIN {
             return;
         }
-        let mut sorted: Vec<f64> = self.recent.iter().map(|x| f64::from(*x)).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
+        let mut sorted = self.recent.clone();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let sorted: Vec<f64> = sorted.into_iter().map(f64::from).collect();
         self.deciles = [0.1, 0.5, 0.9].map(|share| quantile(&sorted, share));
         let mut knots = [0.0; KNOTS];
         for (at, knot) in knots.iter_mut().enumerate() {

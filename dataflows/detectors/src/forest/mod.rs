@@ -14,8 +14,8 @@ use crate::number::{float, narrow};
 pub(crate) const DEPTH: usize = 7;
 /// Rows that a tree is grown from.
 pub(crate) const SAMPLE: usize = 1 << DEPTH;
-/// Splits of a tree.
-const SPLITS: usize = (1 << DEPTH) - 1;
+/// Places for the splits of a tree: the first is at 1, and those below place p at 2 p and 2 p + 1.
+const NODES: usize = 1 << DEPTH;
 /// Trees that are walked side by side.
 const ABREAST: usize = 8;
 /// Columns that are tried for a split, before a node of equal rows becomes a leaf.
@@ -37,7 +37,7 @@ pub(crate) fn average_path(count: usize) -> f64 {
 /// A forest: its trees one behind another, in flat arrays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Forest {
-    /// For each tree [`SPLITS`] values; a row goes right at or above its value.
+    /// For each tree [`NODES`] values; a row goes right at or above its value.
     values: Vec<f64>,
     /// For each split the column that it looks at.
     columns: Vec<u16>,
@@ -60,8 +60,8 @@ impl Forest {
         chance: &mut Chance,
     ) {
         let surplus = (self.trees() + count).saturating_sub(limit).min(self.trees());
-        self.values.drain(..surplus * SPLITS);
-        self.columns.drain(..surplus * SPLITS);
+        self.values.drain(..surplus * NODES);
+        self.columns.drain(..surplus * NODES);
         self.lengths.drain(..surplus * SAMPLE);
         for _ in 0..count.min(limit) {
             let mut sample = chance.sample(SAMPLE, rows.len() / dimension.max(1));
@@ -78,30 +78,20 @@ impl Forest {
         if trees == 0 {
             return 0.0;
         }
-        let (mut sum, mut first) = (0.0, 0);
-        while first < trees {
-            let count = ABREAST.min(trees - first);
-            sum += self.walk(row, first, count);
-            first += count;
+        let values = self.values.as_chunks::<NODES>().0;
+        let columns = self.columns.as_chunks::<NODES>().0;
+        let lengths = self.lengths.as_chunks::<SAMPLE>().0;
+        let (values, late_values) = values.as_chunks::<ABREAST>();
+        let (columns, late_columns) = columns.as_chunks::<ABREAST>();
+        let (lengths, late_lengths) = lengths.as_chunks::<ABREAST>();
+        let mut sum = 0.0;
+        for ((values, columns), lengths) in values.iter().zip(columns).zip(lengths) {
+            sum += walk(row, values, columns, lengths);
+        }
+        for ((values, columns), lengths) in late_values.iter().zip(late_columns).zip(late_lengths) {
+            sum += walk(row, &[*values], &[*columns], &[*lengths]);
         }
         sum / float(trees)
-    }
-
-    /// The sum of the paths of `row` in `count` trees from `first` on.
-    fn walk(&self, row: &[f64], first: usize, count: usize) -> f64 {
-        let mut places = [0_usize; ABREAST];
-        for _ in 0..DEPTH {
-            for (tree, place) in places.iter_mut().enumerate().take(count) {
-                let split = (first + tree) * SPLITS + *place;
-                let right = row[usize::from(self.columns[split])] >= self.values[split];
-                *place = 2 * *place + 1 + usize::from(right);
-            }
-        }
-        let mut sum = 0.0;
-        for (tree, place) in places.iter().enumerate().take(count) {
-            sum += f64::from(self.lengths[(first + tree) * SAMPLE + place - SPLITS]);
-        }
-        sum
     }
 
     /// The paper's score 2^(-E(h) / c(n)) of a path of this mean length, in (0, 1).
@@ -113,6 +103,29 @@ impl Forest {
     pub(crate) fn bytes(&self) -> usize {
         self.values.len() * 8 + self.columns.len() * 2 + self.lengths.len() * 4
     }
+}
+
+/// The sum of the paths of `row` in some trees.
+fn walk<const N: usize>(
+    row: &[f64],
+    values: &[[f64; NODES]; N],
+    columns: &[[u16; NODES]; N],
+    lengths: &[[f32; SAMPLE]; N],
+) -> f64 {
+    let mut places = [1_usize; N];
+    for _ in 0..DEPTH {
+        for tree in 0..N {
+            // The mask changes nothing; it spares the check of the bounds.
+            let place = places[tree] & (NODES - 1);
+            let goes_right = row[usize::from(columns[tree][place])] >= values[tree][place];
+            places[tree] = 2 * place + usize::from(goes_right);
+        }
+    }
+    let mut sum = 0.0;
+    for tree in 0..N {
+        sum += f64::from(lengths[tree][places[tree] & (SAMPLE - 1)]);
+    }
+    sum
 }
 
 /// One tree, before it joins the others.
@@ -127,11 +140,11 @@ fn grow(rows: (&[f64], usize), sample: &mut [usize], chance: &mut Chance) -> Tre
     // Where there is no split every row goes left, so an early leaf's length stands below it on
     // the left.
     let mut tree = Tree {
-        values: vec![f64::INFINITY; SPLITS],
-        columns: vec![0; SPLITS],
+        values: vec![f64::INFINITY; NODES],
+        columns: vec![0; NODES],
         lengths: vec![0.0; SAMPLE],
     };
-    split(&mut tree, rows, (0, 0), sample, chance);
+    split(&mut tree, rows, (1, 0), sample, chance);
     tree
 }
 
@@ -151,9 +164,9 @@ fn split(
     let Some((column, value)) = cut else {
         let mut end = place;
         for _ in depth..DEPTH {
-            end = 2 * end + 1;
+            end *= 2;
         }
-        tree.lengths[end - SPLITS] = narrow(float(depth) + average_path(sample.len()));
+        tree.lengths[end - NODES] = narrow(float(depth) + average_path(sample.len()));
         return;
     };
     let mut left = 0;
@@ -167,8 +180,8 @@ fn split(
     // Columns are at most `crate::options::COLUMNS_MAX`, which fits.
     tree.columns[place] = u16::try_from(column).unwrap_or(0);
     let (low, high) = sample.split_at_mut(left);
-    split(tree, (rows, dimension), (2 * place + 1, depth + 1), low, chance);
-    split(tree, (rows, dimension), (2 * place + 2, depth + 1), high, chance);
+    split(tree, (rows, dimension), (2 * place, depth + 1), low, chance);
+    split(tree, (rows, dimension), (2 * place + 1, depth + 1), high, chance);
 }
 
 /// A column in which the rows differ and a value that sets some apart from others, if one of
