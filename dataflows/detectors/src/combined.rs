@@ -25,13 +25,13 @@ use crate::tail::Tail;
 use crate::{Assessed, Detector, MEMBERS, Numbers, State};
 
 /// Rows between two fits at most.
-const REFIT_ROWS: usize = 1024;
+const REFIT_ROWS: usize = 2048;
 /// Rows between two fits at least.
 const REFIT_ROWS_MIN: usize = 16;
 /// Until so many rows were seen, each fit grows the whole forest anew; then a quarter of it.
 const GROW_ROWS: usize = 2048;
 /// Numbers that a member's distribution is fitted to.
-const MEMBER_TAIL: usize = 2048;
+const MEMBER_TAIL: usize = 1024;
 /// Numbers that the distribution of raw values is fitted to.
 const RAW_TAIL: usize = 4096;
 /// Surprise from which on a row enters the reservoir on a budget: p <= 0.05.

@@ -52,8 +52,8 @@ impl Default for Options {
             warm_up: 32,
             window: 256,
             reservoir: 1024,
-            trees: 64,
-            projections: 48,
+            trees: 32,
+            projections: 32,
             neighbours: 32,
             refit_ns: None,
         }
