@@ -19,9 +19,10 @@ use crate::loda::Loda;
 use crate::memory::{Budget, Memory};
 use crate::neighbours::Neighbours;
 use crate::number::present;
-use crate::options::{Kind, Options};
+use crate::options::{COLUMNS_MAX, Kind, Options};
 use crate::robust_z::{Column, Deviations};
 use crate::tail::Tail;
+use crate::why::{Aspect, Reason, by_share};
 use crate::{Assessed, Detector, MEMBERS, Numbers, State};
 
 /// Rows between two fits at most.
@@ -81,6 +82,7 @@ pub struct Combined {
 /// Room for one row's sums, no state.
 #[derive(Clone, Debug, Default)]
 struct Scratch {
+    kept: Vec<f64>,
     filled: Vec<f64>,
     soft: Vec<f64>,
     squares: Vec<f64>,
@@ -169,6 +171,18 @@ impl Combined {
     }
 }
 
+impl Combined {
+    /// Whether the parts fit together, as they do in every state that this package wrote.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.options.check().is_ok()
+            && (1..=COLUMNS_MAX).contains(&self.dimension)
+            && self.deviations.len() == self.dimension
+            && self.memory.is_whole(self.dimension)
+            && self.fitted.as_ref().is_none_or(|fitted| fitted.is_whole(self.dimension))
+            && self.tails.iter().chain([&self.raw_tail]).all(Tail::is_whole)
+    }
+}
+
 impl Detector for Combined {
     fn assess(&mut self, row: &[f64], _time: Option<i64>) -> Assessed {
         let (numbers, raw) = self.judge(row);
@@ -186,7 +200,9 @@ impl Detector for Combined {
     fn learn(&mut self, row: &[f64], time: Option<i64>, assessed: &Assessed) {
         self.seen += 1;
         let is_open = self.seen <= OPEN_ROWS;
-        let kept: Vec<f64> = row.iter().map(|x| present(*x).unwrap_or(f64::NAN)).collect();
+        let mut kept = std::mem::take(&mut self.scratch.kept);
+        kept.clear();
+        kept.extend((0..self.dimension).map(|at| value_at(row, at).unwrap_or(f64::NAN)));
         if let Some(fitted) = &self.fitted {
             for ((deviations, column), x) in
                 self.deviations.iter_mut().zip(&fitted.columns).zip(&kept)
@@ -202,6 +218,7 @@ impl Detector for Combined {
         }
         let is_unusual = !is_open && assessed.surprise > GATE;
         self.memory.learn(&kept, is_unusual, &mut self.chance);
+        self.scratch.kept = kept;
         if self.is_due(time) {
             let is_first = self.fitted.is_none();
             self.fit(time);
@@ -209,6 +226,29 @@ impl Detector for Combined {
                 self.start_tails();
             }
         }
+    }
+
+    fn explain(&mut self, row: &[f64], _time: Option<i64>) -> Vec<Reason> {
+        let Some(fitted) = self.fitted.clone() else { return Vec::new() };
+        let (_, whole) = self.judge(row);
+        let mut without: Vec<f64> = row.to_vec();
+        let mut reasons = Vec::new();
+        for (at, column) in fitted.columns.iter().enumerate() {
+            let Some(value) = row.get(at).copied().and_then(present) else { continue };
+            // What the column adds is what is missing once its value is.
+            without[at] = f64::NAN;
+            let (_, rest) = self.judge(&without);
+            without[at] = row[at];
+            reasons.push(Reason {
+                column: at,
+                aspect: Aspect::Value,
+                share: (whole - rest).max(0.0),
+                value,
+                usual: column.median,
+                deviations: column.z(value),
+            });
+        }
+        by_share(reasons)
     }
 
     fn refit(&mut self, time: Option<i64>) {
@@ -275,6 +315,13 @@ impl Fitted {
         ]
     }
 
+    fn is_whole(&self, dimension: usize) -> bool {
+        self.columns.len() == dimension
+            && self.forest.is_whole(dimension)
+            && self.loda.is_whole(dimension)
+            && self.neighbours.is_whole(dimension)
+    }
+
     fn bytes(&self) -> usize {
         self.columns.len() * size_of::<Column>()
             + self.forest.bytes()
@@ -283,10 +330,15 @@ impl Fitted {
     }
 }
 
+/// The value of a column, unless it is missing.
+fn value_at(row: &[f64], at: usize) -> Option<f64> {
+    row.get(at).copied().and_then(present)
+}
+
 /// Appends a row with its column's median where a value is missing, and its softened z.
 fn fill(columns: &[Column], row: &[f64], filled: &mut Vec<f64>, soft: &mut Vec<f64>) {
-    for (column, x) in columns.iter().zip(row) {
-        match present(*x) {
+    for (at, column) in columns.iter().enumerate() {
+        match value_at(row, at) {
             Some(x) => {
                 filled.push(x);
                 soft.push(column.soft(x));

@@ -77,6 +77,13 @@ impl Loda {
         sum / float(self.histograms.len())
     }
 
+    /// Whether the parts fit together and every term looks at a column that is there.
+    pub(crate) fn is_whole(&self, dimension: usize) -> bool {
+        self.width > 0
+            && self.terms.len() == self.width * self.histograms.len()
+            && self.terms.iter().all(|(column, _)| usize::from(*column) < dimension)
+    }
+
     /// Bytes of state.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.terms) + size_of_val(&*self.histograms)

@@ -65,6 +65,12 @@ impl Ring {
         }
     }
 
+    fn is_whole(&self, dimension: usize) -> bool {
+        self.next < self.capacity
+            && self.values.len().is_multiple_of(dimension)
+            && self.values.len() / dimension <= self.capacity
+    }
+
     fn replace(&mut self, at: usize, row: &[f64]) {
         let from = at * row.len();
         self.values[from..from + row.len()].copy_from_slice(row);
@@ -154,8 +160,15 @@ impl Memory {
         self.window.values = rows;
     }
 
+    /// Whether the parts fit together.
+    pub(crate) fn is_whole(&self, dimension: usize) -> bool {
+        self.dimension == dimension
+            && self.window.is_whole(dimension)
+            && self.reservoir.is_whole(dimension)
+    }
+
     /// Bytes of state.
     pub(crate) fn bytes(&self) -> usize {
-        8 * (self.window.values.capacity() + self.reservoir.values.capacity())
+        8 * (self.window.values.len() + self.reservoir.values.len())
     }
 }

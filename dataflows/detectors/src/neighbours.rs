@@ -60,6 +60,11 @@ impl Neighbours {
         libm::log(sum / float(used) + FLOOR)
     }
 
+    /// Whether there is a value for each column.
+    pub(crate) fn is_whole(&self, dimension: usize) -> bool {
+        self.values.len() == self.count * dimension
+    }
+
     /// Bytes of state.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.values)

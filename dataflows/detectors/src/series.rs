@@ -17,6 +17,7 @@ use crate::number::present;
 use crate::options::Options;
 use crate::shingles::{LENGTH, Shingles};
 use crate::tail::{SURPRISE_MAX, Tail};
+use crate::why::{Aspect, Reason, by_share};
 use crate::{Assessed, Detector, MEMBERS, Numbers, State};
 
 /// Numbers that a member's distribution is fitted to.
@@ -99,6 +100,15 @@ impl Series {
         }
     }
 
+    /// Whether the parts fit together, as they do in every state that this package wrote.
+    pub(crate) fn is_whole(&self) -> bool {
+        let tails = self.members.iter().flat_map(|member| [&member.numbers, &member.distances]);
+        self.hours.len() == HOURS
+            && self.recent.len() <= RECENT
+            && self.shapes.is_whole()
+            && tails.chain([&self.values]).all(Tail::is_whole)
+    }
+
     /// One deviation of the series.
     fn deviation(&self) -> f64 {
         let [low, _, high] = self.values.deciles();
@@ -155,6 +165,14 @@ impl Series {
 }
 
 impl Member {
+    /// -ln p of a number; 0 of NaN.
+    fn surprise(&self, number: f64) -> f64 {
+        if number.is_nan() {
+            return 0.0;
+        }
+        self.distances.surprise(self.distance(number))
+    }
+
     /// A number's distance from the median of those before.
     fn distance(&self, number: f64) -> f64 {
         (number - self.numbers.deciles()[1]).abs()
@@ -173,12 +191,7 @@ impl Detector for Series {
         let numbers = self.numbers(value, time);
         let mut cubes = 0.0;
         for (member, number) in self.members.iter().zip(numbers) {
-            // The shape's number is a distance already: only large ones are unusual.
-            let surprise = if number.is_nan() {
-                0.0
-            } else {
-                member.distances.surprise(member.distance(number))
-            };
+            let surprise = member.surprise(number);
             cubes += surprise * surprise * surprise;
         }
         let raw = libm::cbrt(cubes / 4.0).min(SURPRISE_MAX);
@@ -222,6 +235,29 @@ impl Detector for Series {
         if self.seen >= self.refit_at {
             self.fit();
         }
+    }
+
+    fn explain(&mut self, row: &[f64], time: Option<i64>) -> Vec<Reason> {
+        let Some(value) = row.first().copied().and_then(present) else { return Vec::new() };
+        let numbers = self.numbers(value, time);
+        let hour = time.and_then(hour_of).map_or(Hour::default(), |at| self.hours[at]);
+        let aspects = [Aspect::Hour, Aspect::Mean(4), Aspect::Mean(16), Aspect::Shape(LENGTH)];
+        let mut reasons = Vec::new();
+        for ((member, number), aspect) in self.members.iter().zip(numbers).zip(aspects) {
+            let surprise = member.surprise(number);
+            if surprise <= 0.0 {
+                continue;
+            }
+            let [low, median, high] = member.numbers.deciles();
+            let deviation = ((high - low) / DECILES).max(1e-9);
+            let (value, usual, deviations) = match aspect {
+                Aspect::Hour => (value, hour.mean, number),
+                _ => (number, median, (number - median) / deviation),
+            };
+            let share = surprise * surprise * surprise;
+            reasons.push(Reason { column: 0, aspect, share, value, usual, deviations });
+        }
+        by_share(reasons)
     }
 
     fn refit(&mut self, _time: Option<i64>) {

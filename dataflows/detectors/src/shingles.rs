@@ -59,8 +59,13 @@ impl Shingles {
         Some(libm::log(mean + FLOOR))
     }
 
+    /// Whether the shapes are whole, and not too many.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.values.len().is_multiple_of(LENGTH) && self.values.len() <= KEPT * LENGTH
+    }
+
     /// Bytes of state.
     pub(crate) fn bytes(&self) -> usize {
-        8 * self.values.capacity()
+        8 * self.values.len()
     }
 }

@@ -144,8 +144,13 @@ impl Tail {
         self.knots = Some(knots);
     }
 
+    /// Whether the parts fit together.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.next < self.capacity && self.recent.len() <= self.capacity
+    }
+
     /// Bytes of state.
     pub(crate) fn bytes(&self) -> usize {
-        self.recent.capacity() * 4 + size_of::<Self>()
+        self.recent.len() * 4 + size_of::<Self>()
     }
 }

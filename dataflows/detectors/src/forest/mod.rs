@@ -17,7 +17,7 @@ pub(crate) const SAMPLE: usize = 1 << DEPTH;
 /// Places for the splits of a tree: the first is at 1, and those below place p at 2 p and 2 p + 1.
 const NODES: usize = 1 << DEPTH;
 /// Trees that are walked side by side.
-const ABREAST: usize = 8;
+const ABREAST: usize = 4;
 /// Columns that are tried for a split, before a node of equal rows becomes a leaf.
 const TRIES: usize = 4;
 
@@ -94,9 +94,12 @@ impl Forest {
         sum / float(trees)
     }
 
-    /// The paper's score 2^(-E(h) / c(n)) of a path of this mean length, in (0, 1).
-    pub(crate) fn score(path: f64) -> f64 {
-        libm::exp2(-path / average_path(SAMPLE))
+    /// Whether the parts fit together and every split looks at a column that is there.
+    pub(crate) fn is_whole(&self, dimension: usize) -> bool {
+        self.values.len() == self.trees() * NODES
+            && self.columns.len() == self.values.len()
+            && self.lengths.len() == self.trees() * SAMPLE
+            && self.columns.iter().all(|column| usize::from(*column) < dimension)
     }
 
     /// Bytes of state.

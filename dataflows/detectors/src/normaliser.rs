@@ -1,0 +1,132 @@
+//! A key's own units: where its columns usually lie and how far they stray, in a few bytes, so that
+//! one model serves keys of every size.
+
+use serde::{Deserialize, Serialize};
+
+use crate::number::present;
+
+/// The least weight of a new value.
+const GAIN_MIN: f64 = 1.0 / 256.0;
+/// Deviations beyond which a value counts as at most so far away, so that an attack moves little.
+const REACH: f64 = 4.0;
+/// Values of a column before they are given in its own units.
+const VALUES_MIN: u32 = 8;
+/// Mean distances from the mean in a standard deviation of normal data: sqrt(pi / 2).
+const PER_DISTANCE: f64 = 1.253_314_137_315_5;
+
+/// Where one column of one key usually lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Usual {
+    count: u32,
+    mean: f64,
+    distance: f64,
+}
+
+/// The usual values of one key: 24 bytes a column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normaliser {
+    columns: Vec<Usual>,
+}
+
+impl Normaliser {
+    /// For rows of `dimension` columns of a key that was never met.
+    pub fn new(dimension: usize) -> Self {
+        Self { columns: vec![Usual::default(); dimension] }
+    }
+
+    /// A row in the key's own units: deviations from what is usual. A value is missing (NaN) until
+    /// its column has 8 values; one in a column that never changed is 0 if it is the same again, else
+    /// in units of its own size.
+    pub fn normalise(&self, row: &[f64]) -> Vec<f64> {
+        let units = |(usual, x): (&Usual, &f64)| match present(*x) {
+            Some(x) if usual.count >= VALUES_MIN => usual.deviations(x),
+            _ => f64::NAN,
+        };
+        self.columns.iter().zip(row).map(units).collect()
+    }
+
+    /// Learns a row as it was given, before [`Normaliser::normalise`].
+    pub fn learn(&mut self, row: &[f64]) {
+        for (usual, x) in self.columns.iter_mut().zip(row) {
+            if let Some(x) = present(*x) {
+                usual.learn(x);
+            }
+        }
+    }
+
+    /// Bytes that the state takes.
+    pub fn state_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.columns)
+    }
+}
+
+impl Usual {
+    fn deviations(&self, x: f64) -> f64 {
+        let deviation = (self.distance * PER_DISTANCE).max(self.mean.abs() * 1e-9).max(1e-100);
+        (x - self.mean) / deviation
+    }
+
+    fn learn(&mut self, x: f64) {
+        self.count = self.count.saturating_add(1);
+        let gain = (1.0 / f64::from(self.count)).max(GAIN_MIN);
+        let limit = REACH * self.distance;
+        let step = x - self.mean;
+        // A column that was constant so far takes what is new in full.
+        let is_far = self.count > VALUES_MIN && self.distance > 0.0 && step.abs() > limit;
+        let step = if is_far { limit.copysign(step) } else { step };
+        self.mean += gain * step;
+        self.distance += gain * (step.abs() - self.distance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Chance;
+
+    #[test]
+    fn keys_of_every_size_come_to_the_same_units() {
+        for size in [1e-6, 1.0, 1e9] {
+            let mut chance = Chance::new(5);
+            let mut normaliser = Normaliser::new(1);
+            let (mut sum, mut squares) = (0.0, 0.0);
+            for at in 0..3_000 {
+                let row = [size * (10.0 + chance.normal())];
+                let units = normaliser.normalise(&row)[0];
+                assert_eq!(units.is_nan(), at < 8, "row {at}");
+                if at >= 1_000 {
+                    sum += units;
+                    squares += units * units;
+                }
+                normaliser.learn(&row);
+            }
+            let (mean, variance) = (sum / 2_000.0, squares / 2_000.0);
+            assert!(mean.abs() < 0.1 && (variance - 1.0).abs() < 0.15, "{size}: {mean} {variance}");
+        }
+    }
+
+    #[test]
+    fn an_attack_moves_what_is_usual_a_little_only() {
+        let mut chance = Chance::new(6);
+        let mut normaliser = Normaliser::new(1);
+        for _ in 0..1_000 {
+            normaliser.learn(&[chance.normal()]);
+        }
+        for _ in 0..20 {
+            normaliser.learn(&[1e6]);
+        }
+        assert!(normaliser.normalise(&[1e6])[0] > 1e5);
+    }
+
+    #[test]
+    fn missing_values_stay_missing_and_teach_nothing() {
+        let mut normaliser = Normaliser::new(2);
+        for _ in 0..10 {
+            normaliser.learn(&[1.0, f64::NAN]);
+        }
+        let units = normaliser.normalise(&[1.0, 1.0]);
+        assert_eq!(units[0], 0.0);
+        assert!(units[1].is_nan());
+        assert_eq!(normaliser.state_bytes() - size_of::<Normaliser>(), 2 * size_of::<Usual>());
+    }
+}

@@ -1,0 +1,135 @@
+//! Reasons: which columns make a row unusual and by how much, as numbers and as a sentence.
+
+use std::cmp::Ordering;
+
+use crate::number::float;
+
+/// Reasons that are given for a row at most.
+pub(crate) const REASONS_MAX: usize = 3;
+/// Deviations below which a value on its own is usual.
+const USUAL: f64 = 2.0;
+
+/// What of a column is unusual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aspect {
+    /// The value, alone or together with the other columns.
+    Value,
+    /// The value at this hour of the day.
+    Hour,
+    /// The mean of the last values, so many of them.
+    Mean(usize),
+    /// The shape of the last values, so many of them.
+    Shape(usize),
+}
+
+/// One reason why a row is unusual.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reason {
+    /// The column's place in the row.
+    pub column: usize,
+    /// What of it is unusual.
+    pub aspect: Aspect,
+    /// This reason's share of all, in [0, 1].
+    pub share: f64,
+    /// What was met.
+    pub value: f64,
+    /// What is usual.
+    pub usual: f64,
+    /// How many deviations lie between the two; negative below what is usual.
+    pub deviations: f64,
+}
+
+impl Reason {
+    /// The reason in words, with the column's name.
+    pub fn sentence(&self, name: &str) -> String {
+        let value = brief(self.value);
+        let usual = brief(self.usual);
+        let side = if self.deviations < 0.0 { "below" } else { "above" };
+        let far = format!("{} deviations {side}", brief(self.deviations.abs()));
+        match self.aspect {
+            Aspect::Value if self.deviations.abs() < USUAL => {
+                format!("{name} {value} is unusual together with the other columns")
+            }
+            Aspect::Value => format!("{name} {value} is {far} its median {usual}"),
+            Aspect::Hour => {
+                format!("{name} {value} is {far} what is usual at this hour, {usual}")
+            }
+            Aspect::Mean(count) => {
+                format!("the mean of the last {count} values of {name}, {value}, is {far} its median {usual}")
+            }
+            Aspect::Shape(count) => {
+                format!("the last {count} values of {name} have a shape not seen before")
+            }
+        }
+    }
+}
+
+/// A number with at most two digits behind the point, or in powers of ten if it is very large or
+/// small.
+fn brief(x: f64) -> String {
+    let size = x.abs();
+    if size >= 1e9 || (size > 0.0 && size < 0.01) {
+        return format!("{x:.2e}");
+    }
+    let text = format!("{x:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Gives each weight its share of their sum (the same to all if it is 0), puts the largest first and
+/// keeps [`REASONS_MAX`].
+pub(crate) fn by_share(mut reasons: Vec<Reason>) -> Vec<Reason> {
+    let sum: f64 = reasons.iter().map(|reason| reason.share).sum();
+    let count = float(reasons.len());
+    for reason in &mut reasons {
+        reason.share = if sum > 0.0 { reason.share / sum } else { 1.0 / count };
+    }
+    // Stable: of equal shares the first column stands first.
+    reasons.sort_by(|a, b| b.share.partial_cmp(&a.share).unwrap_or(Ordering::Equal));
+    reasons.truncate(REASONS_MAX);
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(aspect: Aspect, value: f64, deviations: f64) -> Reason {
+        Reason { column: 0, aspect, share: 1.0, value, usual: 120.0, deviations }
+    }
+
+    #[test]
+    fn sentences_name_column_value_and_distance() {
+        let sentence = |aspect, value, deviations| reason(aspect, value, deviations).sentence("volume");
+        assert_eq!(
+            sentence(Aspect::Value, 1840.0, 9.3),
+            "volume 1840 is 9.3 deviations above its median 120"
+        );
+        assert_eq!(
+            sentence(Aspect::Value, 121.0, 0.1),
+            "volume 121 is unusual together with the other columns"
+        );
+        assert_eq!(
+            sentence(Aspect::Hour, 3.5, -4.0),
+            "volume 3.5 is 4 deviations below what is usual at this hour, 120"
+        );
+        assert_eq!(
+            sentence(Aspect::Mean(4), 0.001, -4.257),
+            "the mean of the last 4 values of volume, 1.00e-3, is 4.26 deviations below its median 120"
+        );
+        assert_eq!(
+            sentence(Aspect::Shape(16), 0.0, 0.0),
+            "the last 16 values of volume have a shape not seen before"
+        );
+    }
+
+    #[test]
+    fn shares_sum_to_one_and_the_largest_stands_first() {
+        let mut few = vec![reason(Aspect::Value, 1.0, 1.0), reason(Aspect::Value, 2.0, 2.0)];
+        few[1].share = 3.0;
+        let shares: Vec<f64> = by_share(few).iter().map(|reason| reason.share).collect();
+        assert_eq!(shares, [0.75, 0.25]);
+        let mut none = vec![reason(Aspect::Value, 1.0, 1.0); 2];
+        none.iter_mut().for_each(|reason| reason.share = 0.0);
+        assert_eq!(by_share(none)[0].share, 0.5);
+    }
+}
