@@ -35,14 +35,16 @@ const GROW_ROWS: usize = 2048;
 const MEMBER_TAIL: usize = 1024;
 /// Numbers that the distribution of raw values is fitted to.
 const RAW_TAIL: usize = 4096;
+/// Rows that a distribution is spread over.
+const HORIZON: usize = 32_768;
 /// Surprise from which on a row enters the reservoir on a budget: p <= 0.05.
 const GATE: f64 = 2.995_732_273_553_991;
 /// Surprise from which on a row's numbers enter the distributions on a budget: p <= 0.01.
 const TAIL_GATE: f64 = 4.605_170_185_988_092;
 /// The share of rows on that budget.
-const TAIL_SHARE: f64 = 0.03;
+const TAIL_SHARE: f64 = 0.1;
 /// What that budget holds at most.
-const TAIL_MOST: f64 = 16.0;
+const TAIL_MOST: f64 = 64.0;
 /// What one member can add at most.
 const MEMBER_SURPRISE_MAX: f64 = 20.0;
 /// Rows that all pass, at the start.
@@ -211,9 +213,9 @@ impl Detector for Combined {
             }
             if self.tail_budget.admits(!is_open && assessed.surprise > TAIL_GATE) {
                 for (tail, number) in self.tails.iter_mut().zip(assessed.numbers) {
-                    tail.learn(number);
+                    tail.sample(number, HORIZON, &mut self.chance);
                 }
-                self.raw_tail.learn(assessed.raw);
+                self.raw_tail.sample(assessed.raw, HORIZON, &mut self.chance);
             }
         }
         let is_unusual = !is_open && assessed.surprise > GATE;

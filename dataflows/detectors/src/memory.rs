@@ -12,7 +12,7 @@ use crate::chance::Chance;
 use crate::number::float;
 
 /// The share of rows that may enter although they look unusual.
-const UNUSUAL_SHARE: f64 = 0.001;
+const UNUSUAL_SHARE: f64 = 0.01;
 /// What the reservoir's budget holds at most.
 const UNUSUAL_MAX: f64 = 4.0;
 /// The weight of one row in the share of refused rows.

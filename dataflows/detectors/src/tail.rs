@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::chance::Chance;
 use crate::number::{float, narrow, quantile};
 
 /// Surprise between two knots of the empirical part.
@@ -59,6 +60,7 @@ pub(crate) struct Tail {
     /// At most `capacity`, the oldest at `next` once full.
     recent: Vec<f32>,
     next: usize,
+    offered: usize,
     capacity: usize,
     is_shaped: bool,
     /// The numbers at which surprise is 0, 0.25, ...; without any nothing is surprising.
@@ -78,7 +80,7 @@ impl Tail {
 
     /// Over the last `capacity` numbers, with a tail whose shape is fitted.
     pub(crate) fn shaped(capacity: usize) -> Self {
-        Self { is_shaped: true, recent: Vec::new(), next: 0, capacity, knots: None, shape: 0.0, scale: 1.0, deciles: [0.0; 3] }
+        Self { is_shaped: true, recent: Vec::new(), next: 0, offered: 0, capacity, knots: None, shape: 0.0, scale: 1.0, deciles: [0.0; 3] }
     }
 
     /// Whether a distribution is fitted.
@@ -107,13 +109,25 @@ impl Tail {
         STEP * (float(above - 1) + (x - low) / (high - low))
     }
 
-    /// Keeps a number, in the place of the oldest.
+    /// Keeps a number, in the place of the oldest once all room is taken.
     pub(crate) fn learn(&mut self, x: f64) {
         if self.recent.len() < self.capacity {
             self.recent.push(narrow(x));
         } else {
             self.recent[self.next] = narrow(x);
             self.next = (self.next + 1) % self.capacity;
+        }
+    }
+
+    /// Keeps a number so that those kept are spread over the last `horizon`, each as likely there as
+    /// any other.
+    pub(crate) fn sample(&mut self, x: f64, horizon: usize, chance: &mut Chance) {
+        self.offered = (self.offered + 1).min(horizon);
+        if self.recent.len() < self.capacity {
+            self.recent.push(narrow(x));
+        } else if chance.unit() * float(self.offered) < float(self.capacity) {
+            let at = chance.below(self.capacity);
+            self.recent[at] = narrow(x);
         }
     }
 
