@@ -133,3 +133,74 @@ impl Histogram {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The surprise of `value`, from the definition, counted row by row.
+    fn twin(line: &[f64], value: f64) -> f64 {
+        let mut sorted = line.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = |share: f64| sorted[((float(line.len() - 1) * share + 0.5) as usize).min(line.len() - 1)];
+        let (low, high) = (at(ENDS), at(1.0 - ENDS));
+        let width = ((high - low) / 20.0).max(WIDTH_MIN);
+        let per_width = 1.0 / width;
+        let bin_of = |x: f64| (((x - low) * per_width).floor().max(0.0) as usize).min(19);
+        let density = |bin: usize| {
+            let count = line.iter().filter(|x| bin_of(**x) == bin).count();
+            (float(count) + 0.5) / ((float(line.len()) + 10.0) / 20.0)
+        };
+        let place = (value - low) * per_width;
+        let edge = density(0).min(density(19)).min(0.3);
+        if place < 0.0 {
+            -edge.ln() + (1.0 - place).ln()
+        } else if place >= 20.0 {
+            -edge.ln() + (place - 20.0 + 2.0).ln()
+        } else {
+            -density(bin_of(value)).ln()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bins_are_counted_row_by_row(
+            line in prop::collection::vec(-50_i32..50, 1..150),
+            asked in -80_i32..80,
+        ) {
+            let line: Vec<f64> = line.iter().map(|x| f64::from(*x) * 0.37).collect();
+            let histogram = Histogram::of(&mut line.clone());
+            let asked = f64::from(asked) * 0.37 + 0.01;
+            let (fast, slow) = (histogram.surprise(asked), twin(&line, asked));
+            prop_assert!((fast - slow).abs() < 1e-5, "{fast}, twin {slow}");
+        }
+    }
+
+    #[test]
+    fn projections_look_at_sqrt_columns_and_at_each_once() {
+        let loda = Loda::new(40, 10, &mut Chance::new(9));
+        assert_eq!((loda.width, loda.terms.len()), (4, 160));
+        for terms in loda.terms.chunks(4) {
+            let mut columns: Vec<u16> = terms.iter().map(|(column, _)| *column).collect();
+            columns.sort_unstable();
+            columns.dedup();
+            assert_eq!(columns.len(), 4);
+        }
+    }
+
+    #[test]
+    fn the_surprise_of_a_row_is_the_mean_over_the_projections() {
+        let rows: Vec<f64> = (0..300).map(|i| f64::from(i % 17) - 8.0).collect();
+        let mut loda = Loda::new(5, 3, &mut Chance::new(4));
+        loda.fit(&rows, 3);
+        let row = [1.0, -2.0, 30.0];
+        let mut sum = 0.0;
+        for terms in loda.terms.chunks(2) {
+            let line: Vec<f64> = rows.chunks(3).map(|row| dot(terms, row)).collect();
+            sum += twin(&line, dot(terms, &row));
+        }
+        assert!((loda.surprise(&row) - sum / 5.0).abs() < 1e-5);
+    }
+}

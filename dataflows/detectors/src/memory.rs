@@ -12,7 +12,7 @@ use crate::chance::Chance;
 use crate::number::float;
 
 /// The share of rows that may enter although they look unusual.
-const UNUSUAL_SHARE: f64 = 0.01;
+const UNUSUAL_SHARE: f64 = 0.02;
 /// What the reservoir's budget holds at most.
 const UNUSUAL_MAX: f64 = 4.0;
 /// The weight of one row in the share of refused rows.
@@ -170,5 +170,98 @@ impl Memory {
     /// Bytes of state.
     pub(crate) fn bytes(&self) -> usize {
         8 * (self.window.values.len() + self.reservoir.values.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn kept(memory: &Memory) -> Vec<f64> {
+        let mut kept = memory.kept().to_vec();
+        kept.sort_by(f64::total_cmp);
+        kept
+    }
+
+    proptest! {
+        /// The reservoir against a list of rows by place, with the same chance.
+        #[test]
+        fn the_reservoir_is_a_list_with_random_replacement(
+            rows in prop::collection::vec((0_i32..1_000, any::<bool>()), 0..300),
+            seed: u64,
+        ) {
+            let mut memory = Memory::new(1, 4, 16);
+            let mut chance = Chance::new(seed);
+            let mut twin: Vec<f64> = Vec::new();
+            let (mut twin_chance, mut passed, mut left, mut refused) = (Chance::new(seed), 0, 0.0, 0.0);
+            for (x, is_unusual) in &rows {
+                let x = f64::from(*x);
+                let opened = memory.learn(&[x], *is_unusual, &mut chance);
+                left = f64::min(left + UNUSUAL_SHARE, UNUSUAL_MAX);
+                let enters = !is_unusual || left >= 1.0;
+                if *is_unusual && enters {
+                    left -= 1.0;
+                }
+                refused += REFUSAL_GAIN * (if enters { 0.0 } else { 1.0 } - refused);
+                prop_assert!(!opened && refused <= REFUSAL_MAX);
+                if !enters {
+                    continue;
+                }
+                passed = (passed + 1).min(128);
+                if twin.len() < 16 {
+                    twin.push(x);
+                } else if twin_chance.unit() * float(passed) < 16.0 {
+                    let at = twin_chance.below(16);
+                    twin[at] = x;
+                }
+            }
+            prop_assert_eq!(memory.kept(), &twin[..]);
+            prop_assert!(memory.is_whole(1));
+        }
+    }
+
+    #[test]
+    fn each_row_is_as_likely_to_stay_as_any_other() {
+        let mut early = 0;
+        for seed in 0..200 {
+            let mut memory = Memory::new(1, 4, 16);
+            let mut chance = Chance::new(seed);
+            for x in 0..128_u8 {
+                memory.learn(&[f64::from(x)], false, &mut chance);
+            }
+            early += memory.kept().iter().filter(|x| **x < 64.0).count();
+        }
+        // 1,600 of the 3,200 places are expected; four standard deviations are 113.
+        assert!((1_487..1_713).contains(&early), "{early}");
+    }
+
+    #[test]
+    fn an_attack_gets_in_only_on_its_budget() {
+        let mut memory = Memory::new(1, 16, 64);
+        let mut chance = Chance::new(1);
+        for _ in 0..500 {
+            memory.learn(&[0.0], false, &mut chance);
+        }
+        for _ in 0..1_000 {
+            assert!(!memory.learn(&[9.0], true, &mut chance));
+        }
+        // 24 may enter, each with a chance of about 64 in 512 to be kept.
+        let attack = memory.kept().iter().filter(|x| **x == 9.0).count();
+        assert!(attack <= 12, "{attack}");
+    }
+
+    #[test]
+    fn what_lasts_becomes_the_rule() {
+        let mut memory = Memory::new(1, 16, 64);
+        let mut chance = Chance::new(1);
+        for _ in 0..500 {
+            memory.learn(&[0.0], false, &mut chance);
+        }
+        let opened = (0..5_000).find(|_| memory.learn(&[9.0], true, &mut chance));
+        // 1 - (2047 / 2048)^n = 1 / 2 after 1,420 rows, a little later for those that entered.
+        assert!(opened.is_some_and(|row| (1_400..1_600).contains(&row)), "{opened:?}");
+        assert!(kept(&memory).iter().filter(|x| **x == 9.0).count() >= 10);
     }
 }

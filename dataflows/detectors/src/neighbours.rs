@@ -70,3 +70,33 @@ impl Neighbours {
         size_of_val(&*self.values)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_nearest_are_found_by_sorting_all(
+            rows in prop::collection::vec(prop::array::uniform3(-9_i32..9), 1..60),
+            asked in prop::array::uniform3(-9_i32..9),
+            seed: u64,
+        ) {
+            let rows: Vec<f64> = rows.iter().flatten().map(|x| f64::from(*x)).collect();
+            let asked = asked.map(f64::from);
+            let neighbours = Neighbours::draw(&rows, 3, 32, &mut Chance::new(seed));
+            let drawn = Chance::new(seed).sample(32, rows.len() / 3);
+            let mut distances: Vec<f64> = drawn
+                .iter()
+                .map(|at| (0..3).map(|c| (asked[c] - rows[at * 3 + c]).powi(2)).sum::<f64>().sqrt())
+                .collect();
+            distances.sort_by(f64::total_cmp);
+            distances.truncate(5);
+            let mean = distances.iter().sum::<f64>() / float(distances.len());
+            let found = neighbours.distance(&asked, &mut Vec::new());
+            prop_assert!((found - (mean + FLOOR).ln()).abs() < 1e-9);
+        }
+    }
+}

@@ -90,3 +90,57 @@ impl Deviations {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Chance;
+
+    #[test]
+    fn normal_data_has_deviation_1() {
+        let mut chance = Chance::new(8);
+        let mut values: Vec<f64> = (0..10_001).map(|_| 5.0 + 2.0 * chance.normal()).collect();
+        let column = Column::fit(&mut values, 0.0);
+        assert!((column.median - 5.0).abs() < 0.1, "{column:?}");
+        assert!((column.deviation - 2.0).abs() < 0.1, "{column:?}");
+    }
+
+    /// 1, 2, 3, 4, 100: median 3; distances 0, 1, 1, 2, 97; the deviation comes from the deciles.
+    #[test]
+    fn a_wild_value_moves_neither_median_nor_deviation_much() {
+        let mut values = vec![100.0, 1.0, 3.0, 2.0, 4.0, 3.0, 2.0, 4.0, 3.0, 2.0, 4.0];
+        let column = Column::fit(&mut values, 0.0);
+        assert_eq!(column.median, 3.0);
+        assert!((column.deviation - PER_MAD).abs() < 1e-12, "{column:?}");
+        assert!(column.z(100.0) > 60.0 && column.soft(100.0) < SOFT_MAX);
+    }
+
+    #[test]
+    fn a_column_of_one_value_has_a_deviation_all_the_same() {
+        let constant = Column::fit(&mut [7.0; 50], 0.0);
+        assert_eq!(constant.soft(7.0), 0.0);
+        assert_eq!(constant.soft(8.0), SOFT_MAX);
+        let mostly = Column::fit(&mut [7.0; 50], 10.0);
+        assert!((mostly.z(17.0) - 1.0 / RARE).abs() < 1e-12);
+        let zero = Column::fit(&mut [0.0; 5], 0.0);
+        assert!(zero.soft(f64::MIN_POSITIVE).is_finite() && zero.soft(1e150) == SOFT_MAX);
+        assert_eq!(Column::fit(&mut [], 0.0).soft(1e150), SOFT_MAX);
+    }
+
+    #[test]
+    fn softening_keeps_order_and_sign() {
+        let zs = [-1e300, -30.0, -3.1, -3.0, -0.5, 0.0, 2.9, 3.0, 3.1, 50.0, f64::INFINITY];
+        let soft = zs.map(soften);
+        assert!(soft.is_sorted() && soft[0] == -SOFT_MAX && soft[10] == SOFT_MAX, "{soft:?}");
+        assert_eq!(soft[3..8], zs[3..8]);
+    }
+
+    #[test]
+    fn rare_deviations_are_averaged_without_the_zeros() {
+        let mut deviations = Deviations::default();
+        for size in [0.0, 2.0, 0.0, 4.0, 0.0, f64::NAN] {
+            deviations.learn(size);
+        }
+        assert_eq!(deviations, Deviations { count: 2, mean: 3.0 });
+    }
+}

@@ -69,3 +69,51 @@ impl Shingles {
         8 * self.values.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_nearest_are_found_by_sorting_all(
+            values in prop::collection::vec(-9_i32..9, 40..90),
+            scale in 0.1_f64..10.0,
+        ) {
+            let values: Vec<f64> = values.iter().map(|x| f64::from(*x)).collect();
+            let mut shingles = Shingles::default();
+            let mut chance = Chance::new(1);
+            let shapes: Vec<[f64; LENGTH]> =
+                values.windows(LENGTH).map(|shape| <[f64; LENGTH]>::try_from(shape).unwrap()).collect();
+            let (asked, known) = shapes.split_last().unwrap();
+            known.iter().for_each(|shape| shingles.learn(shape, &mut chance));
+            let mut distances: Vec<f64> = known
+                .iter()
+                .map(|shape| {
+                    let square = |at: usize| ((shape[at] - asked[at]) / scale).powi(2);
+                    (0..LENGTH).map(square).sum::<f64>().sqrt()
+                })
+                .collect();
+            distances.sort_by(f64::total_cmp);
+            let mean = distances.iter().take(3).sum::<f64>() / 3.0;
+            let found = shingles.distance(asked, scale).unwrap();
+            prop_assert!((found - (mean + FLOOR).ln()).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn at_most_so_many_shapes_are_kept() {
+        let mut shingles = Shingles::default();
+        let mut chance = Chance::new(1);
+        for x in 0..2_000_i32 {
+            shingles.learn(&[f64::from(x); LENGTH], &mut chance);
+        }
+        assert!(shingles.is_whole());
+        assert_eq!(shingles.bytes(), KEPT * LENGTH * 8);
+        // One in four replaces another, so some of the first are still there.
+        assert!(shingles.values.iter().any(|x| *x < 256.0));
+        assert!(shingles.values.iter().any(|x| *x > 1_000.0));
+    }
+}

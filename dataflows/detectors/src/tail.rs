@@ -168,3 +168,99 @@ impl Tail {
         self.recent.len() * 4 + size_of::<Self>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(numbers: impl Iterator<Item = f64>, shaped: bool) -> Tail {
+        let mut tail = if shaped { Tail::shaped(20_000) } else { Tail::exponential(20_000) };
+        numbers.for_each(|x| tail.learn(x));
+        tail.fit();
+        tail
+    }
+
+    proptest! {
+        /// In the body p is the share of the numbers that are as large, to within a knot's step.
+        #[test]
+        fn the_body_counts(numbers in prop::collection::vec(-1e3_f64..1e3, 40..400)) {
+            let tail = of(numbers.iter().copied(), true);
+            let kept: Vec<f64> = numbers.iter().map(|x| f64::from(narrow(*x))).collect();
+            for x in &kept {
+                let above = kept.iter().filter(|y| *y >= x).count();
+                let counted = -((float(above)) / float(kept.len() + 1)).ln();
+                let surprise = tail.surprise(*x);
+                if counted < 2.5 {
+                    // Between knots the line may be off by a step of the sample or of the knots.
+                    prop_assert!((surprise - counted).abs() < 0.5, "{surprise}, counted {counted}");
+                }
+                prop_assert!((0.0..=SURPRISE_MAX).contains(&surprise));
+            }
+        }
+
+        #[test]
+        fn larger_is_never_less_surprising(
+            numbers in prop::collection::vec(-50_i32..50, 16..200),
+            shaped: bool,
+        ) {
+            let tail = of(numbers.iter().map(|x| f64::from(*x)), shaped);
+            let surprises: Vec<f64> = (-60..200).map(|x| tail.surprise(f64::from(x))).collect();
+            prop_assert!(surprises.is_sorted(), "{surprises:?}");
+        }
+    }
+
+    /// Of exponential numbers, -ln p of x is x.
+    #[test]
+    fn an_exponential_tail_is_found() {
+        let mut chance = Chance::new(11);
+        let draw = |_| -(1.0 - chance.unit()).ln();
+        let numbers: Vec<f64> = (0..20_000).map(draw).collect();
+        for shaped in [false, true] {
+            let tail = of(numbers.iter().copied(), shaped);
+            for x in [1.0, 2.0, 4.0, 6.9] {
+                assert!((tail.surprise(x) - x).abs() < 0.06 * x, "{x}: {}", tail.surprise(x));
+            }
+        }
+    }
+
+    /// Of numbers with p = (1 + 0.2 x)^-5, a generalised Pareto distribution of shape 0.2.
+    #[test]
+    fn a_heavy_tail_is_found() {
+        let mut chance = Chance::new(12);
+        let draw = |_| ((1.0 - chance.unit()).powf(-0.2) - 1.0) / 0.2;
+        let tail = of((0..20_000).map(draw), true);
+        assert!((0.1..0.3).contains(&tail.shape), "{}", tail.shape);
+        let x = 14.9; // p = 0.001
+        assert!((tail.surprise(x) - 6.9).abs() < 0.4, "{}", tail.surprise(x));
+    }
+
+    /// Stated before a number is learnt, p <= 0.001 comes about once in a thousand.
+    #[test]
+    fn one_in_a_thousand_is_one_in_a_thousand() {
+        let mut chance = Chance::new(13);
+        let mut tail = Tail::shaped(4_096);
+        let mut exceeded = 0;
+        for at in 0..60_000 {
+            let x = chance.normal() * chance.normal();
+            if at >= 10_000 && tail.surprise(x) >= 6.9078 {
+                exceeded += 1;
+            }
+            tail.sample(x, 32_768, &mut chance);
+            if at % 1_024 == 1_023 {
+                tail.fit();
+            }
+        }
+        // 50 are expected.
+        assert!((35..=68).contains(&exceeded), "{exceeded}");
+    }
+
+    #[test]
+    fn few_or_equal_numbers_give_finite_surprise() {
+        assert_eq!(of([1.0; 15].into_iter(), true).surprise(99.0), 0.0);
+        let equal = of([1.0; 50].into_iter(), true);
+        assert_eq!(equal.surprise(0.5), 0.0);
+        assert!(equal.surprise(2.0) > 6.9 && equal.surprise(2.0) <= SURPRISE_MAX);
+    }
+}

@@ -5,6 +5,9 @@
 //! binary tree of [`DEPTH`] levels in heap order: a walk takes the same number of steps in every
 //! tree, with no branch to mispredict, and trees are walked side by side.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;

@@ -10,6 +10,9 @@
 //! with p = e^-surprise: the members' p are calibrated, each on the series itself, so the score means
 //! the same on every series.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;

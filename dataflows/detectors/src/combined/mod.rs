@@ -9,6 +9,9 @@
 //! grown by a quarter, then every [`REFIT_ROWS`]. What is fitted is shared between clones, so that a
 //! kept state costs the memories alone.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
