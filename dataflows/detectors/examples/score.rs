@@ -95,7 +95,9 @@ impl Table {
         };
         let (key, time) = (place(&asked.key)?, place(&asked.time)?);
         let is_value = |at: &usize| {
-            Some(*at) != key && Some(*at) != time && !asked.drop.iter().any(|name| *name == header[*at])
+            Some(*at) != key
+                && Some(*at) != time
+                && !asked.drop.iter().any(|name| *name == header[*at])
         };
         let values: Vec<usize> = (0..header.len()).filter(is_value).collect();
         let mut rows = Vec::new();
@@ -163,7 +165,11 @@ fn measure(table: &Table, asked: &Asked, runs: usize) -> Result<(), Box<dyn Erro
             }
             bytes = bytes.max(model.state_bytes());
         }
-        #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "a figure to be read")]
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_precision_loss,
+            reason = "a figure to be read"
+        )]
         let rows = table.rows.len() as f64;
         costs.push(start.elapsed().as_secs_f64() * 1e6 / rows);
     }

@@ -49,9 +49,7 @@ impl Loda {
         let mut terms = Vec::with_capacity(count * width);
         for _ in 0..count {
             let columns = chance.sample(width, dimension);
-            terms.extend(
-                columns.iter().map(|&c| (u16::try_from(c).unwrap_or(0), chance.normal())),
-            );
+            terms.extend(columns.iter().map(|&c| (u16::try_from(c).unwrap_or(0), chance.normal())));
         }
         Self { width: width.min(dimension).max(1), terms, histograms: Vec::new() }
     }
@@ -144,7 +142,9 @@ mod tests {
     fn twin(line: &[f64], value: f64) -> f64 {
         let mut sorted = line.to_vec();
         sorted.sort_by(f64::total_cmp);
-        let at = |share: f64| sorted[((float(line.len() - 1) * share + 0.5) as usize).min(line.len() - 1)];
+        let at = |share: f64| {
+            sorted[((float(line.len() - 1) * share + 0.5) as usize).min(line.len() - 1)]
+        };
         let (low, high) = (at(ENDS), at(1.0 - ENDS));
         let width = ((high - low) / 20.0).max(WIDTH_MIN);
         let per_width = 1.0 / width;

@@ -16,6 +16,8 @@ const KEPT_MIN: usize = 16;
 const RENEWAL: usize = 4;
 /// Neighbours whose distances are averaged.
 const NEAREST: usize = 3;
+/// The largest step between two values, so that squares stay finite.
+const STEP_MAX: f64 = 1e100;
 /// Added to a distance before its logarithm.
 const FLOOR: f64 = 0.01;
 
@@ -46,7 +48,7 @@ impl Shingles {
         for other in self.values.chunks_exact(LENGTH) {
             let mut square = 0.0;
             for (x, y) in shape.iter().zip(other) {
-                let step = (x - y) / scale;
+                let step = ((x - y) / scale).clamp(-STEP_MAX, STEP_MAX);
                 square += step * step;
             }
             let place = nearest.partition_point(|known| *known <= square);

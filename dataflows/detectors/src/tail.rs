@@ -8,12 +8,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::{float, narrow, quantile};
+use crate::number::{float, quantile};
 
 /// Surprise between two knots of the empirical part.
 const STEP: f64 = 0.25;
 /// Knots: surprise 0, 0.25, ... 3; the last, p = e^-3 = 0.0498, is where the fitted tail begins.
 const KNOTS: usize = 13;
+/// Numbers that a sample is spread over. Rough times come and go: a distribution that forgot the last
+/// ones would call the next ones impossible.
+pub(crate) const HORIZON: usize = 32_768;
 /// Numbers that a distribution is fitted to at least.
 const COUNT_MIN: usize = 16;
 /// The largest surprise: p is at least e^-34, about 2e-15, so that 1 - p stays below 1.
@@ -54,12 +57,12 @@ fn excess_surprise(excess: f64, shape: f64) -> f64 {
     if inner > 0.0 { libm::log(inner) / shape } else { f64::INFINITY }
 }
 
-/// The last numbers, and the distribution that was fitted to them.
+/// A sample of the numbers so far, and the distribution that was fitted to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tail {
-    /// At most `capacity`, the oldest at `next` once full.
-    recent: Vec<f32>,
-    next: usize,
+    /// At most `capacity`, of the last [`HORIZON`].
+    sample: Vec<f64>,
+    /// Numbers so far, held at [`HORIZON`].
     offered: usize,
     capacity: usize,
     is_shaped: bool,
@@ -73,14 +76,23 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Over the last `capacity` numbers, with an exponential tail (shape 0).
+    /// Over a sample of `capacity` numbers, with an exponential tail (shape 0).
     pub(crate) fn exponential(capacity: usize) -> Self {
         Self { is_shaped: false, ..Self::shaped(capacity) }
     }
 
-    /// Over the last `capacity` numbers, with a tail whose shape is fitted.
+    /// Over a sample of `capacity` numbers, with a tail whose shape is fitted.
     pub(crate) fn shaped(capacity: usize) -> Self {
-        Self { is_shaped: true, recent: Vec::new(), next: 0, offered: 0, capacity, knots: None, shape: 0.0, scale: 1.0, deciles: [0.0; 3] }
+        Self {
+            is_shaped: true,
+            sample: Vec::new(),
+            offered: 0,
+            capacity,
+            knots: None,
+            shape: 0.0,
+            scale: 1.0,
+            deciles: [0.0; 3],
+        }
     }
 
     /// Whether a distribution is fitted.
@@ -109,37 +121,26 @@ impl Tail {
         STEP * (float(above - 1) + (x - low) / (high - low))
     }
 
-    /// Keeps a number, in the place of the oldest once all room is taken.
-    pub(crate) fn learn(&mut self, x: f64) {
-        if self.recent.len() < self.capacity {
-            self.recent.push(narrow(x));
-        } else {
-            self.recent[self.next] = narrow(x);
-            self.next = (self.next + 1) % self.capacity;
-        }
-    }
-
-    /// Keeps a number so that those kept are spread over the last `horizon`, each as likely there as
-    /// any other.
-    pub(crate) fn sample(&mut self, x: f64, horizon: usize, chance: &mut Chance) {
-        self.offered = (self.offered + 1).min(horizon);
-        if self.recent.len() < self.capacity {
-            self.recent.push(narrow(x));
+    /// Keeps a number, in the place of a random one once all room is taken: of all numbers so far each
+    /// is as likely to be there as any other, and beyond [`HORIZON`] the old ones fade.
+    pub(crate) fn learn(&mut self, x: f64, chance: &mut Chance) {
+        self.offered = (self.offered + 1).min(HORIZON);
+        if self.sample.len() < self.capacity {
+            self.sample.push(x);
         } else if chance.unit() * float(self.offered) < float(self.capacity) {
             let at = chance.below(self.capacity);
-            self.recent[at] = narrow(x);
+            self.sample[at] = x;
         }
     }
 
     /// Fits the distribution to the numbers that are kept.
     pub(crate) fn fit(&mut self) {
-        let count = self.recent.len();
+        let count = self.sample.len();
         if count < COUNT_MIN {
             return;
         }
-        let mut sorted = self.recent.clone();
-        sorted.sort_unstable_by(f32::total_cmp);
-        let sorted: Vec<f64> = sorted.into_iter().map(f64::from).collect();
+        let mut sorted = self.sample.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
         self.deciles = [0.1, 0.5, 0.9].map(|share| quantile(&sorted, share));
         let mut knots = [0.0; KNOTS];
         for (at, knot) in knots.iter_mut().enumerate() {
@@ -160,12 +161,12 @@ impl Tail {
 
     /// Whether the parts fit together.
     pub(crate) fn is_whole(&self) -> bool {
-        self.next < self.capacity && self.recent.len() <= self.capacity
+        self.sample.len() <= self.capacity
     }
 
     /// Bytes of state.
     pub(crate) fn bytes(&self) -> usize {
-        self.recent.len() * 4 + size_of::<Self>()
+        self.sample.len() * 8 + size_of::<Self>()
     }
 }
 
@@ -177,7 +178,8 @@ mod tests {
 
     fn of(numbers: impl Iterator<Item = f64>, shaped: bool) -> Tail {
         let mut tail = if shaped { Tail::shaped(20_000) } else { Tail::exponential(20_000) };
-        numbers.for_each(|x| tail.learn(x));
+        let mut chance = Chance::new(0);
+        numbers.for_each(|x| tail.learn(x, &mut chance));
         tail.fit();
         tail
     }
@@ -187,9 +189,9 @@ mod tests {
         #[test]
         fn the_body_counts(numbers in prop::collection::vec(-1e3_f64..1e3, 40..400)) {
             let tail = of(numbers.iter().copied(), true);
-            let kept: Vec<f64> = numbers.iter().map(|x| f64::from(narrow(*x))).collect();
-            for x in &kept {
-                let above = kept.iter().filter(|y| *y >= x).count();
+            let kept = &numbers;
+            for x in kept {
+                let above = kept.iter().filter(|y| **y >= *x).count();
                 let counted = -((float(above)) / float(kept.len() + 1)).ln();
                 let surprise = tail.surprise(*x);
                 if counted < 2.5 {
@@ -247,7 +249,7 @@ mod tests {
             if at >= 10_000 && tail.surprise(x) >= 6.9078 {
                 exceeded += 1;
             }
-            tail.sample(x, 32_768, &mut chance);
+            tail.learn(x, &mut chance);
             if at % 1_024 == 1_023 {
                 tail.fit();
             }

@@ -55,7 +55,9 @@ impl Reason {
                 format!("{name} {value} is {far} what is usual at this hour, {usual}")
             }
             Aspect::Mean(count) => {
-                format!("the mean of the last {count} values of {name}, {value}, is {far} its median {usual}")
+                format!(
+                    "the mean of the last {count} values of {name}, {value}, is {far} its median {usual}"
+                )
             }
             Aspect::Shape(count) => {
                 format!("the last {count} values of {name} have a shape not seen before")
@@ -99,7 +101,8 @@ mod tests {
 
     #[test]
     fn sentences_name_column_value_and_distance() {
-        let sentence = |aspect, value, deviations| reason(aspect, value, deviations).sentence("volume");
+        let sentence =
+            |aspect, value, deviations| reason(aspect, value, deviations).sentence("volume");
         assert_eq!(
             sentence(Aspect::Value, 1840.0, 9.3),
             "volume 1840 is 9.3 deviations above its median 120"

@@ -38,8 +38,6 @@ const GROW_ROWS: usize = 2048;
 const MEMBER_TAIL: usize = 1024;
 /// Numbers that the distribution of raw values is fitted to.
 const RAW_TAIL: usize = 4096;
-/// Rows that a distribution is spread over.
-const HORIZON: usize = 32_768;
 /// Surprise from which on a row enters the reservoir on a budget: p <= 0.05.
 const GATE: f64 = 2.995_732_273_553_991;
 /// Surprise from which on a row's numbers enter the distributions on a budget: p <= 0.01.
@@ -139,6 +137,7 @@ impl Combined {
 
     fn is_due(&self, time: Option<i64>) -> bool {
         match (self.options.refit_ns, self.refit_time, time) {
+            (Some(_), None, Some(_)) => self.seen >= self.refit_at || self.fitted.is_some(),
             (Some(every), Some(last), Some(now)) if self.seen > REFIT_ROWS => {
                 // A clock that goes back starts the wait anew.
                 now < last || now.saturating_sub(last) >= every
@@ -164,13 +163,13 @@ impl Combined {
         for row in rows.chunks_exact(self.dimension) {
             let (numbers, _) = self.judge(row);
             for (tail, number) in self.tails.iter_mut().zip(numbers) {
-                tail.learn(number);
+                tail.learn(number, &mut self.chance);
             }
         }
         self.tails.iter_mut().for_each(Tail::fit);
         for row in rows.chunks_exact(self.dimension) {
             let (_, raw) = self.judge(row);
-            self.raw_tail.learn(raw);
+            self.raw_tail.learn(raw, &mut self.chance);
         }
         self.raw_tail.fit();
     }
@@ -216,9 +215,9 @@ impl Detector for Combined {
             }
             if self.tail_budget.admits(!is_open && assessed.surprise > TAIL_GATE) {
                 for (tail, number) in self.tails.iter_mut().zip(assessed.numbers) {
-                    tail.sample(number, HORIZON, &mut self.chance);
+                    tail.learn(number, &mut self.chance);
                 }
-                self.raw_tail.sample(assessed.raw, HORIZON, &mut self.chance);
+                self.raw_tail.learn(assessed.raw, &mut self.chance);
             }
         }
         let is_unusual = !is_open && assessed.surprise > GATE;
@@ -281,7 +280,8 @@ impl Fitted {
         let kept = detector.memory.kept();
         let columns: Vec<Column> = (0..dimension)
             .map(|at| {
-                let mut values: Vec<f64> = kept.iter().skip(at).step_by(dimension).copied().collect();
+                let mut values: Vec<f64> =
+                    kept.iter().skip(at).step_by(dimension).copied().collect();
                 values.retain(|value| !value.is_nan());
                 Column::fit(&mut values, detector.deviations[at].mean)
             })

@@ -1,0 +1,260 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Model;
+
+/// Two columns that go together, and a third that stands still.
+fn usual(chance: &mut Chance) -> Vec<f64> {
+    let x = chance.normal();
+    vec![x, x + 0.1 * chance.normal(), 5.0]
+}
+
+fn learnt(options: &Options, rows: usize) -> Combined {
+    let mut detector = Combined::new(options, 3);
+    let mut chance = Chance::new(77);
+    for _ in 0..rows {
+        step(&mut detector, &usual(&mut chance));
+    }
+    detector
+}
+
+fn step(detector: &mut impl Detector, row: &[f64]) -> Assessed {
+    let assessed = detector.assess(row, None);
+    detector.learn(row, None, &assessed);
+    assessed
+}
+
+fn of_kind(kind: Kind) -> Options {
+    Options { kind, ..Options::default() }
+}
+
+const KINDS: [Kind; 4] = [Kind::Combined, Kind::RobustZ, Kind::Loda, Kind::Forest];
+
+#[test]
+fn warming_gives_no_score_and_then_there_is_one() {
+    let mut detector = Combined::new(&Options::default(), 3);
+    let mut chance = Chance::new(77);
+    for at in 0..64 {
+        let assessed = step(&mut detector, &usual(&mut chance));
+        let is_warming = at < 32;
+        assert_eq!(assessed.score.is_none(), is_warming, "row {at}");
+        assert_eq!(assessed.state == State::Warming, is_warming, "row {at}");
+    }
+}
+
+#[test]
+fn what_is_far_away_is_unusual_to_every_kind() {
+    for kind in KINDS {
+        let mut detector = learnt(&of_kind(kind), 2_000);
+        let far = detector.assess(&[9.0, -9.0, 5.0], None);
+        assert!(far.score > Some(0.98), "{kind:?}: {far:?}");
+        let near = detector.assess(&[0.1, 0.1, 5.0], None);
+        assert!(near.score < Some(0.9), "{kind:?}: {near:?}");
+    }
+}
+
+/// Each value is usual on its own; together they aren't.
+#[test]
+fn an_unusual_combination_is_seen() {
+    let mut detector = learnt(&Options::default(), 2_000);
+    let odd = detector.assess(&[1.5, -1.5, 5.0], None);
+    assert!(odd.score > Some(0.9), "{odd:?}");
+}
+
+#[test]
+fn an_attack_of_a_thousand_rows_stays_unusual() {
+    let mut detector = learnt(&Options::default(), 4_000);
+    for at in 0..1_000 {
+        let assessed = step(&mut detector, &[9.0, -9.0, 5.0]);
+        assert!(assessed.score > Some(0.9), "row {at} of the attack: {assessed:?}");
+    }
+}
+
+#[test]
+fn a_new_regime_becomes_usual() {
+    let mut detector = learnt(&Options::default(), 2_000);
+    let mut chance = Chance::new(3);
+    let mut last = None;
+    for _ in 0..12_000 {
+        let row: Vec<f64> = usual(&mut chance).iter().map(|x| x + 50.0).collect();
+        last = step(&mut detector, &row).score;
+    }
+    assert!(last < Some(0.99), "{last:?}");
+    let share = (0..100)
+        .filter(|_| {
+            let row: Vec<f64> = usual(&mut chance).iter().map(|x| x + 50.0).collect();
+            step(&mut detector, &row).score >= Some(0.9)
+        })
+        .count();
+    assert!(share <= 30, "{share} of 100 rows of the new regime are still unusual");
+}
+
+#[test]
+fn a_constant_column_says_nothing_until_it_moves() {
+    let mut detector = learnt(&Options::default(), 1_000);
+    let still = detector.assess(&[0.0, 0.0, 5.0], None);
+    let moved = detector.assess(&[0.0, 0.0, 6.0], None);
+    assert!(moved.surprise > still.surprise + 2.0, "{still:?} {moved:?}");
+    assert_eq!(detector.explain(&[0.0, 0.0, 6.0], None)[0].column, 2);
+}
+
+#[test]
+fn reasons_name_the_column_that_did_it() {
+    let mut detector = learnt(&Options::default(), 1_000);
+    let reasons = detector.explain(&[0.0, 30.0, 5.0], None);
+    assert_eq!((reasons[0].column, reasons[0].value), (1, 30.0));
+    assert!(reasons[0].share > 0.5 && reasons[0].deviations > 20.0, "{reasons:?}");
+    let shares: f64 = reasons.iter().map(|reason| reason.share).sum();
+    assert!((shares - 1.0).abs() < 1e-9);
+    assert!(Combined::new(&Options::default(), 3).explain(&[0.0; 3], None).is_empty());
+}
+
+/// Encoded and decoded in the middle, or cloned, a detector goes on with the same bits.
+#[test]
+fn a_restart_changes_no_bit() {
+    for kind in KINDS {
+        for stop in [0, 1, 31, 32, 33, 500, 2_100] {
+            let mut chance = Chance::new(5);
+            let mut one = Model::new(&of_kind(kind), 3).unwrap();
+            for _ in 0..stop {
+                step(&mut one, &usual(&mut chance));
+            }
+            let bytes = one.encode();
+            let mut two = Model::decode(&bytes).unwrap();
+            let mut three = one.clone();
+            assert_eq!(two.encode(), bytes);
+            for at in 0..300 {
+                let row = usual(&mut chance);
+                let assessed = step(&mut one, &row);
+                assert_eq!(step(&mut two, &row), assessed, "{kind:?}, {stop} + {at}");
+                assert_eq!(step(&mut three, &row), assessed, "{kind:?}, {stop} + {at}");
+            }
+            assert_eq!(one.encode(), two.encode());
+            assert_eq!(one.state_bytes(), two.state_bytes());
+        }
+    }
+}
+
+/// A correction: folded anew from a kept state, without the row, as if it had never been.
+#[test]
+fn a_row_taken_back_leaves_no_trace() {
+    let mut chance = Chance::new(6);
+    let rows: Vec<Vec<f64>> = (0..700).map(|_| usual(&mut chance)).collect();
+    let mut kept = Model::new(&Options::default(), 3).unwrap();
+    rows[..400].iter().for_each(|row| drop(step(&mut kept, row)));
+    let mut with = kept.clone();
+    step(&mut with, &[1e9, 0.0, 0.0]);
+    rows[400..].iter().for_each(|row| drop(step(&mut with, row)));
+    let mut again = kept;
+    rows[400..].iter().for_each(|row| drop(step(&mut again, row)));
+    let mut never = Model::new(&Options::default(), 3).unwrap();
+    rows.iter().for_each(|row| drop(step(&mut never, row)));
+    assert_eq!(again.encode(), never.encode());
+    assert_ne!(with.encode(), never.encode());
+}
+
+#[test]
+fn the_seed_decides_and_nothing_else() {
+    let one = learnt(&Options::default(), 600);
+    let same = learnt(&Options::default(), 600);
+    let other = learnt(&Options { seed: 1, ..Options::default() }, 600);
+    let bytes = |detector: &Combined| postcard::to_stdvec(detector).unwrap();
+    assert_eq!(bytes(&one), bytes(&same));
+    assert_ne!(bytes(&one), bytes(&other));
+}
+
+/// The bits themselves, so that another machine or toolchain that gives others is noticed.
+#[test]
+fn the_bits_are_these() {
+    let mut detector = learnt(&Options::default(), 3_000);
+    let raw = detector.assess(&[1.0, -1.0, 5.0], None).raw;
+    assert_eq!(raw.to_bits(), RAW_BITS, "{:#x}", raw.to_bits());
+}
+
+const RAW_BITS: u64 = 0x4002_3088_cbbf_1c46;
+
+#[test]
+fn the_state_stays_bounded() {
+    let mut detector = Combined::new(&Options::default(), 9);
+    let mut chance = Chance::new(1);
+    let mut bytes = Vec::new();
+    for at in 1..=40_000 {
+        let row: Vec<f64> = (0..9).map(|_| chance.normal()).collect();
+        step(&mut detector, &row);
+        if at % 10_000 == 0 {
+            bytes.push(detector.state_bytes());
+        }
+    }
+    assert!(bytes.iter().all(|n| *n == bytes[0]) && bytes[0] < 256 * 1024, "{bytes:?}");
+}
+
+#[test]
+fn fits_come_with_event_time_if_asked_for() {
+    let options = Options { refit_ns: Some(1_000), ..Options::default() };
+    let mut detector = learnt(&options, 2_100);
+    let before = detector.fitted.clone();
+    let mut time = 0;
+    let mut fits = 0;
+    for _ in 0..100 {
+        time += 100;
+        let row = [0.0, 0.0, 5.0];
+        let assessed = detector.assess(&row, Some(time));
+        let fitted = detector.fitted.clone();
+        detector.learn(&row, Some(time), &assessed);
+        fits += usize::from(fitted != detector.fitted);
+    }
+    assert!((8..=11).contains(&fits), "{fits}");
+    detector.refit(Some(time));
+    assert_ne!(before, detector.fitted);
+}
+
+fn odd_value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => -10.0..10.0,
+        1 => any::<f64>(),
+        1 => prop::sample::select(vec![
+            f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 0.0, -0.0,
+        ]),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn no_row_breaks_a_detector(
+        rows in prop::collection::vec(prop::collection::vec(odd_value(), 0..5), 1..200),
+        times in prop::collection::vec(any::<Option<i64>>(), 200),
+        kind in prop::sample::select(KINDS.to_vec()),
+        dimension in 1_usize..4,
+        refit_ns in prop::option::of(1_i64..i64::MAX),
+    ) {
+        let options = Options { kind, refit_ns, ..Options::default() };
+        let mut model = Model::new(&options, dimension).unwrap();
+        for (row, time) in rows.iter().zip(times) {
+            let assessed = model.assess(row, time);
+            prop_assert!(assessed.raw.is_finite() && assessed.raw >= 0.0, "{assessed:?}");
+            prop_assert!(assessed.score.is_none_or(|score| (0.0..=1.0).contains(&score)));
+            for reason in model.explain(row, time) {
+                prop_assert!(reason.share.is_finite() && reason.deviations.is_finite(), "{reason:?}");
+            }
+            model.learn(row, time, &assessed);
+        }
+        prop_assert!(Model::decode(&model.encode()).is_ok());
+    }
+
+    #[test]
+    fn bytes_of_no_model_are_refused_or_harmless(
+        cut in 0_usize..10_000,
+        at in 0_usize..10_000,
+        byte: u8,
+        row in prop::collection::vec(-9.0..9.0, 3),
+    ) {
+        let mut bytes = Model::Rows(Box::new(learnt(&Options::default(), 60))).encode();
+        prop_assert!(Model::decode(&bytes[..cut.min(bytes.len() - 1)]).is_err());
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        if let Ok(mut model) = Model::decode(&bytes) {
+            step(&mut model, &row);
+        }
+    }
+}

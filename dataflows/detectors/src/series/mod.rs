@@ -24,7 +24,7 @@ use crate::why::{Aspect, Reason, by_share};
 use crate::{Assessed, Detector, MEMBERS, Numbers, State};
 
 /// Numbers that a member's distribution is fitted to.
-const TAIL: usize = 4096;
+const TAIL: usize = 2048;
 /// Rows within which a lesser surprise is a repeat.
 const QUIET_ROWS: usize = 128;
 /// What the surprise of a repeat is divided by.
@@ -214,15 +214,15 @@ impl Detector for Series {
         for (member, number) in self.members.iter_mut().zip(assessed.numbers) {
             if !number.is_nan() {
                 let distance = member.distance(number);
-                member.numbers.learn(number);
-                member.distances.learn(distance);
+                member.numbers.learn(number, &mut self.chance);
+                member.distances.learn(distance, &mut self.chance);
             }
         }
         self.note_peak(assessed.raw);
         if let Some(hour) = time.and_then(hour_of) {
             self.hours[hour].learn(value);
         }
-        self.values.learn(value);
+        self.values.learn(value, &mut self.chance);
         self.low = self.low.min(value);
         self.high = self.high.max(value);
         self.recent.push(value);
@@ -268,8 +268,11 @@ impl Detector for Series {
     }
 
     fn state_bytes(&self) -> usize {
-        let members: usize =
-            self.members.iter().map(|member| member.numbers.bytes() + member.distances.bytes()).sum();
+        let members: usize = self
+            .members
+            .iter()
+            .map(|member| member.numbers.bytes() + member.distances.bytes())
+            .sum();
         size_of::<Self>()
             + members
             + self.values.bytes()

@@ -1,0 +1,167 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Model;
+
+/// Five minutes.
+const STEP: i64 = 300_000_000_000;
+
+/// A day's wave with noise.
+fn value(at: i64, chance: &mut Chance) -> f64 {
+    let phase = f64::from(i32::try_from(at % 288).unwrap()) / 288.0;
+    100.0 + 20.0 * (std::f64::consts::TAU * phase).sin() + chance.normal()
+}
+
+fn step(detector: &mut impl Detector, value: f64, time: Option<i64>) -> Assessed {
+    let assessed = detector.assess(&[value], time);
+    detector.learn(&[value], time, &assessed);
+    assessed
+}
+
+fn learnt(rows: i64) -> (Series, Chance) {
+    let mut chance = Chance::new(21);
+    let mut series = Series::new(&Options::default());
+    for at in 0..rows {
+        step(&mut series, value(at, &mut chance), Some(at * STEP));
+    }
+    (series, chance)
+}
+
+#[test]
+fn a_single_column_gets_a_series() {
+    assert!(matches!(Model::new(&Options::default(), 1), Ok(Model::Series(_))));
+    assert!(matches!(Model::new(&Options::default(), 2), Ok(Model::Rows(_))));
+}
+
+#[test]
+fn a_spike_is_unusual_and_so_is_a_value_at_the_wrong_hour() {
+    let (mut series, _) = learnt(3_000);
+    // 3,000 % 288 = 120: the wave is at 100 + 10.
+    let spike = series.assess(&[300.0], Some(3_000 * STEP));
+    assert!(spike.score > Some(0.9999), "{spike:?}");
+    let usual = series.assess(&[110.0], Some(3_000 * STEP));
+    assert!(usual.score < Some(0.99), "{usual:?}");
+    // Usual at noon, not now.
+    let early = series.assess(&[85.0], Some(3_000 * STEP));
+    assert!(early.score > Some(0.99), "{early:?}");
+    let reasons = series.explain(&[85.0], Some(3_000 * STEP));
+    assert!(reasons.iter().any(|reason| reason.aspect == Aspect::Hour), "{reasons:?}");
+}
+
+#[test]
+fn a_lasting_disturbance_is_news_once() {
+    let (mut series, _) = learnt(3_000);
+    let mut alarms = 0;
+    for at in 3_000..3_060 {
+        alarms += usize::from(step(&mut series, 300.0, Some(at * STEP)).score > Some(0.999));
+    }
+    assert!((1..=20).contains(&alarms), "{alarms} of 60 rows");
+}
+
+/// Peaks against a scan of the last rows.
+#[test]
+fn repeats_are_those_of_a_scan() {
+    let mut chance = Chance::new(2);
+    let mut series = Series::new(&Options::default());
+    let mut surprises: Vec<f64> = Vec::new();
+    for _ in 0..2_000 {
+        let surprise = (chance.unit() * 50.0).floor();
+        let from = surprises.len().saturating_sub(QUIET_ROWS);
+        let twin = surprises[from..].iter().any(|earlier| *earlier >= surprise);
+        assert_eq!(series.is_repeat(surprise), twin, "row {}", surprises.len());
+        series.note_peak(surprise);
+        series.seen += 1;
+        surprises.push(surprise);
+        assert!(series.peaks.len() <= QUIET_ROWS);
+    }
+}
+
+#[test]
+fn means_and_shapes_are_of_the_last_values() {
+    let mut series = Series::new(&Options::default());
+    let values: Vec<f64> = (0..60).map(|i| f64::from((i * 37) % 23)).collect();
+    for (at, value) in values.iter().enumerate() {
+        let numbers = series.numbers(*value, None);
+        for (place, count) in [(1, 4), (2, 16)] {
+            let from = (at + 1).saturating_sub(count);
+            let twin = values[from..=at].iter().sum::<f64>() / crate::number::float(at + 1 - from);
+            assert!((numbers[place] - twin).abs() < 1e-9, "mean of {count} at {at}");
+        }
+        assert!(numbers[0].is_nan(), "no time, no hour");
+        step(&mut series, *value, None);
+    }
+    assert_eq!(series.recent, values[60 - RECENT..]);
+}
+
+#[test]
+fn hours_are_of_the_day_and_clocks_may_jump() {
+    assert_eq!([0, HOUR - 1, HOUR, 25 * HOUR, -1].map(hour_of), [0, 0, 1, 1, 23].map(Some));
+    assert!(hour_of(i64::MIN).is_some() && hour_of(i64::MAX).is_some());
+    let (mut series, mut chance) = learnt(600);
+    for time in [i64::MAX, i64::MIN, 0, -1, i64::MAX] {
+        let assessed = step(&mut series, value(0, &mut chance), Some(time));
+        assert!(assessed.raw.is_finite());
+    }
+}
+
+#[test]
+fn a_restart_changes_no_bit() {
+    for stop in [0, 1, 15, 16, 40, 700, 5_000] {
+        let mut chance = Chance::new(5);
+        let mut one = Model::new(&Options::default(), 1).unwrap();
+        for at in 0..stop {
+            step(&mut one, value(at, &mut chance), Some(at * STEP));
+        }
+        let bytes = one.encode();
+        let mut two = Model::decode(&bytes).unwrap();
+        assert_eq!(two.encode(), bytes);
+        for at in stop..stop + 400 {
+            let value = value(at, &mut chance);
+            let assessed = step(&mut one, value, Some(at * STEP));
+            assert_eq!(
+                format!("{:?}", step(&mut two, value, Some(at * STEP))),
+                format!("{assessed:?}")
+            );
+        }
+        assert_eq!(one.encode(), two.encode());
+    }
+}
+
+#[test]
+fn the_state_stays_bounded() {
+    let (series, _) = learnt(12_000);
+    assert!(series.state_bytes() < 256 * 1024, "{}", series.state_bytes());
+    let (longer, _) = learnt(14_000);
+    assert!(longer.state_bytes() <= series.state_bytes() + QUIET_ROWS * 16);
+}
+
+#[test]
+fn a_flat_line_raises_no_alarm_until_it_moves() {
+    let mut series = Series::new(&Options::default());
+    for at in 0..1_000 {
+        let assessed = step(&mut series, 45.0, Some(at * STEP));
+        assert!(assessed.score.is_none_or(|score| score < 0.99), "row {at}: {assessed:?}");
+    }
+    let moved = series.assess(&[46.0], Some(1_000 * STEP));
+    assert!(moved.score > Some(0.999), "{moved:?}");
+}
+
+proptest! {
+    #[test]
+    fn no_row_breaks_a_series(
+        rows in prop::collection::vec(
+            (prop_oneof![3 => -9.0..9.0, 1 => any::<f64>()], any::<Option<i64>>()), 1..200,
+        ),
+    ) {
+        let mut series = Series::new(&Options::default());
+        for (value, time) in rows {
+            let assessed = step(&mut series, value, time);
+            prop_assert!(assessed.raw.is_finite() && assessed.raw >= 0.0, "{assessed:?}");
+            prop_assert!(assessed.score.is_none_or(|score| (0.0..=1.0).contains(&score)));
+            for reason in series.explain(&[value], time) {
+                prop_assert!(reason.share.is_finite() && reason.deviations.is_finite(), "{reason:?}");
+            }
+        }
+        prop_assert!(series.is_whole());
+    }
+}
