@@ -89,7 +89,7 @@ fn no_file_is_left_out_of_the_module_tree() {
         let (folder, name) = (path.parent().unwrap(), path.file_stem().unwrap().to_str().unwrap());
         // A crate of its own: Cargo knows it.
         let is_root = ["main", "lib"].contains(&name)
-            || ["tests", "benches"].iter().any(|of_cargo| folder.ends_with(of_cargo));
+            || ["tests", "benches", "examples"].iter().any(|of_cargo| folder.ends_with(of_cargo));
         if is_root {
             continue;
         }

@@ -13,6 +13,7 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, Read, Write, stderr, stdout};
+use std::path::Path;
 use std::time::Instant;
 
 use detectors::{Chance, Detector, Model, Options, State};
@@ -81,11 +82,12 @@ struct Row {
 impl Table {
     fn read(asked: &Asked) -> Result<Self, Box<dyn Error>> {
         let file = File::open(&asked.file).map_err(|error| format!("{}: {error}", asked.file))?;
-        let source: Box<dyn Read> = if asked.file.ends_with(".gz") {
-            Box::new(flate2::read::GzDecoder::new(file))
-        } else {
-            Box::new(file)
-        };
+        let source: Box<dyn Read> =
+            if Path::new(&asked.file).extension().is_some_and(|end| end == "gz") {
+                Box::new(flate2::read::GzDecoder::new(file))
+            } else {
+                Box::new(file)
+            };
         let mut reader = csv::Reader::from_reader(source);
         let header = reader.headers()?.clone();
         let place = |name: &Option<String>| {

@@ -142,13 +142,12 @@ mod tests {
     fn twin(line: &[f64], value: f64) -> f64 {
         let mut sorted = line.to_vec();
         sorted.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            sorted[((float(line.len() - 1) * share + 0.5) as usize).min(line.len() - 1)]
-        };
+        let last = line.len() - 1;
+        let at = |share: f64| sorted[index(float(last) * share + 0.5, last)];
         let (low, high) = (at(ENDS), at(1.0 - ENDS));
         let width = ((high - low) / 20.0).max(WIDTH_MIN);
         let per_width = 1.0 / width;
-        let bin_of = |x: f64| (((x - low) * per_width).floor().max(0.0) as usize).min(19);
+        let bin_of = |x: f64| index(((x - low) * per_width).floor(), 19);
         let density = |bin: usize| {
             let count = line.iter().filter(|x| bin_of(**x) == bin).count();
             (float(count) + 0.5) / ((float(line.len()) + 10.0) / 20.0)

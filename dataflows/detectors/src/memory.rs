@@ -174,6 +174,7 @@ impl Memory {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these are exact")]
 mod tests {
     use proptest::prelude::*;
 

@@ -50,6 +50,7 @@ pub(crate) fn select(values: &mut [f64], share: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these are exact")]
 mod tests {
     use super::*;
 

@@ -37,7 +37,9 @@ impl Column {
     pub(crate) fn fit(values: &mut [f64], rare: f64) -> Self {
         let [low, median, high] = [0.1, 0.5, 0.9].map(|share| select(values, share));
         let spread = (high - low) / DECILES;
-        values.iter_mut().for_each(|value| *value = (*value - median).abs());
+        for value in values.iter_mut() {
+            *value = (*value - median).abs();
+        }
         let usual = (select(values, 0.5) * PER_MAD).max(spread);
         let deviation = match (usual > 0.0, rare > 0.0) {
             (true, _) => usual,
@@ -92,6 +94,7 @@ impl Deviations {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these are exact")]
 mod tests {
     use super::*;
     use crate::Chance;

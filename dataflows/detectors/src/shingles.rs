@@ -90,7 +90,9 @@ mod tests {
             let shapes: Vec<[f64; LENGTH]> =
                 values.windows(LENGTH).map(|shape| <[f64; LENGTH]>::try_from(shape).unwrap()).collect();
             let (asked, known) = shapes.split_last().unwrap();
-            known.iter().for_each(|shape| shingles.learn(shape, &mut chance));
+            for shape in known {
+                shingles.learn(shape, &mut chance);
+            }
             let mut distances: Vec<f64> = known
                 .iter()
                 .map(|shape| {

@@ -171,6 +171,7 @@ impl Tail {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these are exact")]
 mod tests {
     use proptest::prelude::*;
 

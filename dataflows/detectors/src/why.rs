@@ -92,6 +92,7 @@ pub(crate) fn by_share(mut reasons: Vec<Reason>) -> Vec<Reason> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these are exact")]
 mod tests {
     use super::*;
 
@@ -132,7 +133,9 @@ mod tests {
         let shares: Vec<f64> = by_share(few).iter().map(|reason| reason.share).collect();
         assert_eq!(shares, [0.75, 0.25]);
         let mut none = vec![reason(Aspect::Value, 1.0, 1.0); 2];
-        none.iter_mut().for_each(|reason| reason.share = 0.0);
+        for reason in &mut none {
+            reason.share = 0.0;
+        }
         assert_eq!(by_share(none)[0].share, 0.5);
     }
 }

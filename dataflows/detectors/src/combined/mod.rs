@@ -343,15 +343,8 @@ fn value_at(row: &[f64], at: usize) -> Option<f64> {
 /// Appends a row with its column's median where a value is missing, and its softened z.
 fn fill(columns: &[Column], row: &[f64], filled: &mut Vec<f64>, soft: &mut Vec<f64>) {
     for (at, column) in columns.iter().enumerate() {
-        match value_at(row, at) {
-            Some(x) => {
-                filled.push(x);
-                soft.push(column.soft(x));
-            }
-            None => {
-                filled.push(column.median);
-                soft.push(0.0);
-            }
-        }
+        let value = value_at(row, at);
+        filled.push(value.unwrap_or(column.median));
+        soft.push(value.map_or(0.0, |x| column.soft(x)));
     }
 }

@@ -24,6 +24,12 @@ fn step(detector: &mut impl Detector, row: &[f64]) -> Assessed {
     assessed
 }
 
+fn fold(model: &mut Model, rows: &[Vec<f64>]) {
+    for row in rows {
+        step(model, row);
+    }
+}
+
 fn of_kind(kind: Kind) -> Options {
     Options { kind, ..Options::default() }
 }
@@ -141,14 +147,14 @@ fn a_row_taken_back_leaves_no_trace() {
     let mut chance = Chance::new(6);
     let rows: Vec<Vec<f64>> = (0..700).map(|_| usual(&mut chance)).collect();
     let mut kept = Model::new(&Options::default(), 3).unwrap();
-    rows[..400].iter().for_each(|row| drop(step(&mut kept, row)));
+    fold(&mut kept, &rows[..400]);
     let mut with = kept.clone();
     step(&mut with, &[1e9, 0.0, 0.0]);
-    rows[400..].iter().for_each(|row| drop(step(&mut with, row)));
+    fold(&mut with, &rows[400..]);
     let mut again = kept;
-    rows[400..].iter().for_each(|row| drop(step(&mut again, row)));
+    fold(&mut again, &rows[400..]);
     let mut never = Model::new(&Options::default(), 3).unwrap();
-    rows.iter().for_each(|row| drop(step(&mut never, row)));
+    fold(&mut never, &rows);
     assert_eq!(again.encode(), never.encode());
     assert_ne!(with.encode(), never.encode());
 }

@@ -6,6 +6,7 @@
 //! tree, with no branch to mispredict, and trees are walked side by side.
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these are exact")]
 mod tests;
 
 use serde::{Deserialize, Serialize};
