@@ -25,7 +25,7 @@ pub(crate) const SURPRISE_MAX: f64 = 34.0;
 /// Excesses that a shape is fitted to; with fewer it is 0.
 const SHAPED_MIN: usize = 20;
 /// The least shape: a tail that ends soon would call too much impossible.
-const SHAPE_MIN: f64 = -0.1;
+const SHAPE_MIN: f64 = -0.2;
 /// The largest shape.
 const SHAPE_MAX: f64 = 0.3;
 
