@@ -156,12 +156,13 @@ fn score(table: &Table, asked: &Asked) -> Result<(), Box<dyn Error>> {
 /// Microseconds a row over several runs, and the state's bytes at the end of the longest key.
 fn measure(table: &Table, asked: &Asked, runs: usize) -> Result<(), Box<dyn Error>> {
     let (mut costs, mut bytes) = (Vec::new(), 0);
+    let series: Vec<&[Row]> = table.series().collect();
     for _ in 0..runs {
         #[expect(clippy::disallowed_methods, reason = "what this measures is time")]
         let start = Instant::now();
-        for rows in table.series() {
+        for rows in &series {
             let mut model = Model::new(&asked.options, table.names.len())?;
-            for row in rows {
+            for row in *rows {
                 let assessed = model.assess(&row.values, row.time);
                 model.learn(&row.values, row.time, &assessed);
             }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::forest::Forest;
+use crate::forest::{Forest, keys};
 use crate::loda::Loda;
 use crate::memory::{Budget, Memory};
 use crate::neighbours::Neighbours;
@@ -88,6 +88,7 @@ struct Scratch {
     kept: Vec<f64>,
     filled: Vec<f64>,
     soft: Vec<f64>,
+    keys: Vec<i64>,
     squares: Vec<f64>,
 }
 
@@ -311,11 +312,12 @@ impl Fitted {
         scratch.filled.clear();
         scratch.soft.clear();
         fill(&self.columns, row, &mut scratch.filled, &mut scratch.soft);
+        keys(&scratch.filled, &mut scratch.keys);
         let largest = scratch.soft.iter().fold(0.0, |most: f64, z| most.max(z.abs()));
         [
             largest,
             self.loda.surprise(&scratch.soft),
-            -self.forest.path(&scratch.filled),
+            -self.forest.path(&scratch.keys),
             self.neighbours.distance(&scratch.soft, &mut scratch.squares),
         ]
     }

@@ -21,7 +21,7 @@ pub(crate) const SAMPLE: usize = 1 << DEPTH;
 /// Places for the splits of a tree: the first is at 1, and those below place p at 2 p and 2 p + 1.
 const NODES: usize = 1 << DEPTH;
 /// Trees that are walked side by side.
-const ABREAST: usize = 4;
+const ABREAST: usize = 8;
 /// Columns that are tried for a split, before a node of equal rows becomes a leaf.
 const TRIES: usize = 4;
 
@@ -41,8 +41,8 @@ pub(crate) fn average_path(count: usize) -> f64 {
 /// A forest: its trees one behind another, in flat arrays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Forest {
-    /// For each tree [`NODES`] values; a row goes right at or above its value.
-    values: Vec<f64>,
+    /// For each tree [`NODES`] values, as [`keys`]; a row goes right at or above its value.
+    values: Vec<i64>,
     /// For each split the column that it looks at.
     columns: Vec<u16>,
     /// For each tree, for each of its [`SAMPLE`] ends: the length of the path there.
@@ -70,14 +70,14 @@ impl Forest {
         for _ in 0..count.min(limit) {
             let mut sample = chance.sample(SAMPLE, rows.len() / dimension.max(1));
             let tree = grow((rows, dimension), &mut sample, chance);
-            self.values.extend(tree.values);
+            self.values.extend(tree.values.into_iter().map(key));
             self.columns.extend(tree.columns);
             self.lengths.extend(tree.lengths);
         }
     }
 
-    /// The mean length of `row`'s paths; 0 without trees. All of `row` is finite.
-    pub(crate) fn path(&self, row: &[f64]) -> f64 {
+    /// The mean length of the paths of a row given as its [`keys`]; 0 without trees.
+    pub(crate) fn path(&self, row: &[i64]) -> f64 {
         let trees = self.trees();
         if trees == 0 {
             return 0.0;
@@ -112,10 +112,24 @@ impl Forest {
     }
 }
 
+/// A finite value as an integer of the same order: comparing these is quicker.
+fn key(x: f64) -> i64 {
+    // -0 and 0 are equal.
+    let bits = (x + 0.0).to_bits().cast_signed();
+    // Of negative numbers the larger bits are the smaller number.
+    bits ^ ((bits >> 63) & i64::MAX)
+}
+
+/// Writes a row's values as integers of the same order, in the place of what `into` held.
+pub(crate) fn keys(row: &[f64], into: &mut Vec<i64>) {
+    into.clear();
+    into.extend(row.iter().map(|x| key(*x)));
+}
+
 /// The sum of the paths of `row` in some trees.
 fn walk<const N: usize>(
-    row: &[f64],
-    values: &[[f64; NODES]; N],
+    row: &[i64],
+    values: &[[i64; NODES]; N],
     columns: &[[u16; NODES]; N],
     lengths: &[[f32; SAMPLE]; N],
 ) -> f64 {

@@ -41,6 +41,19 @@ impl Twin {
     }
 }
 
+fn path(forest: &Forest, row: &[f64]) -> f64 {
+    let mut row_keys = Vec::new();
+    keys(row, &mut row_keys);
+    forest.path(&row_keys)
+}
+
+#[test]
+fn keys_have_the_order_of_their_values() {
+    let values = [f64::NEG_INFINITY, -1e300, -2.0, -1e-320, 0.0, 1e-320, 0.1, 2.0, f64::INFINITY];
+    assert!(values.map(key).is_sorted_by(|a, b| a < b));
+    assert_eq!(key(-0.0), key(0.0));
+}
+
 fn flat(rows: &[Vec<f64>]) -> Vec<f64> {
     rows.concat()
 }
@@ -73,7 +86,7 @@ fn a_tree_of_two_rows_has_one_split() {
     let mut forest = Forest::default();
     forest.renew((&[0.0, 10.0], 1), (3, 3), &mut Chance::new(1));
     assert_eq!(forest.trees(), 3);
-    assert_eq!([-5.0, 0.0, 10.0, 99.0].map(|x| forest.path(&[x])), [1.0; 4]);
+    assert_eq!([-5.0, 0.0, 10.0, 99.0].map(|x| path(&forest, &[x])), [1.0; 4]);
 }
 
 /// Rows that are all equal can't be split: the path is c(n) alone.
@@ -81,8 +94,8 @@ fn a_tree_of_two_rows_has_one_split() {
 fn equal_rows_are_one_leaf() {
     let mut forest = Forest::default();
     forest.renew((&[3.0; 40], 2), (5, 5), &mut Chance::new(1));
-    assert!((forest.path(&[3.0, 3.0]) - average_path(20)).abs() < 1e-6);
-    assert!((forest.path(&[9.0, -9.0]) - average_path(20)).abs() < 1e-6);
+    assert!((path(&forest, &[3.0, 3.0]) - average_path(20)).abs() < 1e-6);
+    assert!((path(&forest, &[9.0, -9.0]) - average_path(20)).abs() < 1e-6);
 }
 
 #[test]
@@ -113,7 +126,7 @@ proptest! {
         forest.renew((&flat(&rows), rows[0].len()), (trees, trees), &mut Chance::new(seed));
         let twins = twin_paths(&rows, trees, seed, &rows);
         for (row, twin) in rows.iter().zip(twins) {
-            let path = forest.path(row);
+            let path = path(&forest, row);
             // Lengths are kept in 32 bits.
             prop_assert!((path - twin).abs() < 1e-5, "{path}, textbook {twin}");
         }
