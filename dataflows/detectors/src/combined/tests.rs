@@ -106,9 +106,14 @@ fn a_constant_column_says_nothing_until_it_moves() {
 
 #[test]
 fn reasons_name_the_column_that_did_it() {
-    let mut detector = learnt(&Options::default(), 1_000);
-    let reasons = detector.explain(&[0.0, 30.0, 5.0], None);
-    assert_eq!((reasons[0].column, reasons[0].value), (1, 30.0));
+    let mut detector = Combined::new(&Options::default(), 3);
+    let mut chance = Chance::new(77);
+    for _ in 0..1_000 {
+        let row: Vec<f64> = usual(&mut chance).iter().map(|x| x + 100.0).collect();
+        step(&mut detector, &row);
+    }
+    let reasons = detector.explain(&[100.0, 130.0, 105.0], None);
+    assert_eq!((reasons[0].column, reasons[0].value), (1, 130.0));
     assert!(reasons[0].share > 0.5 && reasons[0].deviations > 20.0, "{reasons:?}");
     let shares: f64 = reasons.iter().map(|reason| reason.share).sum();
     assert!((shares - 1.0).abs() < 1e-9);
@@ -139,6 +144,39 @@ fn a_restart_changes_no_bit() {
             assert_eq!(one.state_bytes(), two.state_bytes());
         }
     }
+}
+
+#[test]
+fn parts_that_do_not_fit_are_no_model() {
+    let whole = learnt(&Options::default(), 100);
+    let encode = |detector: Combined| Model::Rows(Box::new(detector)).encode();
+    assert!(Model::decode(&encode(whole.clone())).is_ok());
+    let mut lost = whole.clone();
+    lost.deviations.pop();
+    assert!(Model::decode(&encode(lost)).is_err());
+    let mut wide = whole.clone();
+    wide.dimension = 4;
+    assert!(Model::decode(&encode(wide)).is_err());
+    let mut bytes = encode(whole);
+    bytes[0] += 1;
+    assert!(matches!(Model::decode(&bytes), Err(crate::Error::Undecodable(_))));
+}
+
+#[test]
+fn options_out_of_their_ranges_are_refused() {
+    let refused = |options: Options, dimension| {
+        let error = Model::new(&options, dimension).expect_err("refused");
+        error.to_string()
+    };
+    assert_eq!(
+        refused(Options { trees: 0, ..Options::default() }, 3),
+        "trees is 0; it must be from 1 to 1024"
+    );
+    assert_eq!(
+        refused(Options::default(), 0),
+        "the number of columns is 0; it must be from 1 to 4096"
+    );
+    assert!(refused(Options { refit_ns: Some(0), ..Options::default() }, 3).contains("refit_ns"));
 }
 
 /// A correction: folded anew from a kept state, without the row, as if it had never been.

@@ -89,6 +89,16 @@ fn a_tree_of_two_rows_has_one_split() {
     assert_eq!([-5.0, 0.0, 10.0, 99.0].map(|x| path(&forest, &[x])), [1.0; 4]);
 }
 
+/// A value equal to the split's goes right, as the paper's q < p sends only smaller ones left.
+#[test]
+fn a_value_at_the_split_goes_right() {
+    let mut forest = Forest::default();
+    forest.renew((&[0.0, 10.0], 1), (1, 1), &mut Chance::new(1));
+    forest.values[1] = key(4.0);
+    forest.lengths[0] = 7.0;
+    assert_eq!([3.9, 4.0].map(|x| path(&forest, &[x])), [7.0, 1.0]);
+}
+
 /// Rows that are all equal can't be split: the path is c(n) alone.
 #[test]
 fn equal_rows_are_one_leaf() {

@@ -77,6 +77,19 @@ fn repeats_are_those_of_a_scan() {
 }
 
 #[test]
+fn a_repeat_is_one_for_so_many_rows() {
+    let mut series = Series::new(&Options::default());
+    let mut repeats = 0;
+    for surprise in std::iter::once(1e3).chain((1..200).map(f64::from)) {
+        repeats += usize::from(series.is_repeat(surprise));
+        series.note_peak(surprise);
+        series.seen += 1;
+    }
+    // All grow, so each is a repeat of the first alone.
+    assert_eq!(repeats, QUIET_ROWS);
+}
+
+#[test]
 fn means_and_shapes_are_of_the_last_values() {
     let mut series = Series::new(&Options::default());
     let values: Vec<f64> = (0..60).map(|i| f64::from((i * 37) % 23)).collect();
