@@ -26,6 +26,7 @@ pub mod publish;
 mod quarantine;
 mod replayed;
 pub mod runtime;
+pub mod score;
 pub mod serve;
 pub mod simulate;
 pub mod stop;

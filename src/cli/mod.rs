@@ -5,6 +5,7 @@ pub mod list;
 mod quarantine;
 mod replay;
 mod run;
+mod score;
 pub(crate) mod subscribe;
 mod summary;
 mod test;
@@ -32,7 +33,8 @@ use crate::error::Error;
         tapeline test configs/demo.toml          run the tests that a config carries\n  \
         tapeline list operators                  see what a view can be\n  \
         tapeline quarantine list configs/demo.toml   see rows that couldn't be used, and why\n  \
-        tapeline checkpoint list configs/demo.toml   see what a run can go on from\n\n\
+        tapeline checkpoint list configs/demo.toml   see what a run can go on from\n  \
+        tapeline score rows.csv -o scores.csv    how unusual each row is among those before it\n\n\
         Exit codes: 0 fine, 1 findings, 2 wrong usage or config, 3 failed while running, \
         4 something outside couldn't be reached."
 )]
@@ -50,6 +52,7 @@ enum Verb {
     Quarantine(quarantine::Args),
     Checkpoint(checkpoint::Args),
     Subscribe(subscribe::SubscribeArgs),
+    Score(score::Args),
 }
 
 /// How data is written.
@@ -84,6 +87,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             Verb::List(arguments) => list::run(arguments),
             Verb::Checkpoint(arguments) => checkpoint::run(&arguments),
             Verb::Quarantine(arguments) => quarantine::run(&arguments),
+            Verb::Score(arguments) => score::run(&arguments),
         },
         Err(error) => {
             // Help and versions are data, mistakes are words: clap knows which stream is whose.

@@ -26,6 +26,8 @@ mod refused;
 #[cfg(test)]
 mod rigs;
 #[cfg(test)]
+mod score;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod shared_data;

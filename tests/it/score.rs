@@ -1,0 +1,72 @@
+//! `tapeline score` from outside.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use crate::program::Folder;
+use crate::rigs::dice::Dice;
+
+/// Rows of two keys, one of which jumps at its 500th.
+fn rows() -> String {
+    let mut dice = Dice(7);
+    let mut text = "who,at,x,y,label\n".to_owned();
+    for n in 0..600_u64 {
+        for who in ["a", "b"] {
+            let (x, y) = (dice.below(100), dice.below(100));
+            let x = if who == "b" && n == 500 { x + 100_000 } else { x };
+            writeln!(text, "{who},{},{x},{y},{}", 1_700_000_000 + n, u8::from(x > 1000)).unwrap();
+        }
+    }
+    text
+}
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("rows.csv", rows());
+    folder
+}
+
+const ASKED: [&str; 8] = ["score", "rows.csv", "--key", "who", "--time", "at", "--drop", "label"];
+
+#[test]
+fn a_row_comes_out_for_each_row() {
+    let folder = folder();
+    let scored = folder.run(&ASKED).with(0);
+    assert_eq!(scored.err, "1200 rows scored, of 2 keys\n");
+    let lines: Vec<&str> = scored.out.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (1_201, "score,raw,state,why"));
+    assert!(lines[1..65].iter().all(|line| line.starts_with("0,") && line.contains("warming")));
+    // Row 500 of the second key.
+    let jump: Vec<&str> = lines[1 + 1_001].splitn(4, ',').collect();
+    assert!(jump[0].parse::<f64>().unwrap() > 0.999, "{jump:?}");
+    assert!(jump[3].starts_with("x 1000") || jump[3].starts_with("\"x 1000"), "{jump:?}");
+}
+
+#[test]
+fn the_same_rows_give_the_same_bytes() {
+    let folder = folder();
+    let expected = folder.run(&ASKED).with(0).out;
+    let file = std::fs::File::create(folder.path("rows.csv.gz")).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    gzip.write_all(rows().as_bytes()).unwrap();
+    gzip.finish().unwrap();
+    let asked: Vec<&str> =
+        ASKED.iter().map(|word| if *word == "rows.csv" { "rows.csv.gz" } else { word }).collect();
+    let asked = [&asked[..], &["-o", "scores.csv"]].concat();
+    assert_eq!(folder.run(&asked).with(0).out, "");
+    assert_eq!(folder.read("scores.csv"), expected);
+    let other = folder.run(&[&ASKED[..], &["--seed", "1"]].concat()).with(0).out;
+    assert_ne!(other, expected);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let folder = Folder::new();
+    folder.write("rows.csv", "a,b\n1,2\n3\n");
+    folder.write("none.csv", "");
+    folder.run(&["score", "rows.csv"]).with(3).says(&["reading rows.csv", "line: 3"]);
+    folder.run(&["score", "rows.csv", "--key", "c"]).with(3).says(&["no column `c`", "hint:"]);
+    folder.run(&["score", "none.csv"]).with(3).says(&["no column is left"]);
+    folder.run(&["score", "gone.csv"]).with(3).says(&["reading gone.csv", "No such file"]);
+    folder.run(&["score", "rows.csv", "--detector", "best"]).with(2).says(&["known: combined"]);
+}
