@@ -4,6 +4,7 @@ pub mod alert;
 mod avg_cost;
 pub(crate) mod epochs;
 mod expressions;
+mod features;
 mod filter;
 mod history;
 mod identities;
@@ -51,6 +52,7 @@ pub trait Operator: Sync {
 /// All operators that views can name.
 pub static OPERATORS: &[&dyn Operator] = &[
     &avg_cost::AvgCost,
+    &features::FeaturesOf,
     &filter::Filter,
     &latest::Latest,
     &mark_to_market::MarkToMarket,

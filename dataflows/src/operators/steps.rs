@@ -17,7 +17,7 @@ use crate::operators::epochs::per_epoch;
 use crate::plan::Context;
 
 /// The largest grid, 5,200 weeks: its steps around all allowed event times fit 64 bits.
-const LARGEST: i64 = 5_200 * 7 * 86_400_000_000_000;
+pub(super) const LARGEST: i64 = 5_200 * 7 * 86_400_000_000_000;
 
 /// The grid that an option gives; tells a problem where its steps could leave the range of times.
 pub(super) fn grid(settings: &Settings, option: &str, problems: &mut Vec<Problem>) -> Option<Span> {

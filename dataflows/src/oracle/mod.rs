@@ -3,10 +3,12 @@
 //! they share no code with the operators.
 
 pub mod alert;
+pub mod features;
 mod latest;
 pub mod marks;
 mod rollup;
 
+pub use features::features;
 pub use latest::latest;
 pub use rollup::rollup;
 

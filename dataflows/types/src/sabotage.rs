@@ -110,6 +110,22 @@ safeguards! {
     /// Ticks of one second are told apart by their ids.
     TicksCompared,
 
+    // Features.
+    /// A late or removed tick revises the rows that are told.
+    LateRevised,
+    /// So does what it does to the return behind it.
+    FollowingRevised,
+    /// The tick behind one that goes gets its return anew.
+    ReturnsRenewed,
+    /// The highest and lowest prices leave a window with their ticks.
+    ExtremesLeave,
+    /// Events of one key, time and id share one row.
+    LikeEventsShareRows,
+    /// Published steps follow a late or removed tick.
+    StepsRevised,
+    /// Ticks of one time, `seq` and id stand in the order of their texts.
+    FeaturesTie,
+
     // Marks.
     /// A change at a published step revises the snapshots behind it.
     SnapshotsRevised,

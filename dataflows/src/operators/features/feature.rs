@@ -1,0 +1,283 @@
+//! The features: their names, what they need, and how each is made of a window's sums.
+//!
+//! What is counted and added up leaves as it is. What is divided leaves as a float: whole numbers
+//! are rounded to the nearest float, and then divided or rooted as IEEE 754 says, so that the bits
+//! depend on the window's ticks alone.
+
+use ethnum::I256;
+use types::relations::RelationKind;
+use types::schema::Kind;
+use types::value::Float;
+use types::{Decimal, Money, Size, Span, Value};
+
+use super::history::Held;
+use super::logarithm::FRACTION_BITS;
+use super::sums::Sums;
+use super::window::Window;
+
+/// Declares the features: name, kind of column, what a row says.
+macro_rules! features {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal: $kind:expr;)*) => {
+        /// A feature.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Feature {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl Feature {
+            /// All of them, in the order in which they stand in rows by default.
+            pub(super) const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Its name.
+            pub(super) const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The kind of its columns.
+            pub(super) const fn kind(self) -> Kind {
+                match self { $(Self::$name => $kind,)* }
+            }
+        }
+    };
+}
+
+features! {
+    /// How many there are.
+    Count = "count": Kind::Count;
+    /// What was traded.
+    Volume = "volume": Kind::Size;
+    /// What was bought less what was sold.
+    SignedVolume = "signed_volume": Kind::Size;
+    /// What it was worth.
+    Notional = "notional": Kind::Money;
+    /// Notional over volume.
+    Vwap = "vwap": Kind::Float;
+    /// Signed volume over volume: order-flow imbalance.
+    Imbalance = "imbalance": Kind::Float;
+    /// The mean of the log returns.
+    ReturnMean = "return_mean": Kind::Float;
+    /// Their standard deviation, of a sample: over n - 1.
+    ReturnStd = "return_std": Kind::Float;
+    /// The root of the sum of their squares: realised volatility.
+    Volatility = "volatility": Kind::Float;
+    /// By how many standard deviations the last return differs from the mean.
+    ReturnZ = "return_z": Kind::Float;
+    /// Their sum: what the window has gained.
+    Momentum = "momentum": Kind::Float;
+    /// The highest price less the lowest.
+    Range = "range": Kind::Number;
+    /// The mean of ask less bid.
+    Spread = "spread": Kind::Float;
+    /// (bids - asks) / (bids + asks), of the sums of their sizes.
+    SizeImbalance = "size_imbalance": Kind::Float;
+    /// How many come in a length of time, over that of the longest window.
+    RateRatio = "rate_ratio": Kind::Float;
+    /// How many wallets there are.
+    Wallets = "wallets": Kind::Count;
+    /// The share of the largest wallet in the volume.
+    LargestShare = "largest_share": Kind::Float;
+    /// The last log return.
+    LastReturn = "last_return": Kind::Float;
+    /// Seconds since the last one.
+    SinceLast = "since_last": Kind::Number;
+}
+
+impl Feature {
+    /// Whether it is of the key's last tick alone: one column, whatever the windows.
+    pub(super) const fn is_of_key(self) -> bool {
+        matches!(self, Self::LastReturn | Self::SinceLast)
+    }
+
+    /// Whether rows of a kind can give it.
+    pub(super) const fn is_of(self, input: RelationKind) -> bool {
+        match self {
+            Self::Count
+            | Self::ReturnMean
+            | Self::ReturnStd
+            | Self::Volatility
+            | Self::ReturnZ
+            | Self::Momentum
+            | Self::RateRatio
+            | Self::LastReturn
+            | Self::SinceLast => true,
+            Self::Volume
+            | Self::SignedVolume
+            | Self::Notional
+            | Self::Vwap
+            | Self::Imbalance
+            | Self::Range => !matches!(input, RelationKind::Quotes),
+            Self::Spread | Self::SizeImbalance => matches!(input, RelationKind::Quotes),
+            Self::Wallets | Self::LargestShare => matches!(input, RelationKind::Fills),
+        }
+    }
+
+    /// Whether it is never null.
+    pub(super) const fn is_always_there(self) -> bool {
+        matches!(self, Self::Count | Self::Wallets)
+    }
+}
+
+/// A window and what stands beside it.
+pub(super) struct Seen<'a> {
+    pub(super) window: &'a Window,
+    pub(super) span: Span,
+    /// The longest window, and how many ticks are in it.
+    pub(super) longest: (Span, u64),
+    /// The key's last tick.
+    pub(super) last: &'a Held,
+}
+
+impl Seen<'_> {
+    /// A feature of the window; null where it isn't defined or doesn't fit its column.
+    pub(super) fn value(&self, feature: Feature) -> Value {
+        let Sums { n, amounts: [first, second], signed, .. } = self.window.sums;
+        let has_values = self.window.sums.n_unfit == 0;
+        match feature {
+            Feature::Count => Value::from(n),
+            Feature::Volume => size(first),
+            Feature::SignedVolume => size(signed),
+            Feature::Notional => {
+                let notional = i128::try_from(second).ok().filter(|_| has_values);
+                notional.map(Money::from_raw).into()
+            }
+            Feature::Vwap if !has_values => Value::Null,
+            Feature::Vwap => shown(quotient(second, first * I256::from(NANO))),
+            Feature::Imbalance => shown(quotient(signed, first)),
+            Feature::ReturnMean => shown(self.mean()),
+            Feature::ReturnStd => shown(self.deviation()),
+            Feature::Volatility => shown(self.volatility()),
+            Feature::ReturnZ => shown(self.z()),
+            Feature::Momentum => {
+                let has_returns = self.window.sums.n_returns > 0;
+                let sum = scaled(float(I256::from(self.window.sums.returns)));
+                shown(has_returns.then_some(sum))
+            }
+            Feature::Range => {
+                let range = self.window.extremes.as_ref().and_then(super::window::Extremes::range);
+                // Of levels, which are prices twice.
+                range.map(|twice| Decimal::new(twice / 2, 9)).into()
+            }
+            Feature::Spread => shown(quotient(
+                I256::from(self.window.sums.spread),
+                I256::from(n) * I256::from(NANO),
+            )),
+            Feature::SizeImbalance => shown(quotient(first - second, first + second)),
+            Feature::RateRatio => shown(self.rate_ratio()),
+            Feature::Wallets => {
+                let n = self.window.wallets.as_ref().map_or(0, super::window::Wallets::len);
+                Value::from(u64::try_from(n).unwrap_or(u64::MAX))
+            }
+            Feature::LargestShare => {
+                let largest = self.window.wallets.as_ref().and_then(|wallets| wallets.largest());
+                shown(largest.and_then(|largest| quotient(largest, first)))
+            }
+            Feature::LastReturn | Feature::SinceLast => Value::Null,
+        }
+    }
+
+    fn mean(&self) -> Option<f64> {
+        let Sums { n_returns, returns, .. } = self.window.sums;
+        quotient(I256::from(returns), I256::from(n_returns)).map(scaled)
+    }
+
+    /// The root of (n x sum of squares - square of sum) / (n x (n - 1)).
+    fn deviation(&self) -> Option<f64> {
+        let Sums { n_returns, returns, squares, .. } = self.window.sums;
+        let n = I256::from(n_returns);
+        let returns = I256::from(returns);
+        let variance = quotient(n * squares - returns * returns, n * (n - I256::ONE))?;
+        // The root of 2^-112 is 2^-56.
+        (n_returns > 1).then(|| scaled(variance.sqrt()))
+    }
+
+    fn volatility(&self) -> Option<f64> {
+        let Sums { n_returns, squares, .. } = self.window.sums;
+        (n_returns > 0).then(|| scaled(float(squares).sqrt()))
+    }
+
+    fn z(&self) -> Option<f64> {
+        let Sums { n_returns, returns, .. } = self.window.sums;
+        let last = I256::from(self.last.log_return.filter(|_| self.window.sums.n > 0)?);
+        let n = I256::from(n_returns);
+        let above = quotient(n * last - I256::from(returns), n).map(scaled)?;
+        self.deviation().filter(|deviation| *deviation > 0.0).map(|deviation| above / deviation)
+    }
+
+    fn rate_ratio(&self) -> Option<f64> {
+        let (longest, n_longest) = self.longest;
+        let n = I256::from(self.window.sums.n) * I256::from(longest.nanos());
+        quotient(n, I256::from(n_longest) * I256::from(self.span.nanos()))
+    }
+}
+
+/// The last log return.
+pub(super) fn last_return(last: &Held) -> Value {
+    shown(last.log_return.map(|log_return| scaled(float(I256::from(log_return)))))
+}
+
+const NANO: i64 = 1_000_000_000;
+
+/// A size, null where it doesn't fit.
+fn size(nano: I256) -> Value {
+    i128::try_from(nano).ok().and_then(Size::from_nano).into()
+}
+
+fn shown(number: Option<f64>) -> Value {
+    number.and_then(Float::new).into()
+}
+
+/// A return in units of 2^-56 as it is; exact.
+fn scaled(number: f64) -> f64 {
+    number * power_of_two(-i64::from(FRACTION_BITS))
+}
+
+/// The quotient of two whole numbers, each rounded to a float first; `None` where the divisor is zero.
+fn quotient(number: I256, divisor: I256) -> Option<f64> {
+    (divisor != I256::ZERO).then(|| float(number) / float(divisor))
+}
+
+/// The nearest float, ties to even.
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "rounds as documented")]
+fn float(number: I256) -> f64 {
+    if let Ok(number) = i128::try_from(number) {
+        return number as f64;
+    }
+    // The highest 128 bits, and whether any below is set: their rounding is that of the whole.
+    let magnitude = number.unsigned_abs();
+    let shift = 128 - magnitude.leading_zeros();
+    let highest = (magnitude >> shift).as_u128();
+    let has_rest = magnitude.trailing_zeros() < shift;
+    let rounded = (highest | u128::from(has_rest)) as f64 * power_of_two(shift.into());
+    if number.is_negative() { -rounded } else { rounded }
+}
+
+/// 2 to a power of at most three digits.
+fn power_of_two(power: i64) -> f64 {
+    f64::from_bits(u64::try_from((1023 + power) << 52).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_the_nearest() {
+        let mut numbers = vec![I256::ZERO, I256::ONE, I256::MAX, I256::MIN, I256::from(i128::MIN)];
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        for power in 0..254_u32 {
+            seed = crate::route::mix(seed);
+            let random = I256::from(seed) * I256::from(crate::route::mix(seed)) + I256::from(seed);
+            let power = I256::ONE << power;
+            // Ties, and their neighbours.
+            for add in [-3, -1, 0, 1, 2] {
+                let sticky = power + (power >> 53) + I256::from(add);
+                numbers.extend([power + I256::from(add), sticky, -sticky, random % power]);
+            }
+        }
+        for number in numbers {
+            let expected: f64 = number.to_string().parse().unwrap();
+            assert_eq!(float(number).to_bits(), expected.to_bits(), "{number}");
+        }
+        assert_eq!(power_of_two(-56), 1.0 / 72_057_594_037_927_936.0);
+    }
+}

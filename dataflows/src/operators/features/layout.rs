@@ -1,0 +1,193 @@
+//! What the rows of a view are like: its key, its windows, its columns.
+
+use std::borrow::Cow;
+
+use types::{AssetId, Column, Decimal, EventId, Kind, Names, Row, Schema, ShortText, Span, Sym};
+use types::{Text, Value, VenueTime};
+
+use super::feature::{Feature, Seen, last_return};
+use super::history::Held;
+use super::tick::Ticked;
+use super::window::{Shape, Windows};
+use crate::route::{route, route_asset, route_wallet};
+
+/// What tells keys apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Asset,
+    Wallet,
+    Market,
+    WalletAsset,
+}
+
+/// A key: its asset, its wallet or market, as far as [`By`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    asset: Option<AssetId>,
+    name: Option<Sym>,
+}
+
+impl By {
+    /// Whether the wallet is part of the key.
+    pub(super) const fn has_wallet(self) -> bool {
+        matches!(self, Self::Wallet | Self::WalletAsset)
+    }
+
+    /// The key's columns.
+    fn columns(self) -> Vec<Column> {
+        let columns: &[(&'static str, Kind)] = match self {
+            Self::Asset => &[("venue", Kind::Name), ("asset", Kind::Text)],
+            Self::Wallet => &[("wallet", Kind::Text)],
+            Self::Market => &[("market", Kind::Name)],
+            Self::WalletAsset => {
+                &[("venue", Kind::Name), ("wallet", Kind::Text), ("asset", Kind::Text)]
+            }
+        };
+        columns.iter().map(|(name, kind)| column((*name).into(), *kind, false)).collect()
+    }
+
+    /// The key of a row; `None` where it has no market.
+    #[inline]
+    pub(super) fn key<R: Ticked>(self, row: &R) -> Option<Key> {
+        let asset = Some(row.asset());
+        Some(match self {
+            Self::Asset => Key { asset, name: None },
+            Self::Wallet => Key { asset: None, name: Some(row.wallet()?) },
+            Self::Market => Key { asset: None, name: Some(row.market()?) },
+            Self::WalletAsset => Key { asset, name: Some(row.wallet()?) },
+        })
+    }
+}
+
+impl Key {
+    /// Which worker it belongs to.
+    #[inline]
+    pub(super) fn route(self) -> u64 {
+        match (self.name, self.asset) {
+            (Some(name), Some(asset)) => route(name, asset),
+            (Some(name), None) => route_wallet(name),
+            (None, asset) => route_asset(asset.unwrap_or_default()),
+        }
+    }
+
+    /// The values of its columns.
+    pub(super) fn values(self, names: &Names, values: &mut Vec<Value>) {
+        let asset = self.asset.map(|asset| (names.venue(asset), names.asset(asset)));
+        let text = |sym: Sym| Value::from(names.text(sym));
+        values.extend(asset.map(|(venue, _)| text(venue)));
+        values.extend(self.name.map(text));
+        values.extend(asset.map(|(_, asset)| text(asset)));
+    }
+}
+
+/// When rows are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Emit {
+    /// At each event.
+    Event,
+    /// At each step of a grid.
+    Step(Span),
+}
+
+/// What the rows of a view are like.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) by: By,
+    pub(super) emit: Emit,
+    pub(super) shape: Shape,
+    /// How the config writes the lengths of the windows.
+    pub(super) window_names: Vec<String>,
+    pub(super) features: Vec<Feature>,
+}
+
+/// Where a row stands beside its key.
+pub(super) struct At {
+    pub(super) time: VenueTime,
+    /// The event's, with [`Emit::Event`].
+    pub(super) id: Option<u128>,
+    /// When the event before was.
+    pub(super) previous: Option<VenueTime>,
+}
+
+impl Layout {
+    /// The columns: the key's, the features of the last event, then each feature of each window.
+    pub(super) fn schema(&self) -> Schema {
+        let mut columns = self.by.columns();
+        let time = columns.len();
+        columns.push(column("time".into(), Kind::Time, false));
+        if self.emit == Emit::Event {
+            columns.push(column("id".into(), Kind::Text, false));
+        }
+        let n_key = columns.len();
+        for feature in &self.features {
+            let (name, kind) = (feature.name(), feature.kind());
+            let is_null = !feature.is_always_there();
+            if feature.is_of_key() {
+                columns.push(column(name.into(), kind, is_null));
+                continue;
+            }
+            let windows = self.window_names.iter();
+            let named = windows.map(|window| format!("{name}_{window}"));
+            columns.extend(named.map(|name| column(name.into(), kind, is_null)));
+        }
+        Schema { columns, n_key, time: Some(time) }
+    }
+
+    /// The row of a key's windows. `values` holds the key's and is left so.
+    pub(super) fn row(
+        &self,
+        values: &mut Vec<Value>,
+        at: &At,
+        (windows, last): (&Windows, &Held),
+        names: &Names,
+    ) -> Row {
+        let n_key = values.len();
+        values.push(Value::from(at.time));
+        values.extend(at.id.map(|id| Value::Text(id_text(id, names))));
+        let spans = self.shape.spans.iter();
+        let longest = spans.zip(&windows.windows).map(|(span, window)| (*span, window.sums.n));
+        let longest = longest.max().unwrap_or((LEAST, 0));
+        for feature in &self.features {
+            match feature {
+                Feature::LastReturn => values.push(last_return(last)),
+                Feature::SinceLast => values.push(since(at)),
+                feature => {
+                    for (window, span) in windows.windows.iter().zip(&self.shape.spans) {
+                        let seen = Seen { window, span: *span, longest, last };
+                        values.push(seen.value(*feature));
+                    }
+                }
+            }
+        }
+        let row = Row(values.iter().cloned().collect());
+        values.truncate(n_key);
+        row
+    }
+}
+
+/// The shortest length.
+pub(super) const LEAST: Span = match Span::new(1) {
+    Some(span) => span,
+    None => unreachable!(),
+};
+
+fn column(name: Cow<'static, str>, kind: Kind, nullable: bool) -> Column {
+    Column { name, kind, nullable }
+}
+
+/// Seconds since the event before.
+fn since(at: &At) -> Value {
+    let nanos = at.previous.map(|before| i128::from(at.time.nanos()) - i128::from(before.nanos()));
+    nanos.map(|nanos| Decimal::new(nanos, 9)).into()
+}
+
+/// The text of an id. Most are short numbers, which nothing need share.
+fn id_text(id: u128, names: &Names) -> Text {
+    let id = EventId::from_raw(id);
+    if !id.is_digest()
+        && let Some(text) = ShortText::new(&id.to_string())
+    {
+        return Text::Short(text);
+    }
+    names.id_text(id)
+}

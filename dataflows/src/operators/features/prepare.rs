@@ -1,0 +1,221 @@
+//! Options to dataflow.
+
+use std::sync::Arc;
+
+use types::Span;
+use types::options::{Place, Problem, Settings, did_you_mean};
+use types::relations::RelationKind;
+
+use super::feature::Feature;
+use super::fold::Features;
+use super::layout::{By, Emit, Layout};
+use super::operator;
+use super::window::Shape;
+use crate::edge::Edge;
+use crate::operators::latest::columns;
+use crate::operators::steps::{LARGEST, grid};
+use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
+
+/// Settles the options.
+pub(super) fn prepare(
+    settings: &Settings,
+    plan: &mut PlanBuilder,
+) -> Result<Prepared, Vec<Problem>> {
+    let mut problems = Vec::new();
+    match settle(settings, plan, &mut problems) {
+        Some((input, layout)) if problems.is_empty() => {
+            let outputs = vec![output(&layout)];
+            let build = Box::new(Windowed { layout: Arc::new(layout) });
+            Ok(Prepared { inputs: vec![input.port], outputs, build })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// The only output.
+pub(super) fn output(layout: &Layout) -> Output {
+    let schema = layout.schema().shared();
+    Output { suffix: "", kind: RelationKind::Rows, schema, is_keyed: true }
+}
+
+/// What is read and what rows are like; `None` without an input.
+pub(super) fn settle(
+    settings: &Settings,
+    plan: &PlanBuilder,
+    problems: &mut Vec<Problem>,
+) -> Option<(View, Layout)> {
+    let kinds = &[RelationKind::Fills, RelationKind::Trades, RelationKind::Quotes];
+    let input = plan.input_of(settings, "input", kinds, problems);
+    let windows = windows(settings, problems);
+    let input = input?;
+    if input.kind == RelationKind::Quotes && input.is_keyed {
+        let message = format!("`{}` holds only the newest quote of each key", input.name);
+        let problem = Problem::new(settings.place("input"), "wrong_input", message);
+        problems.push(problem.hint("name the quotes that it reads: windows need all of them"));
+    }
+    let is_tumbling = settings.text("kind") == Some("tumbling");
+    let by = by(settings, &input, problems);
+    let emit = emit(settings, &input, (&windows, is_tumbling), problems);
+    let features = features(settings, &input, (by, windows.len()), problems);
+    let (spans, window_names) = windows.into_iter().unzip();
+    let keeps = |wanted: &[Feature]| features.iter().any(|feature| wanted.contains(feature));
+    let shape = Shape {
+        spans,
+        is_tumbling,
+        keeps_extremes: keeps(&[Feature::Range]),
+        keeps_wallets: keeps(&[Feature::Wallets, Feature::LargestShare]),
+    };
+    Some((input, Layout { by, emit, shape, window_names, features }))
+}
+
+/// The lengths of the windows and how the config writes them, the shortest first.
+fn windows(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, String)> {
+    let mut windows: Vec<(Span, String)> = Vec::new();
+    for (text, place) in settings.list("windows") {
+        match Span::parse(text) {
+            None => {
+                let message = format!("`{text}` is no length of time");
+                let problem = Problem::new(place.clone(), "not_a_duration", message);
+                problems.push(problem.hint("write it like \"5m\""));
+            }
+            Some(span) if windows.iter().any(|(other, _)| *other == span) => {
+                let message = format!("windows of `{text}` are listed twice");
+                problems.push(Problem::new(place.clone(), "repeated_window", message));
+            }
+            Some(span) if span.nanos() > LARGEST => {
+                let message = format!("a window of {span} is too long");
+                let problem = Problem::new(place.clone(), "too_long", message);
+                problems.push(problem.hint("the longest is 5200w, about a hundred years"));
+            }
+            Some(span) => windows.push((span, text.clone())),
+        }
+    }
+    if windows.is_empty() && problems.is_empty() {
+        let message = "`windows` is empty: there would be no features";
+        problems.push(Problem::new(settings.place("windows"), "missing_value", message));
+    }
+    windows.sort();
+    windows
+}
+
+/// What tells keys apart.
+fn by(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> By {
+    let n_problems = problems.len();
+    let listed = columns(settings, "by", input, problems);
+    let schema = &input.schema.columns;
+    let mut names: Vec<&str> = listed.iter().map(|index| schema[*index].name.as_ref()).collect();
+    names.sort_unstable();
+    match names[..] {
+        [] | ["asset"] | ["asset", "venue"] => By::Asset,
+        ["wallet"] => By::Wallet,
+        ["market"] => By::Market,
+        ["asset", "wallet"] | ["asset", "venue", "wallet"] => By::WalletAsset,
+        _ if problems.len() > n_problems => By::Asset,
+        _ => {
+            let message = format!("windows can't be kept by {}", names.join(" and "));
+            let problem = Problem::new(settings.place("by"), "wrong_option", message);
+            let hint = "asset, wallet, market, or wallet and asset; an asset is of its venue";
+            problems.push(problem.hint(hint));
+            By::Asset
+        }
+    }
+}
+
+/// When rows are told.
+fn emit(
+    settings: &Settings,
+    input: &View,
+    (windows, is_tumbling): (&[(Span, String)], bool),
+    problems: &mut Vec<Problem>,
+) -> Emit {
+    let step = grid(settings, "step", problems);
+    if settings.text("emit") == Some("event") {
+        if input.kind == RelationKind::Quotes {
+            let message = "quotes have no id, so rows at each of them couldn't be told apart";
+            let problem = Problem::new(settings.place("emit"), "wrong_input", message);
+            problems.push(problem.hint("use `emit = \"step\"`"));
+        }
+        if step.is_some() {
+            let message = "rows at events have no `step`";
+            let problem = Problem::new(settings.place("step"), "wrong_option", message);
+            problems.push(problem.hint("leave it out, or use `emit = \"step\"`"));
+        }
+        return Emit::Event;
+    }
+    let shortest = windows.first().map_or(1, |(span, _)| span.nanos());
+    let nanos = if is_tumbling { shortest } else { (shortest / 12).max(1) };
+    // A length above zero is left where there is no window, which is told.
+    Emit::Step(step.or_else(|| Span::new(nanos)).unwrap_or(super::layout::LEAST))
+}
+
+/// The features as listed, or all that the input can give.
+fn features(
+    settings: &Settings,
+    input: &View,
+    (by, n_windows): (By, usize),
+    problems: &mut Vec<Problem>,
+) -> Vec<Feature> {
+    let refusal = |feature: Feature| refusal(feature, input, by, n_windows);
+    if !settings.has("features") {
+        return Feature::ALL.iter().copied().filter(|f| refusal(*f).is_none()).collect();
+    }
+    let mut found = Vec::new();
+    for (name, place) in settings.list("features") {
+        let at = |code, message: String| Problem::new(Place::clone(place), code, message);
+        let Some(feature) = Feature::ALL.iter().copied().find(|f| f.name() == name) else {
+            let mut problem = at("unknown_feature", format!("no feature is named `{name}`"));
+            let known = Feature::ALL.iter().copied().filter(|f| refusal(*f).is_none());
+            problem.hint = did_you_mean(name, known.map(Feature::name));
+            problems.push(problem);
+            continue;
+        };
+        if let Some(message) = refusal(feature) {
+            problems.push(at("wrong_input", message));
+        } else if found.contains(&feature) {
+            problems.push(at("repeated_feature", format!("`{name}` is listed twice")));
+        } else {
+            found.push(feature);
+        }
+    }
+    if found.is_empty() && problems.is_empty() {
+        let message = "`features` is empty: rows would be keys alone";
+        problems.push(Problem::new(settings.place("features"), "missing_value", message));
+    }
+    found
+}
+
+/// Why a view can't give a feature.
+fn refusal(feature: Feature, input: &View, by: By, n_windows: usize) -> Option<String> {
+    let name = feature.name();
+    if !feature.is_of(input.kind) {
+        return Some(format!("`{name}` can't be made of {}", input.kind.name()));
+    }
+    match feature {
+        Feature::Wallets | Feature::LargestShare if by.has_wallet() => {
+            Some(format!("`{name}` says nothing where each key is of one wallet"))
+        }
+        Feature::RateRatio if n_windows < 2 => {
+            Some(format!("`{name}` compares windows with the longest, and there is but one"))
+        }
+        _ => None,
+    }
+}
+
+/// The operator with its options settled.
+struct Windowed {
+    layout: Arc<Layout>,
+}
+
+impl Build for Windowed {
+    fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
+        let [input] = inputs else { unreachable!("features read one view") };
+        let features = Features::new(Arc::clone(&self.layout), Arc::clone(&context.names));
+        let layout = (self.layout.by, self.layout.emit);
+        let rows = match input {
+            Edge::Fills(rows) => operator::build(rows.clone(), context, layout, features),
+            Edge::Trades(rows) => operator::build(rows.clone(), context, layout, features),
+            quotes => operator::build(quotes.quotes(), context, layout, features),
+        };
+        vec![Edge::Rows(rows)]
+    }
+}

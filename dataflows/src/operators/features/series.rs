@@ -1,0 +1,248 @@
+//! One key: its ticks, its running windows, and the rows of an interval of time.
+
+use types::sabotage::{Safeguard, is_out};
+use types::{Names, Row, Span, Value, VenueTime};
+
+use super::history::{Cursor, History};
+use super::layout::{At, Key, Layout};
+use super::tick::Tick;
+use super::window::Windows;
+
+/// One key.
+pub(super) struct Series {
+    pub(super) key: Key,
+    pub(super) history: History,
+    /// The newest windows, where they are kept.
+    pub(super) windows: Option<Windows>,
+    /// The next step at which it may have a row.
+    pub(super) next_step: Option<VenueTime>,
+    /// Its first and last change of the epoch.
+    pub(super) changes: Option<(usize, usize)>,
+}
+
+/// Windows of fewer ticks than this aren't kept between epochs: they are soon made anew, and most keys
+/// rest.
+const KEPT: u64 = if cfg!(test) { 3 } else { 16 };
+
+/// A row with what tells it from others of its key.
+pub(super) struct Shown {
+    pub(super) time: VenueTime,
+    pub(super) id: u128,
+    pub(super) row: Row,
+}
+
+/// What rows are made with.
+pub(super) struct Maker<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) names: &'a Names,
+    /// The values of the key at hand.
+    pub(super) values: &'a mut Vec<Value>,
+}
+
+/// An interval of time in which rows may change: from its start, as long as ticks of its last instant
+/// are in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Interval {
+    pub(super) from: VenueTime,
+    /// The first instant whose windows hold nothing of it.
+    pub(super) end: VenueTime,
+}
+
+impl Series {
+    pub(super) fn new(key: Key) -> Self {
+        Self { key, history: History::default(), windows: None, next_step: None, changes: None }
+    }
+
+    /// Where rows change with some changes, which are in order and not yet made: from each on as long as
+    /// it, or the tick behind it, whose return changes, is in a window. Where an interval of one starts
+    /// before that of another ends, they are one.
+    pub(super) fn intervals(
+        &self,
+        changes: &[(Tick, isize)],
+        longest: Span,
+        names: &Names,
+    ) -> Vec<Interval> {
+        let mut intervals: Vec<Interval> = Vec::new();
+        for (tick, _) in changes {
+            let following = self.history.following(tick, names).map(|held| held.tick.time);
+            let following = following.filter(|_| !is_out(Safeguard::FollowingRevised));
+            let last = following.unwrap_or(tick.time);
+            let end = last.plus(longest);
+            match intervals.last_mut() {
+                Some(before) if tick.time < before.end => before.end = before.end.max(end),
+                _ => intervals.push(Interval { from: tick.time, end }),
+            }
+        }
+        intervals
+    }
+
+    /// Makes changes, which are in order.
+    pub(super) fn apply(&mut self, changes: &[(Tick, isize)], names: &Names) {
+        for (tick, diff) in changes {
+            for _ in 0..diff.unsigned_abs() {
+                if *diff < 0 {
+                    self.history.remove(tick, names);
+                } else {
+                    self.history.insert(*tick, names);
+                }
+            }
+        }
+    }
+
+    /// Lets go of windows that are soon made anew.
+    pub(super) fn rest(&mut self) {
+        let n = |windows: &Windows| windows.windows.iter().map(|window| window.sums.n).max();
+        if self.windows.as_ref().is_some_and(|windows| n(windows) < Some(KEPT)) {
+            self.windows = None;
+        }
+    }
+
+    /// The rows at the events of an interval.
+    pub(super) fn event_rows(&self, interval: Interval, maker: &mut Maker<'_>) -> Vec<Shown> {
+        let (history, shape) = (&self.history, &maker.layout.shape);
+        let first = history.first_at(interval.from);
+        let Some(held) = history.get(first) else { return Vec::new() };
+        let newest = history.before(first);
+        let mut windows = Windows::new(shape, history, held.tick.time, newest);
+        let mut rows = Vec::new();
+        let mut next = Some(first);
+        while let Some(at) = next
+            && let Some(held) = history.get(at).filter(|held| held.tick.time < interval.end)
+        {
+            windows.enter(at, held);
+            windows.leave(shape, history, held.tick.time);
+            if !self.is_followed_by_its_like(at) {
+                rows.push(self.event_row(at, &windows, maker));
+            }
+            next = history.next(at);
+        }
+        rows.sort_by_key(|shown| (shown.time, shown.id));
+        rows
+    }
+
+    /// The row at an event, which the windows end with.
+    #[inline]
+    pub(super) fn event_row(&self, at: Cursor, windows: &Windows, maker: &mut Maker<'_>) -> Shown {
+        let held = self.history.get(at).expect("an event of the history");
+        let before = self.history.before(at).and_then(|before| self.history.get(before));
+        let (time, id) = (held.tick.time, held.tick.id);
+        let at = At { time, id: Some(id), previous: before.map(|held| held.tick.time) };
+        let row = maker.layout.row(maker.values, &at, (windows, held), maker.names);
+        Shown { time, id, row }
+    }
+
+    /// Whether a later event has the same time and id: its row stands for both.
+    fn is_followed_by_its_like(&self, at: Cursor) -> bool {
+        let Some(held) = self.history.get(at) else { return false };
+        let mut next = self.history.next(at);
+        while let Some(later) = next.and_then(|at| self.history.get(at)) {
+            if later.tick.time != held.tick.time || is_out(Safeguard::LikeEventsShareRows) {
+                return false;
+            }
+            if later.tick.id == held.tick.id {
+                return true;
+            }
+            next = next.and_then(|at| self.history.next(at));
+        }
+        false
+    }
+
+    /// Whether new ticks, which are in order, only add rows: they come behind all others, and none
+    /// shares its row with another.
+    pub(super) fn are_appended(&self, ticks: &[(Tick, isize)], names: &Names) -> bool {
+        let Some(((first, _), _)) = ticks.split_first() else { return true };
+        let is_behind = |newest: &Tick| newest.order(first, names).is_lt();
+        if ticks.iter().any(|(_, diff)| *diff != 1)
+            || self.history.newest().is_some_and(|held| !is_behind(&held.tick))
+        {
+            return false;
+        }
+        ticks.iter().enumerate().all(|(n, (tick, _))| {
+            let fresh = ticks.iter().take(n).rev().map(|(tick, _)| tick);
+            let mut same_time = fresh.take_while(|before| before.time == tick.time);
+            let is_alone = same_time.all(|before| before.id != tick.id);
+            is_alone && (first.time != tick.time || !self.ends_with(tick))
+        })
+    }
+
+    /// Whether one of the newest ticks has the same time and id.
+    fn ends_with(&self, tick: &Tick) -> bool {
+        let mut at = self.history.last();
+        while let Some(held) = at.and_then(|at| self.history.get(at)) {
+            if held.tick.time != tick.time {
+                return false;
+            }
+            if held.tick.id == tick.id {
+                return true;
+            }
+            at = at.and_then(|at| self.history.before(at));
+        }
+        false
+    }
+
+    /// Tells the rows at the steps from one to another, both included, with windows that end there
+    /// or before. Gives the next step behind them that may have a row.
+    pub(super) fn step_rows(
+        &self,
+        windows: &mut Option<Windows>,
+        (mut step, last): (VenueTime, VenueTime),
+        grid: Span,
+        maker: &mut Maker<'_>,
+        mut tell: impl FnMut(Shown),
+    ) -> Option<VenueTime> {
+        let (history, shape) = (&self.history, &maker.layout.shape);
+        while step <= last {
+            let end = step.less(1);
+            let windows = windows.get_or_insert_with(|| {
+                let newest = history.before(history.first_at(step));
+                Windows::new(shape, history, end, newest)
+            });
+            let mut next = history.after(windows.newest);
+            while let Some(at) = next
+                && let Some(held) = history.get(at).filter(|held| held.tick.time < step)
+            {
+                windows.enter(at, held);
+                next = history.next(at);
+            }
+            windows.leave(shape, history, end);
+            let newest = windows.newest.and_then(|at| history.get(at));
+            let Some(newest) = newest.filter(|_| !windows.is_empty()) else {
+                // Nothing to tell until the next tick.
+                step = next.and_then(|at| history.get(at))?.tick.time.next_step(grid);
+                continue;
+            };
+            let at = At { time: step, id: None, previous: Some(newest.tick.time) };
+            let row = maker.layout.row(maker.values, &at, (windows, newest), maker.names);
+            tell(Shown { time: step, id: 0, row });
+            step = step.plus(grid);
+        }
+        Some(step)
+    }
+}
+
+/// Tells what of two lists of one key's rows differs, both in order: the old row directly before the
+/// new one.
+pub(super) fn tell_differences(old: Vec<Shown>, new: Vec<Shown>, mut tell: impl FnMut(Row, isize)) {
+    let place = |shown: &Shown| (shown.time, shown.id);
+    let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (Some(old), Some(new)) => place(old).cmp(&place(new)),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (None, None) => return,
+        };
+        let left = if order.is_le() { old.next() } else { None };
+        let right = if order.is_ge() { new.next() } else { None };
+        let is_same = left.as_ref().map(|shown| &shown.row) == right.as_ref().map(|s| &s.row);
+        if is_same {
+            continue;
+        }
+        if let Some(shown) = left {
+            tell(shown.row, -1);
+        }
+        if let Some(shown) = right {
+            tell(shown.row, 1);
+        }
+    }
+}

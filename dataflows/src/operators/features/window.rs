@@ -1,0 +1,213 @@
+//! Running windows over a key's history: each tick enters once and leaves once.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use ethnum::I256;
+use rustc_hash::FxHashMap;
+use types::sabotage::{Safeguard, is_out};
+use types::{Span, Sym, VenueTime};
+
+use super::history::{Cursor, Held, History};
+use super::sums::Sums;
+
+/// What windows are like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Their lengths, the shortest first.
+    pub(super) spans: Vec<Span>,
+    /// Whether they start anew at each multiple of their length, in place of sliding.
+    pub(super) is_tumbling: bool,
+    /// Whether highest and lowest prices are asked for.
+    pub(super) keeps_extremes: bool,
+    /// Whether it is asked for whose the fills are.
+    pub(super) keeps_wallets: bool,
+}
+
+impl Shape {
+    /// The first instant of a window whose last one is given.
+    pub(super) const fn first(&self, span: Span, last: VenueTime) -> VenueTime {
+        if self.is_tumbling { last.bucket(span) } else { last.less(span.nanos() - 1) }
+    }
+
+    /// The longest window.
+    pub(super) fn longest(&self) -> Option<Span> {
+        self.spans.iter().copied().max()
+    }
+}
+
+/// The windows of a key, as of one instant.
+pub(super) struct Windows {
+    /// In the shape's order.
+    pub(super) windows: Vec<Window>,
+    /// The last tick that entered.
+    pub(super) newest: Option<Cursor>,
+}
+
+/// One window.
+pub(super) struct Window {
+    pub(super) sums: Sums,
+    /// Its first tick; of no meaning in an empty one.
+    start: Cursor,
+    pub(super) extremes: Option<Extremes>,
+    pub(super) wallets: Option<Wallets>,
+}
+
+impl Windows {
+    /// The windows whose last instant is given, with all ticks up to one.
+    pub(super) fn new(
+        shape: &Shape,
+        history: &History,
+        last: VenueTime,
+        newest: Option<Cursor>,
+    ) -> Self {
+        let window = |span: &Span| {
+            let start = history.first_at(shape.first(*span, last));
+            let mut window = Window {
+                sums: Sums::default(),
+                start,
+                extremes: shape.keeps_extremes.then(Extremes::default),
+                wallets: shape.keeps_wallets.then(Wallets::default),
+            };
+            let mut next = Some(start).filter(|start| newest.is_some_and(|end| *start <= end));
+            while let Some(held) = next.and_then(|at| history.get(at)) {
+                window.add(held);
+                next = next.and_then(|at| history.next(at)).filter(|at| Some(*at) <= newest);
+            }
+            window
+        };
+        Self { windows: shape.spans.iter().map(window).collect(), newest }
+    }
+
+    /// Lets the tick enter that follows the newest.
+    #[inline]
+    pub(super) fn enter(&mut self, at: Cursor, held: &Held) {
+        self.newest = Some(at);
+        for window in &mut self.windows {
+            if window.sums.n == 0 {
+                window.start = at;
+            }
+            window.add(held);
+        }
+    }
+
+    /// Lets go of what lies before the windows whose last instant is given.
+    #[inline]
+    pub(super) fn leave(&mut self, shape: &Shape, history: &History, last: VenueTime) {
+        for (window, span) in self.windows.iter_mut().zip(&shape.spans) {
+            let first = shape.first(*span, last);
+            while window.sums.n > 0
+                && let Some(held) = history.get(window.start).filter(|h| h.tick.time < first)
+            {
+                window.subtract(held);
+                window.start = history.next(window.start).unwrap_or(window.start);
+            }
+        }
+    }
+
+    /// Whether no window holds a tick.
+    pub(super) fn is_empty(&self) -> bool {
+        self.windows.iter().all(|window| window.sums.n == 0)
+    }
+}
+
+impl Window {
+    #[inline]
+    fn add(&mut self, held: &Held) {
+        self.sums.add(held);
+        if let Some(extremes) = &mut self.extremes {
+            extremes.add(held.tick.level());
+        }
+        if let (Some(wallets), Some(wallet)) = (&mut self.wallets, held.tick.name) {
+            wallets.add(wallet, held.tick.amounts[0]);
+        }
+    }
+
+    #[inline]
+    fn subtract(&mut self, held: &Held) {
+        self.sums.subtract(held);
+        if let Some(extremes) = &mut self.extremes {
+            extremes.remove_first();
+        }
+        if let (Some(wallets), Some(wallet)) = (&mut self.wallets, held.tick.name) {
+            wallets.remove(wallet, held.tick.amounts[0]);
+        }
+    }
+}
+
+/// The highest and the lowest level of a queue: of those that entered, each that no later one
+/// outdoes (Lemire, "Streaming maximum-minimum filter", 2006).
+#[derive(Default)]
+pub(super) struct Extremes {
+    n_entered: u64,
+    n_left: u64,
+    /// Falling, each with its number.
+    highest: VecDeque<(u64, i64)>,
+    /// Rising.
+    lowest: VecDeque<(u64, i64)>,
+}
+
+impl Extremes {
+    fn add(&mut self, level: i64) {
+        while self.highest.pop_back_if(|(_, last)| *last <= level).is_some() {}
+        while self.lowest.pop_back_if(|(_, last)| *last >= level).is_some() {}
+        self.highest.push_back((self.n_entered, level));
+        self.lowest.push_back((self.n_entered, level));
+        self.n_entered += 1;
+    }
+
+    fn remove_first(&mut self) {
+        if !is_out(Safeguard::ExtremesLeave) {
+            self.highest.pop_front_if(|(number, _)| *number == self.n_left);
+            self.lowest.pop_front_if(|(number, _)| *number == self.n_left);
+        }
+        self.n_left += 1;
+    }
+
+    /// The highest less the lowest; `None` where nothing is in.
+    pub(super) fn range(&self) -> Option<i128> {
+        let (highest, lowest) = (self.highest.front()?.1, self.lowest.front()?.1);
+        Some(i128::from(highest) - i128::from(lowest))
+    }
+}
+
+/// How much wallets traded.
+#[derive(Default)]
+pub(super) struct Wallets {
+    /// Fills and sizes.
+    by_wallet: FxHashMap<Sym, (u64, I256)>,
+    by_size: BTreeSet<(I256, Sym)>,
+}
+
+impl Wallets {
+    fn add(&mut self, wallet: Sym, size: i128) {
+        let (n, total) = self.by_wallet.entry(wallet).or_default();
+        if *n > 0 {
+            self.by_size.remove(&(*total, wallet));
+        }
+        *n += 1;
+        *total += I256::from(size);
+        self.by_size.insert((*total, wallet));
+    }
+
+    fn remove(&mut self, wallet: Sym, size: i128) {
+        let Some((n, total)) = self.by_wallet.get_mut(&wallet) else { return };
+        self.by_size.remove(&(*total, wallet));
+        *n -= 1;
+        *total -= I256::from(size);
+        if *n > 0 {
+            self.by_size.insert((*total, wallet));
+        } else {
+            self.by_wallet.remove(&wallet);
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_wallet.len()
+    }
+
+    /// What the largest traded.
+    pub(super) fn largest(&self) -> Option<I256> {
+        Some(self.by_size.last()?.0)
+    }
+}
