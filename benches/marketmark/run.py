@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""run.py SHARED WORK [options]: MarketMark's M1, M2, M3, M5, M1 and M2 at once, M1 to M3 at once, by the
+"""run.py SHARED WORK [options]: MarketMark's M1 to M5, M1 and M2 at once, M1 to M3 at once, by the
 binary at $TAPELINE (default target/release/tapeline). Makes the data with SHARED/marketmark/gen.py
 where WORK has none, prints rate, CPU time, peak memory and how long an epoch of 10,000 rows is inside
 (from fed to delivered; the least of the runs), checks every result against MarketMark's own reference;
 exits 1 if one differs.
 
     run.py SHARED WORK                            all, 1,000,000 fills, M3 at 100,000 as well, best of 3
-    run.py SHARED WORK --quick                    M1, M2, M5, M3 at 1,000,000, M3 at 100,000, once: what CI runs
+    run.py SHARED WORK --quick                    M1, M2, M5, M3, M4 at 1,000,000, M3 at 100,000, once: what CI runs
     run.py SHARED WORK --tasks m1,m3 --runs 5     some of them
     run.py SHARED WORK --events 5000000           the same with more fills; the reference takes minutes
     run.py SHARED WORK --agree 20000000           no reference: 1 and 2 workers must give the same bytes
@@ -24,6 +24,13 @@ mark = "last"
 snapshot = "5m"
 emit = "all"
 '''
+FLOW = '''[views.flow]
+op = "features"
+input = "fills"
+windows = ["5m"]
+emit = "event"
+features = ["count", "volume", "return_mean", "return_std", "return_z"]
+'''
 OP = 'op = { column = "op", values = { "1" = "insert", "-1" = "bust" } }\n'
 
 # Task: its data, its views, and which of MarketMark's results the views that leave are.
@@ -32,6 +39,7 @@ TASKS = {
     "m2": ("fills", BARS, {"bars": "m2"}),
     "m5": ("arrivals", POSITIONS, {"positions": "m5"}),
     "m3": ("fills", POSITIONS + PNL, {"pnl": "m3"}),
+    "m4": ("fills", FLOW, {"flow": "m4"}),
     "m12": ("fills", POSITIONS + BARS, {"positions": "m1", "bars": "m2"}),
     "m123": ("fills", POSITIONS + BARS + PNL, {"positions": "m1", "bars": "m2", "pnl": "m3"}),
 }
@@ -86,7 +94,12 @@ def pnl(r):
     return {"b_us": micros(r["snapshot"]), "wallet": r["wallet"], "upnl": r["unrealized_pnl"]}
 
 
-ROWS = {"positions": position, "bars": bar, "pnl": pnl}
+def flow(r):
+    return {"seq": r["id"], "cnt": r["count_5m"], "vol": r["volume_5m"], "mean": r["return_mean_5m"],
+            "std": r["return_std_5m"], "z": r["return_z_5m"]}
+
+
+ROWS = {"positions": position, "bars": bar, "pnl": pnl, "flow": flow}
 
 
 class Bench:
@@ -196,7 +209,7 @@ def main():
         good = [bench.agree(task, a.agree) for task in a.tasks.split(",")]
     elif a.quick:
         # One run of the reference makes all of its results, so M3's costs nothing beside M1's.
-        good = [bench.task(task, 1_000_000) for task in ("m1", "m2", "m5", "m3")]
+        good = [bench.task(task, 1_000_000) for task in ("m1", "m2", "m5", "m3", "m4")]
         good.append(bench.task("m3", 100_000))
     else:
         good = []

@@ -107,7 +107,7 @@ pub(crate) fn settings(operator: &dyn Operator, pairs: &[(&'static str, &str)]) 
             Some(OptionKind::DurationOrZero) => {
                 Setting::Nanos(types::time::parse_nanos(value).unwrap())
             }
-            Some(OptionKind::Durations | OptionKind::Columns) => {
+            Some(OptionKind::Durations | OptionKind::Columns | OptionKind::Texts) => {
                 Setting::List(value.split(',').map(|text| (text.to_owned(), 0..0)).collect())
             }
             Some(OptionKind::Assignments) => {

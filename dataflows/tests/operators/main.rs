@@ -3,6 +3,7 @@
 
 mod alert;
 mod edges;
+mod features;
 mod harness;
 mod latest;
 mod marks;

@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::oracle;
 use dataflows::oracle::alert::{Rule, alerts};
+use dataflows::oracle::features::{self, Asked};
 use dataflows::oracle::marks::{self, Market};
 use num_traits::ToPrimitive;
 use types::relations::{
     Alert, Bar, Basis, Fill, FillKind, Input, Mark, MarkNow, Pnl, PnlNow, Position, PositionPnl,
     Quote, RareSums, Relation, Settlement, Severity, Trade, WalletNow,
 };
-use types::{AssetId, Interner, Money, Names, Price, Schema, Size, Span, Sym, VenueTime};
+use types::{
+    AssetId, Interner, Money, Names, Price, Row, Schema, Size, Span, Sym, VenueTime,
+};
 
 use super::history::{self, Arrival, Change, Placed, standing};
 use super::ledger::{Folded, Oversell};
@@ -50,6 +53,11 @@ pub(super) fn market_views(loaded: &Loaded, history: &[Placed]) -> Lines {
     let last = oracle::latest(&standing.trades, &by, &Trade::schema(), names);
     lines.insert("newest", standing.lines(&newest, &Quote::schema()));
     lines.insert("last", standing.lines(&last, &Trade::schema()));
+
+    for (view, rows) in standing.features(history) {
+        let schema = &loaded.plan.views[loaded.plan.view(view).unwrap()].schema;
+        lines.insert(view, standing.lines(&rows, schema));
+    }
 
     standing.add_live(&mut lines, &at_end);
     let (pnl, now) = standing.pnl(history);
@@ -166,6 +174,37 @@ impl Standing {
         schema: &Schema,
     ) -> BTreeSet<Bar> {
         oracle::rollup(rows, read, sizes, VenueTime::END, (schema, self.names.names()))
+    }
+
+    /// Twins of `flow`, `pace` and `book`.
+    fn features(&self, history: &[Placed]) -> [(&'static str, BTreeSet<Row>); 3] {
+        let names = self.names.names();
+        let flow = Asked {
+            by: &["venue", "asset"],
+            windows: &["1m", "5m"],
+            is_tumbling: false,
+            features: &OF_FILLS,
+            steps: None,
+        };
+        let last_step = |step, reads| steps(history, step, reads).last().copied();
+        let traded = last_step("30s", |arrival| matches!(arrival, Arrival::Trade(_)));
+        let features = &["count", "vwap", "return_z", "range", "last_return", "since_last"][..];
+        let steps = Some(("30s", traded.unwrap_or(VenueTime::MIN)));
+        let pace = Asked { windows: &["2m"], features, steps, ..flow };
+        let quoted = last_step("20s", |arrival| matches!(arrival, Arrival::Quote(_)));
+        let steps = Some(("20s", quoted.unwrap_or(VenueTime::MIN)));
+        let book =
+            Asked { windows: &["1m"], is_tumbling: true, features: &OF_QUOTES, steps, ..flow };
+        let of_trades = (&Trade::schema(), &**names);
+        let of_quotes = (&Quote::schema(), &**names);
+        [
+            (
+                "flow",
+                oracle::features(&self.fills, features::of_fill, &flow, (&Fill::schema(), names)),
+            ),
+            ("pace", oracle::features(&self.trades, features::of_trade, &pace, of_trades)),
+            ("book", oracle::features(&self.quotes, features::of_quote, &book, of_quotes)),
+        ]
     }
 
     /// Adds the newest marks, and what all positions are worth at them.
@@ -294,6 +333,41 @@ impl Standing {
         rows
     }
 }
+
+/// The features of fills by asset, in the order of their columns.
+const OF_FILLS: [&str; 17] = [
+    "count",
+    "volume",
+    "signed_volume",
+    "notional",
+    "vwap",
+    "imbalance",
+    "return_mean",
+    "return_std",
+    "volatility",
+    "return_z",
+    "momentum",
+    "range",
+    "rate_ratio",
+    "wallets",
+    "largest_share",
+    "last_return",
+    "since_last",
+];
+
+/// Those of quotes, with one window.
+const OF_QUOTES: [&str; 10] = [
+    "count",
+    "return_mean",
+    "return_std",
+    "volatility",
+    "return_z",
+    "momentum",
+    "spread",
+    "size_imbalance",
+    "last_return",
+    "since_last",
+];
 
 fn of_fill(fill: &Fill) -> Option<(AssetId, Price, Size, Option<Money>)> {
     let is_trade = !matches!(fill.kind, FillKind::Transfer | FillKind::Funding);

@@ -183,11 +183,41 @@ fn since(at: &At) -> Value {
 
 /// The text of an id. Most are short numbers, which nothing need share.
 fn id_text(id: u128, names: &Names) -> Text {
-    let id = EventId::from_raw(id);
-    if !id.is_digest()
-        && let Some(text) = ShortText::new(&id.to_string())
-    {
-        return Text::Short(text);
+    match short_number(id) {
+        Some(text) => Text::Short(text),
+        None => names.id_text(EventId::from_raw(id)),
     }
-    names.id_text(id)
+}
+
+/// The digits of a number that a [`ShortText`] holds.
+fn short_number(id: u128) -> Option<ShortText> {
+    let mut rest = u64::try_from(id).ok().filter(|id| *id < 10u64.pow(DIGITS))?;
+    let mut digits = [0; ShortText::MAX_BYTES];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    ShortText::new(std::str::from_utf8(&digits[first..]).unwrap_or_default())
+}
+
+/// As many as [`ShortText::MAX_BYTES`].
+const DIGITS: u32 = 11;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_numbers_are_their_digits() {
+        for id in [0, 7, 10, 1_000_000, 99_999_999_999] {
+            assert_eq!(short_number(id).map(|text| text.to_string()), Some(id.to_string()));
+        }
+        assert_eq!(short_number(100_000_000_000), None);
+        assert_eq!(short_number(u128::MAX), None);
+    }
 }

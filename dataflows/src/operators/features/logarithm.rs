@@ -70,8 +70,8 @@ mod tests {
         let given =
             [(3, 4), (4, 3), (1, 1), (1_000_000, 1_000_001), (1, 1_999_999_999_999_999_998)]
                 .map(|(from, to)| log_return(from, to).unwrap());
-        // By hand, 60 digits: 20729677988720198.1, its negative, 0, 72057558008.95 and
-        // 3036483871782813560.3: a float has 53 bits, and no more is asked of the logarithm.
+        // To 60 digits: 20729677988720201.9, its negative, 0, 72057558009.15, 3036483871782813664.04.
+        // A float has 53 bits, and no more is asked of the logarithm.
         let n = 20_729_677_988_720_200;
         assert_eq!(given, [n, -n, 0, 72_057_558_009, 3_036_483_871_782_813_696]);
     }
