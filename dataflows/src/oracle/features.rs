@@ -177,7 +177,7 @@ fn at_steps(
         let before: usize = ticks.iter().take_while(|tick| tick.time < at).count();
         let end = VenueTime::from_nanos(at.nanos() - 1);
         let is_covered = |window: &&str| !covered(&ticks[..before], window, end, asked).is_empty();
-        if asked.windows.iter().any(|window| is_covered(&window)) {
+        if asked.windows.iter().any(is_covered) {
             let since = ticks[..before].last().map(|tick| tick.time);
             let values = values(&ticks[..before], asked, (end, at, since));
             found.insert(Row([key, &[Value::Time(at)], &values].concat().into()));

@@ -82,8 +82,9 @@ impl View {
             schema.columns.iter().skip(schema.n_key).map(|column| column.name.to_string());
         let window = |name: String| {
             let windows = self.windows.split(',').map(|window| format!("_{window}"));
-            let bare = windows.filter_map(|window| name.strip_suffix(&window).map(str::to_owned));
-            bare.last().unwrap_or_else(|| name.clone())
+            let mut bare =
+                windows.filter_map(|window| name.strip_suffix(&window).map(str::to_owned));
+            bare.next().unwrap_or_else(|| name.clone())
         };
         let mut features: Vec<String> = columns.map(window).collect();
         features.dedup();

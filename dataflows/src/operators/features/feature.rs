@@ -13,7 +13,7 @@ use types::{Decimal, Money, Size, Span, Value};
 use super::history::Held;
 use super::logarithm::FRACTION_BITS;
 use super::sums::Sums;
-use super::window::Window;
+use super::window::{Extremes, Wallets, Window};
 
 /// Declares the features: name, kind of column, what a row says.
 macro_rules! features {
@@ -153,7 +153,7 @@ impl Seen<'_> {
                 shown(has_returns.then_some(sum))
             }
             Feature::Range => {
-                let range = self.window.extremes.as_ref().and_then(super::window::Extremes::range);
+                let range = self.window.extremes.as_ref().and_then(Extremes::range);
                 // Of levels, which are prices twice.
                 range.map(|twice| Decimal::new(twice / 2, 9)).into()
             }
@@ -164,11 +164,11 @@ impl Seen<'_> {
             Feature::SizeImbalance => shown(quotient(first - second, first + second)),
             Feature::RateRatio => shown(self.rate_ratio()),
             Feature::Wallets => {
-                let n = self.window.wallets.as_ref().map_or(0, super::window::Wallets::len);
+                let n = self.window.wallets.as_ref().map_or(0, Wallets::len);
                 Value::from(u64::try_from(n).unwrap_or(u64::MAX))
             }
             Feature::LargestShare => {
-                let largest = self.window.wallets.as_ref().and_then(|wallets| wallets.largest());
+                let largest = self.window.wallets.as_ref().and_then(Wallets::largest);
                 shown(largest.and_then(|largest| quotient(largest, first)))
             }
             Feature::LastReturn | Feature::SinceLast => Value::Null,
@@ -278,6 +278,7 @@ mod tests {
             let expected: f64 = number.to_string().parse().unwrap();
             assert_eq!(float(number).to_bits(), expected.to_bits(), "{number}");
         }
-        assert_eq!(power_of_two(-56), 1.0 / 72_057_594_037_927_936.0);
+        let power = 1.0_f64 / 72_057_594_037_927_936.0;
+        assert_eq!(power_of_two(-56).to_bits(), power.to_bits());
     }
 }

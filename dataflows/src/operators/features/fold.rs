@@ -93,8 +93,8 @@ impl Features {
             }
         }
         self.changes.clear();
-        if let Emit::Step(grid) = self.layout.emit {
-            self.publish(last_step, grid, &mut tell);
+        if matches!(self.layout.emit, Emit::Step(_)) {
+            self.publish(last_step, &mut tell);
         }
     }
 
@@ -172,7 +172,7 @@ impl Features {
             let mut rows = |series: &Series, interval: &Interval| {
                 let mut rows = Vec::new();
                 let steps = (interval.from.next_step(grid), interval.end.min(*published));
-                series.step_rows(&mut None, steps, grid, &mut maker, |shown| rows.push(shown));
+                series.step_rows(&mut None, steps, &mut maker, |shown| rows.push(shown));
                 rows
             };
             let intervals = series.intervals(one, *longest, names);
@@ -199,7 +199,7 @@ impl Features {
     }
 
     /// Publishes the steps up to one.
-    fn publish(&mut self, last: VenueTime, grid: Span, tell: &mut impl FnMut(Row, isize)) {
+    fn publish(&mut self, last: VenueTime, tell: &mut impl FnMut(Row, isize)) {
         while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() <= last) {
             let (step, numbers) = entry.remove_entry();
             for number in numbers {
@@ -213,7 +213,7 @@ impl Features {
                 let mut maker = Maker { layout, names, values };
                 let mut windows = series.windows.take();
                 let tell = |shown: Shown| tell(shown.row, 1);
-                let next = series.step_rows(&mut windows, (step, last), grid, &mut maker, tell);
+                let next = series.step_rows(&mut windows, (step, last), &mut maker, tell);
                 series.windows = windows;
                 series.rest();
                 self.schedule(number, next);
@@ -233,7 +233,7 @@ impl Features {
             series.key.values(names, values);
             let mut maker = Maker { layout, names, values };
             let mut n_rows = 0_u64;
-            series.step_rows(&mut None, steps, grid, &mut maker, |shown| {
+            series.step_rows(&mut None, steps, &mut maker, |shown| {
                 n_rows += 1;
                 tell(shown.row, -1);
             });

@@ -4,7 +4,7 @@ use types::sabotage::{Safeguard, is_out};
 use types::{Names, Row, Span, Value, VenueTime};
 
 use super::history::{Cursor, History};
-use super::layout::{At, Key, Layout};
+use super::layout::{At, Emit, Key, Layout};
 use super::tick::Tick;
 use super::window::Windows;
 
@@ -181,15 +181,16 @@ impl Series {
     }
 
     /// Tells the rows at the steps from one to another, both included, with windows that end there
-    /// or before. Gives the next step behind them that may have a row.
+    /// or before. Gives the next step behind them that may have a row; nothing where rows stand at
+    /// events.
     pub(super) fn step_rows(
         &self,
         windows: &mut Option<Windows>,
         (mut step, last): (VenueTime, VenueTime),
-        grid: Span,
         maker: &mut Maker<'_>,
         mut tell: impl FnMut(Shown),
     ) -> Option<VenueTime> {
+        let Emit::Step(grid) = maker.layout.emit else { return None };
         let (history, shape) = (&self.history, &maker.layout.shape);
         while step <= last {
             let end = step.less(1);
