@@ -12,9 +12,7 @@ use types::relations::{
     Alert, Bar, Basis, Fill, FillKind, Input, Mark, MarkNow, Pnl, PnlNow, Position, PositionPnl,
     Quote, RareSums, Relation, Settlement, Severity, Trade, WalletNow,
 };
-use types::{
-    AssetId, Interner, Money, Names, Price, Row, Schema, Size, Span, Sym, VenueTime,
-};
+use types::{AssetId, Interner, Money, Names, Price, Row, Schema, Size, Span, Sym, VenueTime};
 
 use super::history::{self, Arrival, Change, Placed, standing};
 use super::ledger::{Folded, Oversell};
