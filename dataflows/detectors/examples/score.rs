@@ -1,7 +1,8 @@
 //! Scores a csv file, plain or gzipped: a row out for each row in, `score,raw,state,why`.
 //!
 //! ```text
-//! score FILE [--drop COLUMN]... [--key COLUMN] [--time COLUMN] [--seed N] [--why SCORE]
+//! score FILE [--drop COLUMN]... [--key COLUMN] [--time COLUMN] [--seed N] [--kind KIND]
+//!       [--why SCORE]
 //! score FILE ... --runs N       what scoring and learning a row costs, and the state's bytes
 //! score --market ROWS           the csv of a made-up market without anomalies
 //! ```
@@ -16,7 +17,7 @@ use std::io::{BufWriter, Read, Write, stderr, stdout};
 use std::path::Path;
 use std::time::Instant;
 
-use detectors::{Chance, Detector, Model, Options, State};
+use detectors::{Chance, Detector, Kind, Model, Options, State};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let asked = Asked::read(std::env::args().skip(1))?;
@@ -57,6 +58,7 @@ impl Asked {
                 "--key" => asked.key = Some(value),
                 "--time" => asked.time = Some(value),
                 "--seed" => asked.options.seed = value.parse()?,
+                "--kind" => asked.options.kind = kind(&value)?,
                 "--why" => asked.why = value.parse()?,
                 "--runs" => asked.runs = Some(value.parse::<usize>()?.max(1)),
                 "--market" => asked.market = Some(value.parse()?),
@@ -65,6 +67,17 @@ impl Asked {
         }
         Ok(asked)
     }
+}
+
+/// A detector by its name in a config.
+fn kind(name: &str) -> Result<Kind, Box<dyn Error>> {
+    Ok(match name {
+        "combined" => Kind::Combined,
+        "robust_z" => Kind::RobustZ,
+        "loda" => Kind::Loda,
+        "forest" => Kind::Forest,
+        _ => return Err(format!("no detector is named {name}").into()),
+    })
 }
 
 /// The file, parsed.

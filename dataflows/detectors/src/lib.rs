@@ -69,6 +69,8 @@ pub use why::{Aspect, Reason};
 
 /// Members of a detector.
 const MEMBERS: usize = 4;
+/// Rows that a model can have learnt: far more than there will be.
+const ROWS_MAX: usize = 1 << 60;
 /// The members' numbers of a row.
 type Numbers = [f64; MEMBERS];
 

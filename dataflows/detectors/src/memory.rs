@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::float;
+use crate::number::{float, make_room};
 
 /// The share of rows that may enter although they look unusual.
 const UNUSUAL_SHARE: f64 = 0.02;
@@ -57,7 +57,9 @@ struct Ring {
 
 impl Ring {
     fn push(&mut self, row: &[f64]) {
-        if self.values.len() < self.capacity * row.len() {
+        let most = self.capacity * row.len();
+        if self.values.len() < most {
+            make_room(&mut self.values, row.len(), most);
             self.values.extend_from_slice(row);
         } else {
             self.replace(self.next, row);

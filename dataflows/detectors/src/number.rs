@@ -20,6 +20,14 @@ pub(crate) fn index(x: f64, last: usize) -> usize {
     (x as usize).min(last)
 }
 
+/// Makes room for `more` values of at most `most` in all: by doubling, but never beyond `most`.
+pub(crate) fn make_room(values: &mut Vec<f64>, more: usize, most: usize) {
+    let count = values.len();
+    if count + more > values.capacity() {
+        values.reserve_exact(more.max(count.min(most.saturating_sub(count))));
+    }
+}
+
 /// The nearest value of 32 bits: what is kept by the thousand needs no more.
 #[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "rounds")]
 pub(crate) fn narrow(x: f64) -> f32 {
@@ -59,6 +67,16 @@ mod tests {
         let sorted = [1.0, 2.0, 4.0, 8.0, 16.0];
         assert_eq!([0.0, 0.125, 0.5, 1.0].map(|q| quantile(&sorted, q)), [1.0, 1.5, 4.0, 16.0]);
         assert_eq!(quantile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn room_never_exceeds_what_is_needed() {
+        let mut values = Vec::new();
+        for at in 0..1_000 {
+            make_room(&mut values, 1, 1_000);
+            values.push(float(at));
+        }
+        assert!(values.capacity() <= 1_000, "{}", values.capacity());
     }
 
     #[test]

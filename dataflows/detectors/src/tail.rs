@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::{float, quantile};
+use crate::number::{float, make_room, quantile};
 
 /// Surprise between two knots of the empirical part.
 const STEP: f64 = 0.25;
@@ -126,6 +126,7 @@ impl Tail {
     pub(crate) fn learn(&mut self, x: f64, chance: &mut Chance) {
         self.offered = (self.offered + 1).min(HORIZON);
         if self.sample.len() < self.capacity {
+            make_room(&mut self.sample, 1, self.capacity);
             self.sample.push(x);
         } else if chance.unit() * float(self.offered) < float(self.capacity) {
             let at = chance.below(self.capacity);

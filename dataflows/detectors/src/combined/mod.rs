@@ -26,7 +26,7 @@ use crate::options::{COLUMNS_MAX, Kind, Options};
 use crate::robust_z::{Column, Deviations};
 use crate::tail::Tail;
 use crate::why::{Aspect, Reason, by_share};
-use crate::{Assessed, Detector, MEMBERS, Numbers, State};
+use crate::{Assessed, Detector, MEMBERS, Numbers, ROWS_MAX, State};
 
 /// Rows between two fits at most.
 const REFIT_ROWS: usize = 2048;
@@ -181,6 +181,7 @@ impl Combined {
     pub(crate) fn is_whole(&self) -> bool {
         self.options.check().is_ok()
             && (1..=COLUMNS_MAX).contains(&self.dimension)
+            && self.seen.max(self.refit_at) <= ROWS_MAX
             && self.deviations.len() == self.dimension
             && self.memory.is_whole(self.dimension)
             && self.fitted.as_ref().is_none_or(|fitted| fitted.is_whole(self.dimension))

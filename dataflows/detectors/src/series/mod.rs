@@ -21,7 +21,7 @@ use crate::options::Options;
 use crate::shingles::{LENGTH, Shingles};
 use crate::tail::{SURPRISE_MAX, Tail};
 use crate::why::{Aspect, Reason, by_share};
-use crate::{Assessed, Detector, MEMBERS, Numbers, State};
+use crate::{Assessed, Detector, MEMBERS, Numbers, ROWS_MAX, State};
 
 /// Numbers that a member's distribution is fitted to.
 const TAIL: usize = 2048;
@@ -107,6 +107,7 @@ impl Series {
     pub(crate) fn is_whole(&self) -> bool {
         let tails = self.members.iter().flat_map(|member| [&member.numbers, &member.distances]);
         self.hours.len() == HOURS
+            && self.seen.max(self.refit_at) <= ROWS_MAX
             && self.recent.len() <= RECENT
             && self.shapes.is_whole()
             && tails.chain([&self.values]).all(Tail::is_whole)
