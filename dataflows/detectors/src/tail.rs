@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::{float, make_room, quantile};
+use crate::number::{float, make_room, quantile, select};
 
 /// Surprise between two knots of the empirical part.
 const STEP: f64 = 0.25;
@@ -132,6 +132,12 @@ impl Tail {
             let at = chance.below(self.capacity);
             self.sample[at] = x;
         }
+    }
+
+    /// Fits the percentiles of [`Tail::deciles`] alone.
+    pub(crate) fn fit_deciles(&mut self) {
+        let mut sample = self.sample.clone();
+        self.deciles = [0.1, 0.5, 0.9].map(|share| select(&mut sample, share));
     }
 
     /// Fits the distribution to the numbers that are kept.

@@ -148,9 +148,9 @@ impl Series {
 
     fn fit(&mut self) {
         self.refit_at = self.seen + (self.seen / 16).clamp(8, 256);
-        self.values.fit();
+        self.values.fit_deciles();
         for member in &mut self.members {
-            member.numbers.fit();
+            member.numbers.fit_deciles();
             member.distances.fit();
         }
     }
