@@ -46,6 +46,13 @@ const TAIL_GATE: f64 = 4.605_170_185_988_092;
 const TAIL_SHARE: f64 = 0.1;
 /// What that budget holds at most.
 const TAIL_MOST: f64 = 64.0;
+/// Surprise from which on a raw value enters its distribution on a budget: p <= 0.001.
+const FAR_GATE: f64 = 6.907_755_278_982_137;
+/// The share of rows on that budget: twice what is nominal, so that the distribution can still find
+/// its way, and anomalies that keep coming don't push every other row below them.
+const FAR_SHARE: f64 = 0.002;
+/// What that budget holds at most.
+const FAR_MOST: f64 = 16.0;
 /// What one member can add at most.
 const MEMBER_SURPRISE_MAX: f64 = 20.0;
 /// Rows that all pass, at the start.
@@ -77,7 +84,9 @@ pub struct Combined {
     fitted: Option<Arc<Fitted>>,
     tails: [Tail; MEMBERS],
     raw_tail: Tail,
+    /// For numbers with p <= 0.01, and among them raw values with p <= 0.001.
     tail_budget: Budget,
+    far_budget: Budget,
     #[serde(skip)]
     scratch: Scratch,
 }
@@ -108,6 +117,7 @@ impl Combined {
             tails: std::array::from_fn(|_| Tail::exponential(MEMBER_TAIL)),
             raw_tail: Tail::shaped(RAW_TAIL),
             tail_budget: Budget::new(TAIL_SHARE, TAIL_MOST),
+            far_budget: Budget::new(FAR_SHARE, FAR_MOST),
             scratch: Scratch::default(),
         }
     }
@@ -219,7 +229,9 @@ impl Detector for Combined {
                 for (tail, number) in self.tails.iter_mut().zip(assessed.numbers) {
                     tail.learn(number, &mut self.chance);
                 }
-                self.raw_tail.learn(assessed.raw, &mut self.chance);
+                if self.far_budget.admits(!is_open && assessed.surprise > FAR_GATE) {
+                    self.raw_tail.learn(assessed.raw, &mut self.chance);
+                }
             }
         }
         let is_unusual = !is_open && assessed.surprise > GATE;
