@@ -39,8 +39,8 @@ const HOURS: usize = 24;
 const HOUR_VALUES_MIN: usize = 12;
 /// The least weight of a new value in its hour's averages.
 const HOUR_GAIN_MIN: f64 = 1.0 / 32.0;
-/// The least deviation of an hour, against the series'.
-const HOUR_DEVIATION_MIN: f64 = 0.1;
+/// The least deviation of an hour, or of means, against the series'.
+const PART_DEVIATION_MIN: f64 = 0.1;
 /// The least deviation of the series, against its whole range.
 const DEVIATION_MIN: f64 = 0.02;
 /// Deviations between the 10th and the 90th percentile of the standard normal distribution.
@@ -133,7 +133,7 @@ impl Series {
         let hour = time.and_then(hour_of).map(|at| self.hours[at]);
         let against_hour = match hour {
             Some(hour) if hour.count >= HOUR_VALUES_MIN => {
-                (value - hour.mean) / hour.deviation.max(HOUR_DEVIATION_MIN * deviation)
+                (value - hour.mean) / hour.deviation.max(PART_DEVIATION_MIN * deviation)
             }
             _ => f64::NAN,
         };
@@ -253,7 +253,8 @@ impl Detector for Series {
                 continue;
             }
             let [low, median, high] = member.numbers.deciles();
-            let deviation = ((high - low) / DECILES).max(1e-9);
+            // Where means stand still the series' own deviation is the measure.
+            let deviation = ((high - low) / DECILES).max(PART_DEVIATION_MIN * self.deviation());
             let (value, usual, deviations) = match aspect {
                 Aspect::Hour => (value, hour.mean, number),
                 _ => (number, median, (number - median) / deviation),
