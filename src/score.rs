@@ -7,6 +7,8 @@ use clap::ValueEnum;
 use connectors::ConnectError;
 use csv::StringRecord;
 use detectors::{Detector as _, Model, Options, State};
+use types::Rounding;
+use types::number::parse_scaled;
 use types::options::did_you_mean;
 
 use crate::error::Error;
@@ -26,12 +28,13 @@ pub enum TimeUnit {
 }
 
 impl TimeUnit {
-    const fn nanos(self) -> i64 {
+    /// Digits behind the point of a time that is told to the nanosecond.
+    const fn digits(self) -> u8 {
         match self {
-            Self::S => 1_000_000_000,
-            Self::Ms => 1_000_000,
-            Self::Us => 1_000,
-            Self::Ns => 1,
+            Self::S => 9,
+            Self::Ms => 6,
+            Self::Us => 3,
+            Self::Ns => 0,
         }
     }
 }
@@ -83,8 +86,15 @@ impl Columns {
     /// Finds the columns in a header.
     ///
     /// # Errors
-    /// If one isn't there, or none is left for the detector.
+    /// If one isn't there, two have one name, or none is left for the detector.
     pub fn new(header: &StringRecord, wanted: &Wanted<'_>) -> Result<Self, Wrong> {
+        if let Some(name) = header.iter().enumerate().find_map(|(at, name)| {
+            let is_twice = header.iter().take(at).any(|before| before == name);
+            is_twice.then_some(name)
+        }) {
+            let what = format!("two columns are named `{name}`");
+            return Err(Wrong { what, hint: Some("give each a name of its own".to_owned()) });
+        }
         let place = |name: &str| {
             header.iter().position(|column| column == name).ok_or_else(|| Wrong {
                 what: format!("there is no column `{name}`"),
@@ -135,8 +145,11 @@ pub struct Scorer {
     options: Options,
     /// The score from which on a row is explained.
     why_from: f64,
-    max_keys: usize,
-    models: BTreeMap<String, Model>,
+    /// Bytes that all detectors may hold.
+    max_bytes: u64,
+    n_bytes: u64,
+    /// Each with the bytes that it held last.
+    models: BTreeMap<String, (Model, u64)>,
     row: Vec<f64>,
     n_rows: u64,
     unread: Unread,
@@ -144,12 +157,13 @@ pub struct Scorer {
 
 impl Scorer {
     /// Detectors that have learnt nothing.
-    pub const fn new(columns: Columns, options: Options, why_from: f64, max_keys: usize) -> Self {
+    pub const fn new(columns: Columns, options: Options, why_from: f64, max_bytes: u64) -> Self {
         Self {
             columns,
             options,
             why_from,
-            max_keys,
+            max_bytes,
+            n_bytes: 0,
             models: BTreeMap::new(),
             row: Vec::new(),
             n_rows: 0,
@@ -160,7 +174,7 @@ impl Scorer {
     /// Scores a row, then learns it. A cell that is empty, or no number, is a missing value.
     ///
     /// # Errors
-    /// If there are too many keys or columns.
+    /// If there are too many columns, or so many keys that their detectors don't fit.
     pub fn score(&mut self, row: &StringRecord, line: u64) -> Result<Scored, Wrong> {
         let Self { columns, unread, .. } = self;
         self.row.clear();
@@ -182,17 +196,13 @@ impl Scorer {
         });
         let key = text_of(columns.key).unwrap_or_default();
         if !self.models.contains_key(key) {
-            if self.models.len() >= self.max_keys {
-                let what = format!("line {line}: key `{key}` is one more than {}", self.max_keys);
-                let hint =
-                    "raise `--max-keys`, or leave `--key` out for one detector over all rows";
-                return Err(Wrong { what, hint: Some(hint.to_owned()) });
-            }
             let model = Model::new(&self.options, columns.values.len());
             let model = model.map_err(|error| Wrong { what: error.to_string(), hint: None })?;
-            self.models.insert(key.to_owned(), model);
+            self.models.insert(key.to_owned(), (model, 0));
         }
-        let Some(model) = self.models.get_mut(key) else { unreachable!("it was just made") };
+        let Some((model, held)) = self.models.get_mut(key) else {
+            unreachable!("it was just made")
+        };
         let assessed = model.assess(&self.row, time);
         let is_explained = assessed.score.is_some_and(|score| score >= self.why_from);
         let reasons = if is_explained { model.explain(&self.row, time) } else { Vec::new() };
@@ -203,6 +213,15 @@ impl Scorer {
         let why: Vec<String> = reasons.iter().filter_map(sentence).collect();
         model.learn(&self.row, time, &assessed);
         self.n_rows += 1;
+        let n_bytes = u64::try_from(model.state_bytes()).unwrap_or(u64::MAX);
+        self.n_bytes = self.n_bytes.saturating_sub(*held).saturating_add(n_bytes);
+        *held = n_bytes;
+        if self.n_bytes > self.max_bytes {
+            let n_keys = self.models.len();
+            let what = format!("line {line}: the detectors of {n_keys} keys don't fit any more");
+            let hint = "raise `--max-memory`, or leave `--key` out for one detector over all rows";
+            return Err(Wrong { what, hint: Some(hint.to_owned()) });
+        }
         Ok(Scored {
             score: assessed.score.unwrap_or(0.0),
             raw: assessed.raw,
@@ -242,8 +261,8 @@ impl Unread {
 
 /// A time in nanoseconds since 1970, UTC; `None` where it can't be read.
 fn nanos_of(text: &str, unit: TimeUnit) -> Option<i64> {
-    if let Ok(count) = text.parse::<i64>() {
-        return count.checked_mul(unit.nanos());
+    if let Ok(nanos) = parse_scaled(text.as_bytes(), unit.digits(), Rounding::HalfEven) {
+        return i64::try_from(nanos).ok();
     }
     let local = || {
         let local: jiff::civil::DateTime = text.parse().ok()?;
@@ -275,6 +294,10 @@ mod tests {
         let wrong = Columns::new(&header, &wanted(&drop)).unwrap_err();
         assert_eq!(wrong.what, "there is no column `lable`");
         assert_eq!(wrong.hint.as_deref(), Some("did you mean `label`?"));
+        let twice = record(&["x", "label", "label"]);
+        let none = Wanted { key: None, time: None, ..wanted(&[]) };
+        let wrong = Columns::new(&twice, &none).unwrap_err();
+        assert_eq!(wrong.what, "two columns are named `label`");
         let drop = ["x", "y", "label"].map(str::to_owned);
         assert!(Columns::new(&header, &wanted(&drop)).is_err());
     }
@@ -283,19 +306,20 @@ mod tests {
     fn each_key_has_a_detector_of_its_own() {
         let header = record(&["at", "who", "x"]);
         let columns = Columns::new(&header, &wanted(&[])).unwrap();
-        let scorer = |max_keys| Scorer::new(columns.clone(), Options::default(), 0.999, max_keys);
+        let scorer = |max_bytes| Scorer::new(columns.clone(), Options::default(), 0.999, max_bytes);
         let cells = |who: &str, n: usize| {
             record(&[&n.to_string(), who, &(if who == "b" { n % 7 } else { n % 3 }).to_string()])
         };
-        let (mut alone, mut both) = (scorer(1), scorer(2));
+        let (mut alone, mut both, mut few) = (scorer(u64::MAX), scorer(u64::MAX), scorer(40_000));
         for n in 0..200 {
             let expected = alone.score(&cells("a", n), 1).unwrap();
             assert_eq!(both.score(&cells("a", n), 1).unwrap(), expected);
             assert_eq!(expected.state, if n < 32 { "warming" } else { "ok" });
             both.score(&cells("b", n), 1).unwrap();
         }
-        let wrong = both.score(&cells("c", 0), 9).unwrap_err();
-        assert_eq!(wrong.what, "line 9: key `c` is one more than 2");
+        let wrong = (0..1_000).find_map(|n| few.score(&cells(&format!("k{n}"), 0), 9).err());
+        let wrong = wrong.expect("they don't fit");
+        assert!(wrong.what.starts_with("line 9: the detectors of "), "{wrong:?}");
         let far = both.score(&record(&["2026-01-31 00:00:00", "a", "1e9"]), 9).unwrap();
         assert!(far.score > 0.999 && far.why.contains('x'), "{far:?}");
     }
@@ -304,7 +328,7 @@ mod tests {
     fn what_cant_be_read_is_missing_and_told() {
         let header = record(&["at", "who", "x", "y"]);
         let columns = Columns::new(&header, &wanted(&[])).unwrap();
-        let mut scorer = Scorer::new(columns, Options::default(), 0.999, 9);
+        let mut scorer = Scorer::new(columns, Options::default(), 0.999, u64::MAX);
         for cells in [["1", "a", "", "2"], ["x", "a", "7", "NaN"], ["2", "a", "seven", "inf"]] {
             let scored = scorer.score(&record(&cells), 4).unwrap();
             assert!(scored.raw.is_finite() && scored.score.is_finite());
@@ -324,6 +348,7 @@ mod tests {
             ("2014-04-01T00:05:00Z", TimeUnit::S),
             ("2014-04-01T02:05:00+02:00", TimeUnit::S),
             ("1396310700", TimeUnit::S),
+            ("1396310700.0", TimeUnit::S),
             ("1396310700000", TimeUnit::Ms),
             ("1396310700000000", TimeUnit::Us),
             ("1396310700000000000", TimeUnit::Ns),

@@ -1,6 +1,6 @@
 //! The quarantine file: inputs that can't be used, one JSON line each, with place and bytes.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use types::sabotage::{Safeguard, is_out};
 
 use crate::env::Files;
 use crate::error::ConnectError;
-use crate::sinks::file::{Buffered, buffered, remove, sync_names};
+use crate::sinks::file::{Buffered, remove, sync_names};
 
 /// The file's name in the data directory.
 pub const FILE: &str = "quarantine.jsonl";
@@ -150,7 +150,7 @@ impl Quarantine {
     fn try_write(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(buffered(self.files.create(FILE)?)),
+            none => none.insert(BufWriter::new(self.files.create(FILE)?)),
         };
         file.write_all(self.line.as_bytes())?;
         file.write_all(b"\n")

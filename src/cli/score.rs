@@ -1,8 +1,10 @@
 //! `tapeline score`: a CSV of numbers through a detector, in one pass.
 
-use std::fs::File;
+use std::cell::Cell;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use connectors::ConnectError;
 use csv::StringRecord;
@@ -35,10 +37,10 @@ pub(super) struct Args {
     /// The column that says whose row it is: each key has a detector of its own.
     #[arg(long, value_name = "COLUMN")]
     key: Option<String>,
-    /// The column that says when it happened: RFC 3339, `2026-01-31 09:00:00` (UTC), or a number.
+    /// The column that says when it happened: RFC 3339, `2026-01-31 09:00:00` (UTC), or a number since 1970.
     #[arg(long, value_name = "COLUMN")]
     time: Option<String>,
-    /// What a time that is a number counts, since 1970.
+    /// What a time that is a number counts.
     #[arg(long, value_enum, default_value_t)]
     time_unit: TimeUnit,
     /// Which detector: `combined`, `robust_z`, `loda` or `forest`.
@@ -50,12 +52,17 @@ pub(super) struct Args {
     /// The score from which on a row is explained.
     #[arg(long, default_value_t = 0.999)]
     why: f64,
-    /// Keys at most: each takes memory, up to 256 KiB or so.
-    #[arg(long, default_value_t = 100_000)]
-    max_keys: usize,
+    /// What all detectors may hold: a key's takes about 160 KiB and 10 KiB a column once it has seen a
+    /// thousand rows.
+    #[arg(long, default_value = "4GiB", value_parser = bytes)]
+    max_memory: u64,
     /// Where the scores go; stdout by default.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    crate::config::bytes(text).ok_or_else(|| "sizes look like 64MiB, 4GiB".to_owned())
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
@@ -82,7 +89,8 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
     let bytes: Box<dyn Read> =
         if is_gzip { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) };
-    let mut rows = csv::Reader::from_reader(bytes);
+    let left = Rc::new(Cell::new(ROW_BYTES));
+    let mut rows = csv::Reader::from_reader(Bounded { bytes, left: Rc::clone(&left) });
     let wanted = Wanted {
         drop: &arguments.drop,
         key: arguments.key.as_deref(),
@@ -92,61 +100,118 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     let header = rows.headers().map_err(|error| failed(path, error))?;
     let columns = Columns::new(header, &wanted).map_err(|wrong| wrong.of(path))?;
     let options = Options { kind: arguments.detector, seed: arguments.seed, ..Options::default() };
-    let mut scorer = Scorer::new(columns, options, arguments.why, arguments.max_keys);
-    let out: Box<dyn Write> = match &arguments.output {
-        Some(path) => {
-            Box::new(File::create(path).map_err(|error| ConnectError::file("making", path, error))?)
-        }
-        None => Box::new(io::stdout().lock()),
-    };
-    let mut out = csv::Writer::from_writer(BufWriter::new(out));
-    let written = put(&mut out, &["score", "raw", "state", "why"]);
-    if written.and_then(|()| score(&mut rows, &mut scorer, &mut out, path))? == Reader::Gone {
-        return Ok(());
-    }
-    bar.finish_and_clear();
-    let end = out.flush().or_else(unless_gone);
-    end.map_err(|error| Error::Io { doing: "writing scores".to_owned(), source: error })?;
-    say(&scorer.summary());
-    Ok(())
-}
-
-/// Whether there is still somebody who reads what is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reader {
-    There,
-    Gone,
-}
-
-fn score(
-    rows: &mut csv::Reader<Box<dyn Read>>,
-    scorer: &mut Scorer,
-    out: &mut csv::Writer<BufWriter<Box<dyn Write>>>,
-    path: &Path,
-) -> Result<Reader, Error> {
+    let mut scorer = Scorer::new(columns, options, arguments.why, arguments.max_memory);
+    let mut out = Out::open(arguments.output.as_deref())?;
     let mut row = StringRecord::new();
-    while rows.read_record(&mut row).map_err(|error| failed(path, error))? {
+    out.put(&["score", "raw", "state", "why"])?;
+    while !out.is_closed {
+        left.set(ROW_BYTES);
+        if !rows.read_record(&mut row).map_err(|error| failed(path, error))? {
+            break;
+        }
         let line = row.position().map_or(0, csv::Position::line);
         let Scored { score, raw, state, why } =
             scorer.score(&row, line).map_err(|wrong| wrong.of(path))?;
-        match put(out, &[&score.to_string(), &raw.to_string(), state, &why]) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
-                return Ok(Reader::Gone);
+        out.put(&[&score.to_string(), &raw.to_string(), state, &why])?;
+    }
+    bar.finish_and_clear();
+    if out.finish()? {
+        say(&scorer.summary());
+    }
+    Ok(())
+}
+
+/// Bytes of one row at most: a quote that is never closed makes one of all the rest.
+const ROW_BYTES: usize = 8 << 20;
+
+/// Gives no more than is left, which is set anew for each row.
+struct Bounded {
+    bytes: Box<dyn Read>,
+    left: Rc<Cell<usize>>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.bytes.read(into)?;
+        let Some(left) = self.left.get().checked_sub(n) else {
+            return Err(io::Error::other("a row is longer than 8 MiB: is a quote not closed?"));
+        };
+        self.left.set(left);
+        Ok(n)
+    }
+}
+
+/// Where scores go.
+struct Out {
+    rows: csv::Writer<BufWriter<Box<dyn Write>>>,
+    /// The file and what it is called until it is whole; nothing for what is no regular file.
+    file: Option<(PathBuf, PathBuf)>,
+    place: String,
+    /// Whether whoever reads has gone away: they have what they wanted.
+    is_closed: bool,
+}
+
+impl Out {
+    fn open(path: Option<&Path>) -> Result<Self, Error> {
+        let place = path.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
+        let failed = |source| Error::Io { doing: format!("making {place}"), source };
+        let (out, file): (Box<dyn Write>, _) = match path {
+            None => (Box::new(io::stdout().lock()), None),
+            Some(path) if path.exists() && !path.is_file() => {
+                let opened = OpenOptions::new().write(true).open(path).map_err(failed)?;
+                (Box::new(opened), None)
             }
-            written => written?,
+            Some(path) => {
+                let mut unfinished = path.to_owned().into_os_string();
+                unfinished.push(".unfinished");
+                let unfinished = PathBuf::from(unfinished);
+                let made = File::create(&unfinished).map_err(failed)?;
+                (Box::new(made), Some((path.to_owned(), unfinished)))
+            }
+        };
+        let rows = csv::Writer::from_writer(BufWriter::new(out));
+        Ok(Self { rows, file, place, is_closed: false })
+    }
+
+    fn put(&mut self, cells: &[&str; 4]) -> Result<(), Error> {
+        let written = self.rows.write_record(cells).map_err(|error| match error.into_kind() {
+            csv::ErrorKind::Io(source) => source,
+            kind => io::Error::other(format!("{kind:?}")),
+        });
+        self.written(written)
+    }
+
+    /// Gives the file its name; whether anybody reads what was written.
+    fn finish(mut self) -> Result<bool, Error> {
+        let flushed = self.rows.flush();
+        self.written(flushed)?;
+        if let Some((path, unfinished)) = self.file.take() {
+            let renamed = std::fs::rename(unfinished, path);
+            self.written(renamed)?;
+        }
+        Ok(!self.is_closed)
+    }
+
+    fn written(&mut self, result: io::Result<()>) -> Result<(), Error> {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.is_closed = true,
+            Err(source) => {
+                return Err(Error::Io { doing: format!("writing {}", self.place), source });
+            }
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        if let Some((_, unfinished)) = &self.file
+            && let Err(error) = std::fs::remove_file(unfinished)
+        {
+            tracing::warn!(path = %unfinished.display(), %error, "an unfinished file stays behind");
         }
     }
-    Ok(Reader::There)
-}
-
-fn put(out: &mut csv::Writer<BufWriter<Box<dyn Write>>>, cells: &[&str; 4]) -> Result<(), Error> {
-    out.write_record(cells)
-        .map_err(|error| Error::Io { doing: "writing scores".to_owned(), source: error.into() })
-}
-
-/// A reader that has gone away has what it wanted.
-fn unless_gone(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }
 
 /// A CSV that can't be read: the library names line and what is wrong.

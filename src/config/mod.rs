@@ -51,6 +51,7 @@ use dataflows::operators::alert::ALERT;
 use dataflows::operators::{OPERATORS, Operator};
 use types::options::Problem;
 
+pub(crate) use options::bytes;
 pub use plan::EnginePlan;
 pub use text::Texts;
 

@@ -331,9 +331,9 @@ fn assignments(spec: &OptionSpec, item: &Item, problems: &mut Vec<Problem>) -> O
             columns.push((key.clone(), expression.clone(), item.place.clone()));
             continue;
         }
-        let message = format!("column `{key}` must be an expression in quotes");
+        let message = format!("`{key}` must be an expression in quotes");
         let problem = Problem::new(item.place.clone(), "wrong_type", message);
-        problems.push(problem.hint("write it as a text: total = \"price * size\""));
+        problems.push(problem.hint(format!("write it as a text: {key} = \"price * size\"")));
     }
     if entries.is_empty() {
         problems.push(empty(spec, item));
@@ -347,7 +347,7 @@ fn empty(spec: &OptionSpec, item: &Item) -> Problem {
 }
 
 /// Reads a number of bytes: `"64MiB"`.
-fn bytes(text: &str) -> Option<u64> {
+pub(crate) fn bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 9] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),

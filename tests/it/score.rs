@@ -1,9 +1,10 @@
 //! `tapeline score` from outside.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
 
-use crate::program::Folder;
+use crate::program::{Folder, tapeline};
 use crate::rigs::dice::Dice;
 
 /// Rows of two keys, one of which jumps at its 500th.
@@ -57,6 +58,40 @@ fn the_same_rows_give_the_same_bytes() {
     assert_eq!(folder.read("scores.csv"), expected);
     let other = folder.run(&[&ASKED[..], &["--seed", "1"]].concat()).with(0).out;
     assert_ne!(other, expected);
+}
+
+#[test]
+fn a_file_gets_its_name_when_it_is_whole() {
+    let folder = folder();
+    let expected = folder.run(&ASKED).with(0).out;
+    // Over its own input, too.
+    let args: Vec<&str> = [&ASKED[..], &["-o", "rows.csv"]].concat();
+    folder.run(&args).with(0);
+    assert_eq!(folder.read("rows.csv"), expected);
+    folder.write("scores.csv", "old");
+    folder.write("torn.csv", "x,y\n1,2\n3\n");
+    folder.run(&["score", "torn.csv", "-o", "scores.csv"]).with(3);
+    assert_eq!(folder.read("scores.csv"), "old");
+    assert!(!folder.path("scores.csv.unfinished").exists());
+    folder.run(&["score", "torn.csv", "-o", "gone/scores.csv"]).with(3).says(&["gone/scores.csv"]);
+    // A quote that is never closed isn't held whole.
+    folder.write("open.csv", format!("x,y\n1,\"{}", "7\n".repeat(5 << 20)));
+    folder.run(&["score", "open.csv"]).with(3).says(&["longer than 8 MiB"]);
+}
+
+#[test]
+fn who_reads_no_more_has_what_they_wanted() {
+    let folder = Folder::new();
+    folder.write("rows.csv", format!("x\n{}", "7\n".repeat(200_000)));
+    let mut command = tapeline();
+    command.args(["score", "rows.csv"]).current_dir(folder.path("."));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "score,raw,state,why\n");
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()));
 }
 
 #[test]

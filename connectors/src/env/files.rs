@@ -58,6 +58,14 @@ pub trait Files: Send + Sync {
         file.read_at(&mut bytes, 0)?;
         Ok(bytes)
     }
+
+    /// How many bytes are in a file.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn n_bytes(&self, name: &str) -> io::Result<u64> {
+        self.open(name)?.n_bytes()
+    }
 }
 
 /// An open file.
@@ -77,6 +85,13 @@ pub trait OpenFile: Send {
     /// # Errors
     /// If not all of it could be; some of it may be there.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Writes some of `bytes` behind what is there; how many of them.
+    ///
+    /// # Errors
+    /// If none could be.
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes).map(|()| bytes.len())
+    }
     /// Cuts what is behind an offset.
     ///
     /// # Errors
@@ -91,8 +106,8 @@ pub trait OpenFile: Send {
 
 impl Write for dyn OpenFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.append(bytes)?;
-        Ok(bytes.len())
+        // Not `append`: who writes on after it failed must know how much is there.
+        self.write_some(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -112,11 +127,21 @@ impl Disk {
     /// # Errors
     /// If it can't be made.
     pub fn open(folder: &Path) -> io::Result<Self> {
+        let was_there = folder.is_dir();
         make_durably(folder)?;
         // It may have been made by a run that was stopped before it could see to that.
-        File::open(above(folder))?.sync_all()?;
+        match File::open(above(folder)).and_then(|above| above.sync_all()) {
+            // Above a folder that somebody made for us, we may have no rights.
+            Err(error) if !was_there || !is_beyond_us(&error) => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         Ok(Self { folder: folder.to_owned() })
     }
+}
+
+/// Whether a folder can't be synced by us at all.
+fn is_beyond_us(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
 }
 
 /// Makes a folder and those above it; each stands in the one above for good.
@@ -180,6 +205,15 @@ impl Files for Disk {
         Ok(Box::new(DiskFile(file)))
     }
 
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        // What is only read may be read-only.
+        fs::read(self.path(name))
+    }
+
+    fn n_bytes(&self, name: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.path(name))?.len())
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path(from), self.path(to))?;
         self.sync_below(to)
@@ -207,6 +241,10 @@ impl OpenFile for DiskFile {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all(bytes)
+    }
+
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
     }
 
     fn set_len(&mut self, n_bytes: u64) -> io::Result<()> {

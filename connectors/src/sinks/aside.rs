@@ -81,9 +81,9 @@ impl Aside {
             Some(file) => file,
             none => {
                 let made = self.files.create(NAME);
-                let made = made.map_err(|error| writing(&*self.files, error))?;
+                let made = none.insert(made.map_err(|error| writing(&*self.files, error))?);
                 sync_names(&*self.files)?;
-                none.insert(made)
+                made
             }
         };
         let written = file.append(&bytes).and_then(|()| file.sync_data());

@@ -4,7 +4,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -12,9 +11,6 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use crate::env::{Env, Socket};
-
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connects to the host of a url.
 #[derive(Clone, Debug)]
@@ -47,10 +43,6 @@ impl Service<Uri> for Connector {
         let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
         let connecting = self.0.connect(host, url.port_u16().unwrap_or(default));
-        Box::pin(async move {
-            let socket = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-            let waited = |_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
-            socket.map_err(waited)?.map(TokioIo::new)
-        })
+        Box::pin(async move { connecting.await.map(TokioIo::new) })
     }
 }

@@ -55,7 +55,7 @@ fn views() -> Vec<ViewSpec<'static>> {
                 ("resolve_when", "size < 4"),
                 ("entity", "asset"),
                 ("severity", "low"),
-                ("severity_when", "critical: size > 8, info: size > 6"),
+                ("severity_when", "info: size > 8, critical: size > 6"),
                 ("message", "{{{size}}} at {price}"),
             ],
         ),
@@ -115,8 +115,8 @@ fn check_fills(given: &Epochs, fills: &[Fill], names: &Names) {
 
     let is_small = |f: &Fill| f.size < four;
     let severity = |f: &Fill| match f.size {
-        size if size > Size::from_nano(8_000_000_000).unwrap() => Severity::Critical,
-        size if size > Size::from_nano(6_000_000_000).unwrap() => Severity::Info,
+        size if size > Size::from_nano(8_000_000_000).unwrap() => Severity::Info,
+        size if size > Size::from_nano(6_000_000_000).unwrap() => Severity::Critical,
         _ => Severity::Low,
     };
     let is_some = |f: &Fill| f.size > Size::from_nano(2_000_000_000).unwrap();

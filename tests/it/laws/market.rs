@@ -418,8 +418,8 @@ fn held(fills: &[(VenueTime, Fill)], names: &Names) -> Vec<Alert> {
     let is_low =
         |f: &Fill| f.shown_price().is_some_and(|price| Some(price) < Price::from_nano(200_000_000));
     let severity = |f: &Fill| match (exceeds(f, 9), exceeds(f, 6)) {
-        (true, _) => Severity::Critical,
-        (_, true) => Severity::Info,
+        (true, _) => Severity::Info,
+        (_, true) => Severity::Critical,
         _ => Severity::Low,
     };
     let message = |f: &Fill| {

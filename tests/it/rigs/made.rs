@@ -1,5 +1,5 @@
-//! Surroundings made of a seed: a clock that jumps, no chance at all, files that fail at any call, and
-//! connections that fail at some.
+//! Surroundings made of a seed: a clock that jumps, no chance at all, files that fail at any call
+//! that changes something, and connections that fail at some.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The engine in other surroundings: whatever it keeps in files may fail there at any call, and its
+//! The engine in other surroundings: any call that changes a file may fail there, and its
 //! connections at any operation.
 
 use std::sync::Arc;

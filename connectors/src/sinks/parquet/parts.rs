@@ -192,7 +192,7 @@ impl ViewParts {
         Self { view, names, files, parts: Vec::new(), under_way: None }
     }
 
-    /// Takes up the parts that are kept: they must be there as they were. Nothing is changed yet.
+    /// Takes up the parts that are kept: they must be there as they were. No file is changed yet.
     fn reopen(&mut self, until: Epoch, listed: Option<&Listed>) -> Result<(), ConnectError> {
         let (manifest, _) = manifest::read(&*self.files)?;
         self.parts = manifest.parts;
@@ -209,7 +209,7 @@ impl ViewParts {
         }
         for part in &self.parts {
             let path = self.files.path(&part.file);
-            let found = self.files.open(&part.file).and_then(|file| file.n_bytes());
+            let found = self.files.n_bytes(&part.file);
             let found = found.map_err(|error| ConnectError::file("going on with", &path, error))?;
             if found != part.bytes {
                 return Err(ConnectError::broken(format!(

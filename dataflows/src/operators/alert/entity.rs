@@ -24,6 +24,9 @@ pub(super) struct Firing {
 pub(super) struct Entity<R> {
     pub(super) rows: Ordered<R>,
     firings: BTreeMap<FiringKey, Firing>,
+    /// The run behind the last row, and that row's time, where they are known: new rows mostly come behind
+    /// it.
+    newest: Option<(VenueTime, Run)>,
 }
 
 /// Firings that differ: what stood and what stands.
@@ -50,7 +53,7 @@ enum Run {
 
 impl<R: HasId> Entity<R> {
     pub(super) const fn new() -> Self {
-        Self { rows: Ordered::new(), firings: BTreeMap::new() }
+        Self { rows: Ordered::new(), firings: BTreeMap::new(), newest: None }
     }
 
     pub(super) fn change(&mut self, order: &Order, place: &Place, row: &R, is_new: bool) {
@@ -78,7 +81,7 @@ impl<R: HasId> Entity<R> {
         }
         let mut stood = Stood { open: standing.open.clone(), last_fired: standing.last_fired };
         let mut behind = Behind::default();
-        let mut is_same = false;
+        let (mut is_same, mut newest) = (false, None);
         for (time, row) in self.rows.from(&first_at(first)) {
             // The row before was there before the change too, so all that may differ is what stands.
             if behind.last.is_some_and(|before| before < time) && behind.is_settled(rule.hold) {
@@ -94,6 +97,7 @@ impl<R: HasId> Entity<R> {
                 behind.pass(time, is_true);
             }
             standing.pass(rule, (time, row), is_true, &mut new);
+            newest = Some((time, standing.run));
         }
         if is_same {
             // What is open goes on as it did.
@@ -105,6 +109,7 @@ impl<R: HasId> Entity<R> {
             }
         } else {
             old.append(&mut self.firings.split_off(&(first, Text::Word(""))));
+            self.newest = newest;
         }
         self.firings.extend(new.iter().map(|(key, firing)| (key.clone(), firing.clone())));
         differing(old, new)
@@ -122,6 +127,9 @@ impl<R: HasId> Entity<R> {
 
     /// The run of rows before a time. No more of them are looked at than `hold` covers.
     fn run(&self, rule: &Rule, time: VenueTime) -> Run {
+        if let Some((_, run)) = self.newest.filter(|(newest, _)| *newest < time) {
+            return run;
+        }
         let (mut run, mut newest) = (Run::Broken, None);
         for (time, row) in self.rows.back_from(&first_at(time)) {
             if !rule.is_true(row) {

@@ -1,0 +1,147 @@
+//! Lives of alerts as texts: an epoch a fill, and what changes in the view `alerts` with each.
+
+use std::fmt::Write as _;
+
+use serde_json::Value as Json;
+
+use crate::program::Folder;
+
+const CONFIG: &str = r#"
+[pipeline]
+name = "alerts"
+data_dir = "state"
+epoch = { max_events = 1 }
+
+[sources.fills]
+type = "csv"
+path = "fills.csv"
+relation = "fills"
+[sources.fills.columns]
+op = "op"
+id = "id"
+venue = { constant = "v" }
+wallet = { constant = "ann" }
+asset = { constant = "A" }
+side = { constant = "buy" }
+size = { constant = "1" }
+price = "price"
+event_time = "event_time"
+
+[alerts.dear]
+view = "fills"
+when = "price > 10"
+entity = ["asset"]
+severity_when = { high = "price > 20" }
+message = "{asset} at {price}"
+RULE
+
+[sinks.out]
+type = "jsonl"
+mode = "changes"
+path = "out"
+views = ["alerts"]
+"#;
+
+/// What a rule tells of fills: `(op and id, second, price)`. A line a change: the fill's number, what
+/// becomes of the alert of which second, its severity, its text, and when it was resolved.
+fn story(rule: &str, fills: &[(&str, u64, &str)]) -> String {
+    let folder = Folder::new();
+    folder.write("c.toml", CONFIG.replace("RULE", rule));
+    let mut csv = "op,id,price,event_time\n".to_owned();
+    for (op, second, price) in fills {
+        let (op, id) = op.split_once(' ').unwrap();
+        let time = format!("2026-01-01T00:{:02}:{:02}Z", second / 60, second % 60);
+        writeln!(csv, "{op},{id},{price},{time}").unwrap();
+    }
+    folder.write("fills.csv", csv);
+    folder.run(&["run", "c.toml"]).with(0);
+    let mut told = String::new();
+    for change in folder.read_json("out/alerts.jsonl") {
+        let row = if change["op"] == "del" { &change["key"] } else { &change["row"] };
+        let text = |value: &Json| value.as_str().unwrap_or("").to_owned();
+        let second = |value: &Json| {
+            let time = text(value);
+            let part = |from: usize| time.get(from..from + 2)?.parse::<u64>().ok();
+            part(14).zip(part(17)).map(|(minutes, seconds)| minutes * 60 + seconds)
+        };
+        let at = second(&row["time"]).unwrap();
+        let end = match (change["op"] == "del", second(&row["resolved_at"])) {
+            (true, _) => "gone".to_owned(),
+            (_, Some(end)) => {
+                format!("{} {}, to {end}", text(&row["severity"]), text(&row["message"]))
+            }
+            (_, None) => format!("{} {}", text(&row["severity"]), text(&row["message"])),
+        };
+        writeln!(told, "{}: {at} {end}", text(&change["epoch"])).unwrap();
+    }
+    told
+}
+
+#[test]
+fn a_condition_fires_once_and_resolves() {
+    let told = story("", &[("insert 1", 1, "11"), ("insert 2", 2, "12"), ("insert 3", 3, "9")]);
+    assert_eq!(told, "1: 1 medium A at 11\n3: 1 medium A at 11, to 3\n");
+}
+
+#[test]
+fn flapping_inside_the_cooldown_is_one_alert() {
+    let flaps: Vec<(String, u64, &str)> =
+        (1..=10).map(|n| (format!("insert {n}"), n, if n % 2 == 1 { "11" } else { "9" })).collect();
+    let mut fills: Vec<(&str, u64, &str)> =
+        flaps.iter().map(|(op, second, price)| (op.as_str(), *second, *price)).collect();
+    fills.push(("insert 11", 61, "21"));
+    let told = story("cooldown = \"1m\"", &fills);
+    assert_eq!(told, "1: 1 medium A at 11\n2: 1 medium A at 11, to 2\n11: 61 high A at 21\n");
+}
+
+#[test]
+fn with_hysteresis_what_flaps_stays_open() {
+    let fills = [
+        ("insert 1", 1, "11"),
+        ("insert 2", 2, "9"),
+        ("insert 3", 3, "12"),
+        ("insert 4", 4, "7"),
+        ("insert 5", 5, "11"),
+    ];
+    let told = story("resolve_when = \"price < 8\"", &fills);
+    assert_eq!(told, "1: 1 medium A at 11\n4: 1 medium A at 11, to 4\n5: 5 medium A at 11\n");
+}
+
+#[test]
+fn a_condition_must_hold() {
+    let fills = [
+        ("insert 1", 0, "11"),
+        ("insert 2", 29, "12"),
+        ("insert 3", 30, "13"),
+        ("insert 4", 40, "9"),
+        ("insert 5", 50, "14"),
+        ("insert 6", 79, "9"),
+        ("insert 7", 80, "9"),
+    ];
+    let told = story("for = \"30s\"", &fills);
+    assert_eq!(told, "3: 30 medium A at 13\n4: 30 medium A at 13, to 40\n");
+}
+
+#[test]
+fn late_and_busted_fills_change_what_they_must() {
+    let rule = "for = \"30s\"\nresolve_when = \"price < 8\"\ncooldown = \"2m\"";
+    let fills = [
+        ("insert 1", 0, "11"),
+        ("insert 2", 20, "12"),
+        ("insert 3", 31, "13"),
+        ("insert 4", 40, "9"),
+        ("insert 5", 45, "11"),
+        ("insert 6", 80, "15"),
+        ("insert 7", 90, "7"),
+        ("insert 8", 150, "12"),
+        ("insert 9", 185, "25"),
+        // Breaks what held from second 0 to 31: the alerts of 31 and, by the cooldown, of 185 go.
+        ("insert 10", 10, "5"),
+        // And come back.
+        ("bust 10", 10, "5"),
+    ];
+    let expected = "3: 31 medium A at 13\n7: 31 medium A at 13, to 90\n9: 185 high A at 25\n\
+        10: 31 gone\n10: 80 medium A at 15, to 90\n10: 185 gone\n\
+        11: 31 medium A at 13, to 90\n11: 80 gone\n11: 185 high A at 25\n";
+    assert_eq!(story(rule, &fills), expected);
+}
