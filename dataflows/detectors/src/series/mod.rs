@@ -7,8 +7,9 @@
 //!
 //! A disturbance lasts, but is news once: a row whose surprise is not the largest of the last
 //! [`QUIET_ROWS`] counts as a repeat, and its surprise is divided by [`REPEAT`]. The score is 1 - p
-//! with p = e^-surprise: the members' p are calibrated, each on the series itself, so the score means
-//! the same on every series.
+//! with p = e^-surprise: the members' p are calibrated, each on the series itself, so the score is on
+//! one scale on every series. Joined by that mean they are no probability any more: where members are
+//! independent fewer rows reach a score than it says.
 
 #[cfg(test)]
 mod tests;
