@@ -123,6 +123,12 @@ pub trait Build: Send + Sync {
     fn demand_steps(&mut self, _step: Span) -> Option<usize> {
         None
     }
+
+    /// Whether its rows depend on when events came, not only on which of them stand: a run that goes on
+    /// must be fed the epochs that there were.
+    fn depends_on_arrival(&self) -> bool {
+        false
+    }
 }
 
 /// A prepared operator.
@@ -171,6 +177,11 @@ impl Plan {
     pub fn is_read(&self, port: Port) -> bool {
         self.nodes.iter().any(|node| node.inputs.contains(&port))
             || self.emitted_views().any(|view| view.port == port)
+    }
+
+    /// Whether a view's rows depend on when events came; see [`Build::depends_on_arrival`].
+    pub fn depends_on_arrival(&self) -> bool {
+        self.nodes.iter().any(|node| node.build.depends_on_arrival())
     }
 
     /// The views whose changes leave the dataflow.

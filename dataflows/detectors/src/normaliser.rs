@@ -45,6 +45,11 @@ impl Normaliser {
         self.columns.iter().zip(row).map(units).collect()
     }
 
+    /// A value of a column that [`Normaliser::normalise`] gives for this many deviations: the way back.
+    pub fn restore(&self, column: usize, deviations: f64) -> f64 {
+        self.columns.get(column).map_or(deviations, |usual| usual.mean + deviations * usual.deviation())
+    }
+
     /// Learns a row as it was given, before [`Normaliser::normalise`].
     pub fn learn(&mut self, row: &[f64]) {
         for (usual, x) in self.columns.iter_mut().zip(row) {
@@ -61,9 +66,12 @@ impl Normaliser {
 }
 
 impl Usual {
+    fn deviation(&self) -> f64 {
+        (self.distance * PER_DISTANCE).max(self.mean.abs() * 1e-9).max(1e-100)
+    }
+
     fn deviations(&self, x: f64) -> f64 {
-        let deviation = (self.distance * PER_DISTANCE).max(self.mean.abs() * 1e-9).max(1e-100);
-        (x - self.mean) / deviation
+        (x - self.mean) / self.deviation()
     }
 
     fn learn(&mut self, x: f64) {

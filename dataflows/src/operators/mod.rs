@@ -1,6 +1,7 @@
 //! The operators: the list, and what each must say of itself.
 
 pub mod alert;
+mod anomaly;
 mod avg_cost;
 pub(crate) mod epochs;
 mod expressions;
@@ -51,6 +52,7 @@ pub trait Operator: Sync {
 
 /// All operators that views can name.
 pub static OPERATORS: &[&dyn Operator] = &[
+    &anomaly::Anomaly,
     &avg_cost::AvgCost,
     &features::FeaturesOf,
     &filter::Filter,

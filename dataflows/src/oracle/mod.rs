@@ -3,6 +3,7 @@
 //! they share no code with the operators.
 
 pub mod alert;
+pub mod anomaly;
 pub mod features;
 mod latest;
 pub mod marks;

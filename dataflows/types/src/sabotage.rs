@@ -126,6 +126,14 @@ safeguards! {
     /// Ticks of one time, `seq` and id stand in the order of their texts.
     FeaturesTie,
 
+    // Scores.
+    /// Rows behind a change are judged anew, from a state before it.
+    ScoresRevised,
+    /// What was usual of a key goes back with the model.
+    UsualGoesBack,
+    /// Changes before the horizon change no score.
+    HorizonHolds,
+
     // Marks.
     /// A change at a published step revises the snapshots behind it.
     SnapshotsRevised,

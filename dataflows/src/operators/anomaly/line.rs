@@ -1,0 +1,229 @@
+//! Rows in order with what was said of each: an epoch's changes in, the view's out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use detectors::Model;
+use types::sabotage::{Safeguard, is_out};
+use types::{EventId, Row, Value, VenueTime};
+
+use super::fold::{Judge, Measured, Said};
+use super::layout::Change;
+use super::rungs::Rungs;
+
+/// A row's place in the order: time, `seq`, id, and the text of its key, which tells rows apart that tie.
+pub(super) type Place = (VenueTime, Value, Option<EventId>, Arc<[u8]>);
+
+/// A row that changes.
+#[derive(Clone, Debug)]
+pub(super) struct Changed {
+    pub(super) place: Place,
+    /// The number of its key, where the key has units of its own.
+    pub(super) key: Option<u32>,
+    pub(super) row: Row,
+    pub(super) diff: isize,
+}
+
+/// What is kept of a row.
+#[derive(Debug)]
+struct Held {
+    row: Row,
+    key: Option<u32>,
+    /// `None` until it is judged.
+    said: Option<Said>,
+}
+
+/// What changes in the view.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Told {
+    /// A row that comes or goes.
+    Row(Row, isize),
+    /// A change that came too late.
+    Stale(Row, Change),
+}
+
+/// The view's rows that change, by key: what stood and what stands.
+#[derive(Debug, Default)]
+struct Differing {
+    keys: BTreeMap<Box<[Value]>, (Option<Row>, Option<Row>)>,
+}
+
+/// The rows of one model.
+#[derive(Debug)]
+pub(super) struct Line {
+    rows: BTreeMap<Place, Held>,
+    /// Rows that went away too late, so that they stay learnt, as long as they are folded again.
+    gone: BTreeMap<Place, Held>,
+    rungs: Rungs<Place>,
+    /// Room for a row's numbers.
+    numbers: Vec<f64>,
+}
+
+impl Line {
+    /// Without rows; `slack` as of [`Rungs`].
+    pub(super) fn new(model: Model, slack: u64) -> Self {
+        let (rows, gone, numbers) = Default::default();
+        Self { rows, gone, rungs: Rungs::new(model, slack), numbers }
+    }
+
+    /// Makes an epoch's changes, of which none cancels another; `horizon` is the time before which they
+    /// come too late, and `next_horizon` that of the next epoch.
+    pub(super) fn take(
+        &mut self,
+        judge: &Judge,
+        changes: Vec<Changed>,
+        (horizon, next_horizon): (VenueTime, VenueTime),
+        tell: &mut impl FnMut(Told),
+    ) {
+        let is_appended = changes.iter().all(|changed| {
+            let is_behind = self.rungs.last().is_none_or(|last| *last < changed.place);
+            changed.diff > 0 && is_behind && !is_stale(&changed.place, horizon)
+        });
+        if is_appended {
+            self.append(judge, changes, tell);
+        } else {
+            self.revise(judge, changes, horizon, tell);
+        }
+        self.rungs.close(|place| !is_stale(place, next_horizon));
+        if let Some(first) = self.rungs.first().filter(|_| !self.gone.is_empty()) {
+            self.gone = self.gone.split_off(first);
+        }
+    }
+
+    /// Takes rows that come behind all others.
+    fn append(&mut self, judge: &Judge, mut changes: Vec<Changed>, tell: &mut impl FnMut(Told)) {
+        changes.sort_by(|a, b| a.place.cmp(&b.place));
+        for Changed { place, key, row, .. } in changes {
+            let said = learn(judge, (&mut self.rungs, &mut self.numbers), &place, (&row, key), true);
+            tell(Told::Row(judge.layout.row(&row, &said), 1));
+            self.rows.insert(place, Held { row, key, said: Some(said) });
+        }
+    }
+
+    /// Makes any changes.
+    fn revise(
+        &mut self,
+        judge: &Judge,
+        mut changes: Vec<Changed>,
+        horizon: VenueTime,
+        tell: &mut impl FnMut(Told),
+    ) {
+        // A row that is replaced may stand where it stood.
+        changes.sort_by_key(|changed| changed.diff);
+        let mut differing = Differing::default();
+        let mut stale: BTreeMap<Box<[Value]>, (Row, Change)> = BTreeMap::new();
+        let mut first: Option<Place> = None;
+        let mut note = |row: &Row, change: Change| {
+            let entry = stale.entry(differing_key(judge, row));
+            let both = |known: &mut (Row, Change)| known.1 = Change::Replaced;
+            entry.and_modify(both).or_insert_with(|| (row.clone(), change));
+        };
+        for Changed { place, key, row, diff } in changes {
+            let is_stale = is_stale(&place, horizon);
+            if is_stale {
+                note(&row, if diff > 0 { Change::Inserted } else { Change::Removed });
+            } else if first.as_ref().is_none_or(|first| place < *first) {
+                first = Some(place.clone());
+            }
+            if diff > 0 {
+                let said = is_stale.then_some(Said::Stale);
+                if let Some(said) = &said {
+                    differing.comes(judge, &row, said);
+                }
+                self.rows.insert(place, Held { row, key, said });
+            } else if let Some(Held { row, key, said: Some(said) }) = self.rows.remove(&place) {
+                differing.goes(judge, &row, &said);
+                if is_stale && said != Said::Stale {
+                    self.gone.insert(place, Held { row, key, said: None });
+                }
+            }
+        }
+        if let Some(first) = first {
+            self.refold(judge, &first, &mut differing);
+        }
+        differing.tell(tell);
+        stale.into_values().for_each(|(row, change)| tell(Told::Stale(row, change)));
+    }
+
+    /// Judges rows anew from the first that changed.
+    fn refold(&mut self, judge: &Judge, first: &Place, differing: &mut Differing) {
+        if self.rungs.last().is_some_and(|last| last >= first) && !is_out(Safeguard::ScoresRevised) {
+            self.rungs.go_back(first);
+        }
+        let from = match self.rungs.last() {
+            Some(last) => (std::ops::Bound::Excluded(last.clone()), std::ops::Bound::Unbounded),
+            None => (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded),
+        };
+        let mut gone = self.gone.range(from.clone()).peekable();
+        for (place, held) in self.rows.range_mut(from) {
+            while let Some((place, gone)) = gone.next_if(|(gone, _)| *gone <= place) {
+                let state = (&mut self.rungs, &mut self.numbers);
+                learn(judge, state, place, (&gone.row, gone.key), false);
+            }
+            if held.said == Some(Said::Stale) {
+                continue;
+            }
+            let is_told = place >= first;
+            let state = (&mut self.rungs, &mut self.numbers);
+            let said = learn(judge, state, place, (&held.row, held.key), is_told);
+            if is_told && held.said.as_ref() != Some(&said) {
+                if let Some(old) = &held.said {
+                    differing.goes(judge, &held.row, old);
+                }
+                differing.comes(judge, &held.row, &said);
+                held.said = Some(said);
+            }
+        }
+    }
+
+    /// How many states are kept.
+    #[cfg(test)]
+    pub(super) const fn n_rungs(&self) -> usize {
+        self.rungs.len()
+    }
+}
+
+/// Whether a place is before the horizon.
+fn is_stale(place: &Place, horizon: VenueTime) -> bool {
+    place.0 < horizon && !is_out(Safeguard::HorizonHolds)
+}
+
+/// Judges and learns one row.
+fn learn(
+    judge: &Judge,
+    (rungs, numbers): (&mut Rungs<Place>, &mut Vec<f64>),
+    place: &Place,
+    (row, key): (&Row, Option<u32>),
+    is_told: bool,
+) -> Said {
+    judge.layout.numbers(row, numbers);
+    rungs.pass(place, (key, numbers), |model, usual| {
+        judge.pass(model, usual, &Measured { numbers, time: place.0 }, is_told)
+    })
+}
+
+fn differing_key(judge: &Judge, row: &Row) -> Box<[Value]> {
+    row.0.iter().take(judge.layout.input.n_key).cloned().collect()
+}
+
+impl Differing {
+    fn goes(&mut self, judge: &Judge, row: &Row, said: &Said) {
+        let entry = self.keys.entry(differing_key(judge, row)).or_default();
+        entry.0 = Some(judge.layout.row(row, said));
+    }
+
+    fn comes(&mut self, judge: &Judge, row: &Row, said: &Said) {
+        let entry = self.keys.entry(differing_key(judge, row)).or_default();
+        entry.1 = Some(judge.layout.row(row, said));
+    }
+
+    fn tell(self, tell: &mut impl FnMut(Told)) {
+        for (old, new) in self.keys.into_values() {
+            if old == new {
+                continue;
+            }
+            old.into_iter().for_each(|old| tell(Told::Row(old, -1)));
+            new.into_iter().for_each(|new| tell(Told::Row(new, 1)));
+        }
+    }
+}

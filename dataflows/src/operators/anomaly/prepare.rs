@@ -1,0 +1,193 @@
+//! Options to dataflow.
+
+use std::sync::Arc;
+
+use detectors::{COLUMNS_MAX, Kind, Model, Options};
+use types::options::{Problem, Settings};
+use types::relations::{Relation, RelationKind};
+use types::{Names, Row};
+
+use super::fold::Judge;
+use super::layout::{Layout, added};
+use super::operator;
+use super::scores::Settled;
+use crate::edge::{Coll, Edge};
+use crate::operators::latest::{columns, no_time};
+use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
+use crate::with_edge;
+
+/// Settles the options.
+pub(super) fn prepare(
+    settings: &Settings,
+    plan: &PlanBuilder,
+) -> Result<Prepared, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let settled = settle(settings, plan, &mut problems);
+    let (Some((input, layout, explain_from)), true) = (settled, problems.is_empty()) else {
+        return Err(problems);
+    };
+    let options = options(settings);
+    let outputs = outputs(&layout);
+    let empty = Model::new(&options, layout.measured.len()).map_err(|error| {
+        vec![Problem::new(settings.place.clone(), "wrong_value", error.to_string())]
+    })?;
+    let is_by_key = settings.text("scope") == Some("key");
+    let build = Judged {
+        is_bars: input.kind == RelationKind::Bars,
+        empty,
+        settled: Settled {
+            is_by_key,
+            is_normalised: !is_by_key && settings.flag("normalise") && !layout.by.is_empty(),
+            revise_within: settings.nanos("revise_within").unwrap_or_default(),
+            judge: Judge { layout, explain_from },
+        },
+    };
+    Ok(Prepared { inputs: vec![input.port], outputs, build: Box::new(build) })
+}
+
+/// The scores, and the changes that came too late.
+pub(super) fn outputs(layout: &Layout) -> Vec<Output> {
+    let output = |suffix, schema: types::Schema| Output {
+        suffix,
+        kind: RelationKind::Rows,
+        schema: schema.shared(),
+        is_keyed: true,
+    };
+    vec![output("", layout.schema()), output("stale", layout.stale_schema())]
+}
+
+/// What is read, what rows are like, and the score from which on they say why; `None` without an
+/// input.
+pub(super) fn settle(
+    settings: &Settings,
+    plan: &PlanBuilder,
+    problems: &mut Vec<Problem>,
+) -> Option<(View, Layout, f64)> {
+    let explain_from = explain_from(settings, problems);
+    let input = plan.input(settings, "input", problems)?.clone();
+    if input.schema.time.is_none() {
+        problems.push(no_time(&input, settings, "input"));
+    } else if !input.is_keyed {
+        let message = format!("rows of `{}` have no key, so scores couldn't be told apart", input.name);
+        let problem = Problem::new(settings.place("input"), "wrong_input", message);
+        problems.push(problem.hint("name features of it"));
+    }
+    let schema = &input.schema;
+    for name in added().filter(|name| schema.index(name).is_some()) {
+        let message = format!("`{}` has a column `{name}` already", input.name);
+        let problem = Problem::new(settings.place("input"), "wrong_input", message);
+        problems.push(problem.hint("give it another name with `op = \"select\"`"));
+    }
+    let measured = measured(settings, &input, problems);
+    let by = match settings.has("by") {
+        true => columns(settings, "by", &input, problems),
+        false => Layout::entity(schema),
+    };
+    if settings.has("by") && settings.text("scope") == Some("view") && !settings.flag("normalise") {
+        let message = "`by` says nothing where one model takes all numbers as they are";
+        let problem = Problem::new(settings.place("by"), "wrong_option", message);
+        problems.push(problem.hint("leave it out, or `normalise = false`"));
+    }
+    let layout = Layout { input: Arc::clone(schema), measured, by };
+    Some((input, layout, explain_from))
+}
+
+/// The columns that are looked at.
+fn measured(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> Vec<usize> {
+    let schema = &input.schema;
+    let listed = columns(settings, "columns", input, problems);
+    for (name, place) in settings.list("columns") {
+        let column = schema.columns.iter().find(|column| column.name == name.as_str());
+        if column.is_some_and(|column| !Layout::is_number(column)) {
+            let message = format!("`{name}` holds no numbers");
+            problems.push(Problem::new(place.clone(), "wrong_column", message));
+        }
+    }
+    let is_free = |index: &usize| schema.columns.get(*index).is_some_and(Layout::is_number);
+    let measured: Vec<usize> = if settings.has("columns") {
+        listed
+    } else {
+        (schema.n_key..schema.columns.len()).filter(is_free).collect()
+    };
+    if measured.is_empty() && !settings.has("columns") {
+        let message = format!("`{}` has no numbers beside its key", input.name);
+        problems.push(Problem::new(settings.place("input"), "wrong_input", message));
+    }
+    if measured.len() > COLUMNS_MAX {
+        let message = format!("`{}` has more than {COLUMNS_MAX} columns of numbers", input.name);
+        let problem = Problem::new(settings.place("input"), "too_many", message);
+        problems.push(problem.hint("list some in `columns`"));
+    }
+    measured
+}
+
+/// The score from which on rows say why.
+fn explain_from(settings: &Settings, problems: &mut Vec<Problem>) -> f64 {
+    let text = settings.text("explain_from").unwrap_or_default();
+    match text.parse::<f64>() {
+        Ok(score) if (0.0..=1.0).contains(&score) => score,
+        _ => {
+            let message = format!("`{text}` is no score");
+            let problem = Problem::new(settings.place("explain_from"), "wrong_value", message);
+            problems.push(problem.hint("from \"0\" to \"1\""));
+            1.0
+        }
+    }
+}
+
+fn options(settings: &Settings) -> Options {
+    let count = |name| settings.count(name);
+    let warm_up = count("warm_up").and_then(|rows| usize::try_from(rows).ok());
+    let defaults = Options::default();
+    Options {
+        kind: match settings.text("detector") {
+            Some("robust_z") => Kind::RobustZ,
+            Some("loda") => Kind::Loda,
+            Some("forest") => Kind::Forest,
+            _ => Kind::Combined,
+        },
+        seed: count("seed").unwrap_or(defaults.seed),
+        warm_up: warm_up.unwrap_or(defaults.warm_up),
+        refit_ns: settings.duration("refit").map(types::Span::nanos),
+        ..defaults
+    }
+}
+
+/// The operator with its options settled.
+struct Judged {
+    settled: Settled,
+    empty: Model,
+    /// Whether rows are bars, which count once they are final.
+    is_bars: bool,
+}
+
+impl Build for Judged {
+    fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
+        let [input] = inputs else { unreachable!("scores are of one view") };
+        let n_columns = self.settled.judge.layout.input.columns.len();
+        let names = &context.names;
+        let rows = match input.clone() {
+            Edge::Rows(rows) => rows,
+            Edge::Bars(bars) if self.is_bars => {
+                rows_of(bars.filter(|bar| bar.is_final), n_columns, names)
+            }
+            other => with_edge!(other, rows => rows_of(rows, n_columns, names)),
+        };
+        let state = (self.settled.clone(), self.empty.clone());
+        operator::build(rows, context, state).map(Edge::Rows).into()
+    }
+
+    fn depends_on_arrival(&self) -> bool {
+        true
+    }
+}
+
+/// Rows of any kind as rows of values.
+fn rows_of<'s, R: Relation>(
+    rows: Coll<'s, R>,
+    n_columns: usize,
+    names: &Arc<Names>,
+) -> Coll<'s, Row> {
+    let names = Arc::clone(names);
+    rows.map(move |row| Row((0..n_columns).map(|index| row.column(index, &names)).collect()))
+}

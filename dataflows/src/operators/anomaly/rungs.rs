@@ -1,0 +1,149 @@
+//! States that are kept so that a change in the past needn't be folded from the beginning.
+//!
+//! A rung is a model as it was behind some row. What keys' usual numbers were there isn't copied: each
+//! rung notes what those that were touched since had been, so going back takes the notes of all rungs
+//! behind. Rungs are fewer the older they are: one goes when the gap that it leaves is at most so many
+//! times as long as the way from there to the newest row. So the rows that are folded once more are a
+//! constant times those behind the change.
+
+use std::collections::BTreeMap;
+
+use detectors::{Model, Normaliser};
+use rustc_hash::FxHashMap;
+use types::sabotage::{Safeguard, is_out};
+
+/// Rows between two rungs at least.
+pub(super) const STEP: u64 = 256;
+
+/// One state that is kept.
+#[derive(Debug)]
+struct Rung<P> {
+    /// The last row that it has learnt; `None` at the beginning.
+    last: Option<P>,
+    n_rows: u64,
+    model: Model,
+    /// What was usual of the keys touched since, before they were.
+    before: BTreeMap<u32, Option<Normaliser>>,
+}
+
+/// The newest state, and those that are kept; by places `P` of rows.
+#[derive(Debug)]
+pub(super) struct Rungs<P> {
+    /// The oldest first; never empty.
+    rungs: Vec<Rung<P>>,
+    /// How often as long a gap may be as the way from there.
+    slack: u64,
+    last: Option<P>,
+    n_rows: u64,
+    model: Model,
+    usual: FxHashMap<u32, Normaliser>,
+}
+
+impl<P: Ord + Clone> Rungs<P> {
+    /// Starts with a model that has learnt nothing.
+    pub(super) fn new(model: Model, slack: u64) -> Self {
+        let first = Rung { last: None, n_rows: 0, model: model.clone(), before: BTreeMap::new() };
+        let usual = FxHashMap::default();
+        Self { rungs: vec![first], slack, last: None, n_rows: 0, model, usual }
+    }
+
+    /// The last row that was learnt.
+    pub(super) const fn last(&self) -> Option<&P> {
+        self.last.as_ref()
+    }
+
+    /// The last row that the oldest state has learnt: no row up to there is learnt again.
+    pub(super) fn first(&self) -> Option<&P> {
+        self.rungs.first()?.last.as_ref()
+    }
+
+    /// Goes back to the newest state before a place.
+    pub(super) fn go_back(&mut self, place: &P) {
+        let is_before = |rung: &Rung<P>| rung.last.as_ref().is_none_or(|last| last < place);
+        loop {
+            let Some(rung) = self.rungs.last_mut() else { unreachable!("the first is kept") };
+            for (key, usual) in std::mem::take(&mut rung.before) {
+                if is_out(Safeguard::UsualGoesBack) {
+                    continue;
+                }
+                match usual {
+                    Some(usual) => self.usual.insert(key, usual),
+                    None => self.usual.remove(&key),
+                };
+            }
+            if is_before(rung) || self.rungs.len() == 1 {
+                break;
+            }
+            self.rungs.pop();
+        }
+        let Some(rung) = self.rungs.last() else { unreachable!("the first is kept") };
+        self.model.clone_from(&rung.model);
+        (self.last, self.n_rows) = (rung.last.clone(), rung.n_rows);
+    }
+
+    /// Passes a row through the model; `pass` gets what is usual of the row's key where it is in units of
+    /// its own, and `numbers` is what the key learns then.
+    pub(super) fn pass<T>(
+        &mut self,
+        place: &P,
+        (key, numbers): (Option<u32>, &[f64]),
+        pass: impl FnOnce(&mut Model, Option<&Normaliser>) -> T,
+    ) -> T {
+        let said = match key {
+            None => pass(&mut self.model, None),
+            Some(key) => {
+                let known = self.usual.get(&key);
+                if let Some(rung) = self.rungs.last_mut() {
+                    rung.before.entry(key).or_insert_with(|| known.cloned());
+                }
+                let usual =
+                    self.usual.entry(key).or_insert_with(|| Normaliser::new(numbers.len()));
+                let said = pass(&mut self.model, Some(usual));
+                usual.learn(numbers);
+                said
+            }
+        };
+        self.last = Some(place.clone());
+        self.n_rows += 1;
+        if self.rungs.last().is_some_and(|rung| rung.n_rows + STEP <= self.n_rows) {
+            self.keep();
+        }
+        said
+    }
+
+    /// Keeps the state as it is now, and drops what is too close to another.
+    fn keep(&mut self) {
+        self.rungs.push(Rung {
+            last: self.last.clone(),
+            n_rows: self.n_rows,
+            model: self.model.clone(),
+            before: BTreeMap::new(),
+        });
+        // The first and the newest two stay.
+        for index in (1..self.rungs.len().saturating_sub(2)).rev() {
+            let gap = self.rungs[index + 1].n_rows - self.rungs[index - 1].n_rows;
+            let behind = self.n_rows - self.rungs[index + 1].n_rows;
+            if gap <= behind.saturating_mul(self.slack) {
+                let gone = self.rungs.remove(index);
+                let older = &mut self.rungs[index - 1].before;
+                for (key, usual) in gone.before {
+                    older.entry(key).or_insert(usual);
+                }
+            }
+        }
+    }
+
+    /// Forgets states that no change needs any more: those before the last one that has learnt nothing
+    /// from `is_open` on.
+    pub(super) fn close(&mut self, is_open: impl Fn(&P) -> bool) {
+        let is_closed = |rung: &Rung<P>| !rung.last.as_ref().is_some_and(&is_open);
+        let n_closed = self.rungs.iter().take_while(|rung| is_closed(rung)).count();
+        self.rungs.drain(..n_closed.saturating_sub(1));
+    }
+
+    /// How many states are kept.
+    #[cfg(test)]
+    pub(super) const fn len(&self) -> usize {
+        self.rungs.len()
+    }
+}

@@ -1,0 +1,162 @@
+//! All models of a worker: an epoch's rows in, the views' changes out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use detectors::Model;
+use rustc_hash::FxHashMap;
+use types::changes::consolidate;
+use types::json::write_value;
+use types::{Row, Value, VenueTime};
+
+use super::fold::Judge;
+use super::layout::{Change, Layout};
+use super::line::{Changed, Line, Told};
+use crate::operators::ordered::Order;
+
+/// Settled options.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    pub(super) judge: Judge,
+    /// Whether each key has a model.
+    pub(super) is_by_key: bool,
+    /// Whether keys have units of their own.
+    pub(super) is_normalised: bool,
+    /// How far behind the watermark changes change scores; nanoseconds.
+    pub(super) revise_within: i64,
+}
+
+/// How often as long a gap between kept states may be as the way from there to the newest row: one
+/// model keeps many states, a model a key few.
+const SLACK: [u64; 2] = [1, 8];
+
+/// The columns of a key.
+type Key = Box<[Value]>;
+
+/// The scores of a worker's rows.
+pub(super) struct Scores {
+    settled: Settled,
+    order: Order,
+    /// The columns that say whom a row is about, and the texts of those that were met.
+    entity: Vec<usize>,
+    texts: FxHashMap<Key, Arc<[u8]>>,
+    /// The numbers of keys with units of their own; nothing that is told depends on them.
+    numbers: FxHashMap<Key, u32>,
+    /// A model that has learnt nothing.
+    empty: Model,
+    lines: BTreeMap<Key, Line>,
+    /// What is told of changes that came too late.
+    stale: FxHashMap<Key, Change>,
+    horizon: VenueTime,
+}
+
+/// A change of one of the two views.
+#[derive(Debug)]
+pub(super) struct Out {
+    pub(super) is_stale: bool,
+    pub(super) row: Row,
+    pub(super) diff: isize,
+}
+
+impl Scores {
+    /// Without rows; `empty` is a model of these options that has learnt nothing.
+    pub(super) fn new(settled: Settled, order: Order, empty: Model) -> Self {
+        Self {
+            entity: Layout::entity(&settled.judge.layout.input),
+            settled,
+            order,
+            texts: FxHashMap::default(),
+            numbers: FxHashMap::default(),
+            empty,
+            lines: BTreeMap::new(),
+            stale: FxHashMap::default(),
+            horizon: VenueTime::MIN,
+        }
+    }
+
+    /// Makes an epoch's changes, given the watermark at its end.
+    pub(super) fn take(
+        &mut self,
+        mut rows: Vec<(Row, isize)>,
+        watermark: Option<VenueTime>,
+        tell: &mut impl FnMut(Out),
+    ) {
+        if rows.iter().any(|(_, diff)| *diff < 0) {
+            consolidate(&mut rows);
+        }
+        let mut changes: BTreeMap<Key, Vec<Changed>> = BTreeMap::new();
+        for (row, diff) in rows {
+            let Some((line, changed)) = self.place(row, diff) else { continue };
+            changes.entry(line).or_default().push(changed);
+        }
+        let within = self.settled.revise_within;
+        let next = watermark.map(|at| VenueTime::from_nanos(at.nanos().saturating_sub(within)));
+        let next = next.unwrap_or(self.horizon).max(self.horizon);
+        for (key, changes) in changes {
+            let Self { settled, lines, stale, empty, .. } = self;
+            let slack = SLACK[usize::from(settled.is_by_key)];
+            let line = lines.entry(key).or_insert_with(|| Line::new(empty.clone(), slack));
+            line.take(&settled.judge, changes, (self.horizon, next), &mut |told| match told {
+                Told::Row(row, diff) => tell(Out { is_stale: false, row, diff }),
+                Told::Stale(row, change) => {
+                    tell_stale(stale, &settled.judge.layout, &row, change, tell);
+                }
+            });
+        }
+        self.horizon = next;
+    }
+
+    /// Whose model a row is for, and where it stands; `None` of one whose time is null.
+    fn place(&mut self, row: Row, diff: isize) -> Option<(Key, Changed)> {
+        let Self { settled, order, entity, texts, numbers, .. } = self;
+        let (time, seq, id) = order.place(&row, order.time(&row)?);
+        let of = Layout::values(&row, entity);
+        let text = match texts.get(&of) {
+            Some(text) => Arc::clone(text),
+            None => {
+                let text = text(&of);
+                texts.insert(of, Arc::clone(&text));
+                text
+            }
+        };
+        let (mut key, mut line) = (None, Key::default());
+        if settled.is_by_key {
+            line = Layout::values(&row, &settled.judge.layout.by);
+        } else if settled.is_normalised {
+            let by = Layout::values(&row, &settled.judge.layout.by);
+            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            key = Some(*numbers.entry(by).or_insert(next));
+        }
+        Some((line, Changed { place: (time, seq, id, text), key, row, diff }))
+    }
+}
+
+/// Tells of a change that came too late, once, as the last says.
+fn tell_stale(
+    stale: &mut FxHashMap<Key, Change>,
+    layout: &Layout,
+    row: &Row,
+    change: Change,
+    tell: &mut impl FnMut(Out),
+) {
+    let key = row.0.iter().take(layout.input.n_key).cloned().collect();
+    let old = stale.insert(key, change);
+    if old == Some(change) {
+        return;
+    }
+    let mut out = |change, diff| {
+        tell(Out { is_stale: true, row: layout.stale_row(row, change), diff });
+    };
+    old.into_iter().for_each(|old| out(old, -1));
+    out(change, 1);
+}
+
+/// The text of a key, which compares with another as the texts of their rows do.
+fn text(values: &[Value]) -> Arc<[u8]> {
+    let mut text = Vec::new();
+    for value in values {
+        write_value(&mut text, value);
+        text.push(b',');
+    }
+    text.into()
+}

@@ -1,0 +1,234 @@
+//! The rows of random epochs equal the twin's, and what is kept stays small.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use detectors::{Model, Options};
+use proptest::prelude::*;
+use types::options::Setting;
+use types::relations::RelationKind;
+use types::schema::Kind;
+use types::value::Float;
+use types::{Decimal, Row, Schema, Value, VenueTime};
+
+use super::Anomaly;
+use super::fold::Judge;
+use super::layout::Layout;
+use super::line::{Changed, Line};
+use super::rungs::STEP;
+use super::scores::{Out, Scores, Settled};
+use crate::operators::ordered::Order;
+use crate::operators::testing::{no_names, prepare, relation, schema, settings};
+use crate::oracle::anomaly::{Asked, Twin};
+
+const SECOND: i64 = 1_000_000_000;
+const START: i64 = 1_767_571_200 * SECOND;
+
+fn columns() -> Schema {
+    let columns =
+        [("asset", Kind::Text), ("time", Kind::Time), ("x?", Kind::Float), ("n?", Kind::Number)];
+    schema(&columns, 2)
+}
+
+/// A row: of few assets and seconds, so that many tie.
+#[derive(Clone, Debug)]
+struct Made {
+    asset: u8,
+    second: i64,
+    x: Option<i32>,
+    n: Option<i32>,
+}
+
+impl Made {
+    fn row(&self) -> Row {
+        let asset = ["b", "a", "a\"", "c"][usize::from(self.asset)];
+        let time = VenueTime::from_nanos(START + self.second * SECOND);
+        let x = self.x.and_then(|x| Float::new(f64::from(x) / 7.0));
+        let n = self.n.map(|n| Decimal::new(i128::from(n), 2));
+        Row([Value::from(asset), time.into(), x.into(), n.into()].into_iter().collect())
+    }
+}
+
+#[derive(Clone, Debug)]
+struct History {
+    is_by_key: bool,
+    is_normalised: bool,
+    /// Seconds.
+    revise_within: i64,
+    /// Each epoch's rows: how far behind or before the newest second, whether they go away where they
+    /// stand.
+    epochs: Vec<(Vec<(Made, bool)>, i64)>,
+}
+
+fn made(spread: i64) -> impl Strategy<Value = (Made, bool)> {
+    let second = prop_oneof![12 => 0..spread, 1 => -40..spread, 1 => -400..0_i64];
+    let x = prop::option::weighted(0.9, prop_oneof![20 => -9..9_i32, 1 => 500..900_i32]);
+    let n = prop::option::weighted(0.9, prop_oneof![20 => 0..5_i32, 1 => Just(1_000_000)]);
+    (0..4_u8, second, x, n, prop::bool::weighted(0.1))
+        .prop_map(|(asset, second, x, n, goes)| (Made { asset, second, x, n }, goes))
+}
+
+fn history() -> impl Strategy<Value = History> {
+    // Large epochs, so that states are kept; small ones behind them, so that they are gone back to.
+    let large = (prop::collection::vec(made(300), 200..700), Just(290_i64));
+    let small = (prop::collection::vec(made(9), 0..9), 0..9_i64);
+    let epochs = (prop::collection::vec(large, 1..3), prop::collection::vec(small, 1..12));
+    (any::<bool>(), any::<bool>(), prop::sample::select(vec![0, 50, 10_000]), epochs).prop_map(
+        |(is_by_key, normalises, revise_within, (mut epochs, small))| {
+            epochs.extend(small);
+            let is_normalised = normalises && !is_by_key;
+            History { is_by_key, is_normalised, revise_within, epochs }
+        },
+    )
+}
+
+/// The changes of an epoch: a row in the place of the one of its key, or none there.
+fn changes(rows: &[(Made, bool)], now: i64, held: &mut BTreeMap<Vec<Value>, Row>) -> Vec<(Row, isize)> {
+    let mut net: BTreeMap<Row, isize> = BTreeMap::new();
+    for (made, goes) in rows {
+        let row = Made { second: now + made.second, ..made.clone() }.row();
+        let key = row.0[..2].to_vec();
+        let old = if *goes { held.remove(&key) } else { held.insert(key, row.clone()) };
+        if !*goes {
+            *net.entry(row).or_default() += 1;
+        }
+        if let Some(old) = old {
+            *net.entry(old).or_default() -= 1;
+        }
+    }
+    net.retain(|_, diff| *diff != 0);
+    net.into_iter().rev().collect()
+}
+
+fn options() -> Options {
+    Options { warm_up: 16, reservoir: 64, trees: 4, projections: 4, neighbours: 8, ..Options::default() }
+}
+
+fn settled(history: &History) -> Settled {
+    let schema = columns().shared();
+    let layout = Layout { measured: vec![2, 3], by: vec![0], input: schema };
+    Settled {
+        judge: Judge { layout, explain_from: 0.9 },
+        is_by_key: history.is_by_key,
+        is_normalised: history.is_normalised,
+        revise_within: history.revise_within * SECOND,
+    }
+}
+
+fn check(history: &History) {
+    let settled = settled(history);
+    let schema = Arc::clone(&settled.judge.layout.input);
+    let asked = Asked {
+        schema: Arc::clone(&schema),
+        columns: vec!["x", "n"],
+        by: vec!["asset"],
+        is_by_key: history.is_by_key,
+        is_normalised: history.is_normalised,
+        revise_within: settled.revise_within,
+        explain_from: settled.judge.explain_from,
+        options: options(),
+    };
+    let order = Order::new(&schema, &no_names());
+    let mut fast = Scores::new(settled, order, Model::new(&options(), 2).unwrap());
+    let mut twin = Twin::new(asked, no_names());
+    let (mut held, mut rows, mut stale) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+    let mut now = 0;
+    for (index, (made, on)) in history.epochs.iter().enumerate() {
+        let changes = changes(made, now, &mut held);
+        now += on;
+        let watermark = VenueTime::from_nanos(START + now * SECOND);
+        twin.take(&changes, watermark);
+        let mut told: Vec<(bool, Row, isize)> = Vec::new();
+        fast.take(changes, Some(watermark), &mut |Out { is_stale, row, diff }| {
+            told.push((is_stale, row, diff));
+        });
+        for pair in told.windows(2) {
+            if let [(_, old, -1), (_, new, 1)] = pair {
+                assert_ne!(old, new, "epoch {index}");
+            }
+        }
+        for (is_stale, row, diff) in told {
+            let rows = if is_stale { &mut stale } else { &mut rows };
+            let is_sound = if diff > 0 { rows.insert(row.clone()) } else { rows.remove(&row) };
+            assert!(is_sound, "epoch {index}: {diff:+} {row:?}");
+        }
+        assert_eq!(stale, twin.stale(), "epoch {index}");
+        let expected = twin.rows();
+        let differs = rows.symmetric_difference(&expected).next();
+        assert!(differs.is_none(), "epoch {index}: {differs:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn scores_equal_their_twin(history in history()) {
+        check(&history);
+    }
+}
+
+#[cfg(feature = "sabotage")]
+crate::operators::testing::noticed! {
+    unrevised_scores_are_noticed: ScoresRevised by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
+    usual_numbers_that_stay_are_noticed: UsualGoesBack by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
+    changes_behind_the_horizon_are_noticed: HorizonHolds by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
+}
+
+/// However many rows can still change, few states are kept; and none that no change needs.
+#[test]
+fn few_states_are_kept() {
+    let history =
+        History { is_by_key: false, is_normalised: true, revise_within: 0, epochs: Vec::new() };
+    let judge = settled(&history).judge;
+    let mut line = Line::new(Model::new(&options(), 2).unwrap(), 1);
+    let text: Arc<[u8]> = Arc::from([]);
+    let mut n_most = 0;
+    for at in 0..100 {
+        let rows = (0..i64::try_from(STEP).unwrap()).map(|n| {
+            let second = at * 1_000 + n;
+            let made = Made { asset: 1, second, x: Some(n as i32 % 5), n: None };
+            let place = (VenueTime::from_nanos(second), Value::Null, None, Arc::clone(&text));
+            Changed { place, key: Some(0), row: made.row(), diff: 1 }
+        });
+        let next = if at == 99 { VenueTime::from_nanos(98_000) } else { VenueTime::MIN };
+        line.take(&judge, rows.collect(), (VenueTime::MIN, next), &mut |_| ());
+        if at < 99 {
+            n_most = n_most.max(line.n_rungs());
+        }
+    }
+    assert!((8..=16).contains(&n_most), "{n_most}");
+    assert!(line.n_rungs() <= 3, "{}", line.n_rungs());
+}
+
+#[test]
+fn options_are_checked() {
+    let relations = || vec![relation("flow", RelationKind::Rows, columns())];
+    let text = |text: &str| Setting::Text(text.to_owned());
+    let problems = prepare(
+        &Anomaly,
+        relations(),
+        &settings([("input", text("flow"), 1..2), ("explain_from", text("2"), 3..4)]),
+    );
+    let problems = problems.err().unwrap();
+    assert_eq!((problems[0].code, problems[0].place.clone()), ("wrong_value", 3..4));
+    let listed = Setting::List(vec![("asset".to_owned(), 5..6)]);
+    let problems = prepare(
+        &Anomaly,
+        relations(),
+        &settings([
+            ("input", text("flow"), 1..2),
+            ("explain_from", text("0.9"), 3..4),
+            ("columns", listed, 4..7),
+        ]),
+    );
+    let problems = problems.err().unwrap();
+    assert_eq!(problems[0].message, "`asset` holds no numbers");
+    let taken = schema(&[("asset", Kind::Text), ("time", Kind::Time), ("score", Kind::Float)], 2);
+    let problems = prepare(
+        &Anomaly,
+        vec![relation("flow", RelationKind::Rows, taken)],
+        &settings([("input", text("flow"), 1..2), ("explain_from", text("0.9"), 3..4)]),
+    );
+    assert_eq!(problems.err().unwrap()[0].message, "`flow` has a column `score` already");
+}

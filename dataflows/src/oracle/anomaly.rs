@@ -1,0 +1,190 @@
+//! The twin of `anomaly`: after each epoch all rows anew, in order, through a model that has learnt
+//! nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use detectors::{Detector as _, Model, Normaliser, Options};
+use types::value::Float;
+use types::{Decimal, EventId, Names, Row, Schema, Text, Value, VenueTime};
+
+use super::place;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The input's columns.
+    pub schema: Arc<Schema>,
+    /// Those that are looked at.
+    pub columns: Vec<&'static str>,
+    /// Those that tell keys apart.
+    pub by: Vec<&'static str>,
+    /// Whether each key has a model.
+    pub is_by_key: bool,
+    /// Whether each key's numbers are in units of its own.
+    pub is_normalised: bool,
+    /// Nanoseconds.
+    pub revise_within: i64,
+    /// The score from which on a row says why.
+    pub explain_from: f64,
+    /// The detector's.
+    pub options: Options,
+}
+
+type Place = (VenueTime, Value, Option<EventId>, Vec<u8>);
+
+/// The rows so far.
+pub struct Twin {
+    asked: Asked,
+    names: Arc<Names>,
+    /// What is learnt, and whether it still stands.
+    learnt: BTreeMap<Place, (Row, bool)>,
+    /// What came too late.
+    late: BTreeSet<Row>,
+    /// The last change of each key that came too late.
+    stale: BTreeMap<Vec<Value>, &'static str>,
+    watermark: VenueTime,
+}
+
+impl Twin {
+    /// Without rows.
+    pub fn new(asked: Asked, names: Arc<Names>) -> Self {
+        let (learnt, late, stale) = Default::default();
+        Self { asked, names, learnt, late, stale, watermark: VenueTime::MIN }
+    }
+
+    /// Takes an epoch's changes, each row once, and the watermark at its end.
+    pub fn take(&mut self, changes: &[(Row, isize)], watermark: VenueTime) {
+        let within = self.asked.revise_within;
+        let horizon = self.watermark.nanos().saturating_sub(within);
+        let mut late: BTreeMap<Vec<Value>, (bool, bool)> = BTreeMap::new();
+        let mut changes = changes.to_vec();
+        changes.sort_by_key(|(_, diff)| *diff);
+        for (row, diff) in &changes {
+            let Some(at) = place(row, &self.asked.schema, &self.names) else { continue };
+            if at.0.nanos() >= horizon {
+                if *diff > 0 {
+                    self.learnt.insert(at, (row.clone(), true));
+                } else {
+                    self.learnt.remove(&at);
+                }
+                continue;
+            }
+            let key = row.0.iter().take(self.asked.schema.n_key).cloned().collect();
+            let entry = late.entry(key).or_default();
+            if *diff > 0 {
+                entry.0 = true;
+                self.late.insert(row.clone());
+            } else {
+                entry.1 = true;
+                if !self.late.remove(row) {
+                    self.learnt.get_mut(&at).expect("it was learnt").1 = false;
+                }
+            }
+        }
+        for (key, (came, went)) in late {
+            let change = if came && went { "replaced" } else if came { "inserted" } else { "removed" };
+            self.stale.insert(key, change);
+        }
+        self.watermark = self.watermark.max(watermark);
+    }
+
+    /// The rows of `<view>.stale`.
+    pub fn stale(&self) -> BTreeSet<Row> {
+        let row = |(key, change): (&Vec<Value>, &&'static str)| {
+            Row(key.iter().cloned().chain([Value::word(change)]).collect())
+        };
+        self.stale.iter().map(row).collect()
+    }
+
+    /// The rows of the view.
+    ///
+    /// # Panics
+    /// If the options aren't those of a detector.
+    pub fn rows(&self) -> BTreeSet<Row> {
+        let asked = &self.asked;
+        let mut models: BTreeMap<Vec<Value>, Model> = BTreeMap::new();
+        let mut usual: BTreeMap<Vec<Value>, Normaliser> = BTreeMap::new();
+        let mut rows = BTreeSet::new();
+        for ((time, ..), (row, stands)) in &self.learnt {
+            let key: Vec<Value> = asked.by.iter().map(|name| self.value(row, name)).collect();
+            let x: Vec<f64> = asked.columns.iter().map(|n| float(&self.value(row, n))).collect();
+            let model_of = if asked.is_by_key { key.clone() } else { Vec::new() };
+            let new = || Model::new(&asked.options, x.len()).expect("sound options");
+            let model = models.entry(model_of).or_insert_with(new);
+            let own = usual.entry(key).or_insert_with(|| Normaliser::new(x.len()));
+            let units = if asked.is_normalised { own.normalise(&x) } else { x.clone() };
+            let time = Some(time.nanos());
+            let mut said = vec![Value::Null, Value::Null, Value::word("warming")];
+            said.extend([Value::Null, Value::Null, Value::Null]);
+            if units.iter().any(|x| x.is_finite()) {
+                let assessed = model.assess(&units, time);
+                if let Some(score) = assessed.score {
+                    said[0] = Value::from(Float::new(score));
+                    said[1] = Value::from(Float::new(assessed.raw));
+                    said[2] = Value::word("ok");
+                    if score >= asked.explain_from {
+                        self.explain(model, own, &units, time, &mut said);
+                    }
+                }
+                model.learn(&units, time, &assessed);
+            }
+            own.learn(&x);
+            if *stands {
+                rows.insert(self.row(row, &said));
+            }
+        }
+        let stale = [Value::Null, Value::Null, Value::word("stale"), Value::Null, Value::Null];
+        let stale: Vec<Value> = stale.into_iter().chain([Value::Null]).collect();
+        rows.extend(self.late.iter().map(|row| self.row(row, &stale)));
+        rows
+    }
+
+    fn explain(
+        &self,
+        model: &mut Model,
+        own: &Normaliser,
+        units: &[f64],
+        time: Option<i64>,
+        said: &mut [Value],
+    ) {
+        let mut sentences = Vec::new();
+        for mut reason in model.explain(units, time) {
+            let name = self.asked.columns[reason.column];
+            if sentences.is_empty() {
+                said[3] = Value::Text(Text::from(name));
+                said[4] = Value::from(Float::new(reason.deviations));
+            }
+            if self.asked.is_normalised {
+                reason.value = own.restore(reason.column, reason.value);
+                reason.usual = own.restore(reason.column, reason.usual);
+            }
+            sentences.push(reason.sentence(name));
+        }
+        if !sentences.is_empty() {
+            said[5] = Value::Text(Text::from(sentences.join("; ")));
+        }
+    }
+
+    fn row(&self, row: &Row, said: &[Value]) -> Row {
+        let (key, rest) = row.0.split_at(self.asked.schema.n_key);
+        Row(key.iter().chain(said).chain(rest).cloned().collect())
+    }
+
+    fn value(&self, row: &Row, name: &str) -> Value {
+        row.0[self.asked.schema.index(name).expect("a column")].clone()
+    }
+}
+
+fn float(value: &Value) -> f64 {
+    match value {
+        Value::Float(number) => number.get(),
+        Value::Number(number) => decimal(*number),
+        _ => f64::NAN,
+    }
+}
+
+/// By way of its text.
+fn decimal(number: Decimal) -> f64 {
+    number.to_string().parse().unwrap_or(f64::NAN)
+}
