@@ -41,12 +41,14 @@ pub(crate) struct Settings {
     pub(crate) fan: usize,
     /// Whether the log may go where three checkpoints don't need it.
     pub(crate) cuts_log: bool,
+    /// Whether all events stay, epoch by epoch: what is computed depends on when they came.
+    pub(crate) keeps_epochs: bool,
 }
 
 impl Settings {
     /// With the fan that is usual.
     pub(crate) const fn new(every: u64, cuts_log: bool) -> Self {
-        Self { every, fan: 8, cuts_log }
+        Self { every, fan: 8, cuts_log, keeps_epochs: false }
     }
 }
 
@@ -184,7 +186,8 @@ impl Work {
         while let Some(n) = n_due(&runs, self.settings.every, self.settings.fan) {
             let older = runs.len() - n;
             let newer = runs.split_off(older);
-            runs.push(merge(&self.store, &self.relations, &newer)?);
+            let keeps_epochs = self.settings.keeps_epochs && !is_out(Safeguard::EpochsKept);
+            runs.push(merge(&self.store, &self.relations, &newer, keeps_epochs)?);
         }
         let manifest = self.manifest(&head, &runs);
         self.store.save(&manifest)?;

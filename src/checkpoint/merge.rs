@@ -57,7 +57,7 @@ struct Known {
     n_events: u64,
 }
 
-/// Makes one run of some.
+/// Makes one run of some; with `keeps_epochs` of all that they hold, epoch by epoch.
 ///
 /// # Errors
 /// If one can't be read, or the new one not be written.
@@ -65,8 +65,9 @@ pub(super) fn merge(
     store: &Arc<Store>,
     relations: &[RelationSpec],
     runs: &[RunRef],
+    keeps_epochs: bool,
 ) -> Result<RunRef, Error> {
-    if runs.iter().all(|run| run.n_revising == 0) {
+    if keeps_epochs || runs.iter().all(|run| run.n_revising == 0) {
         // Nothing is superseded: reading its events would be for nothing.
         return copy(store, runs);
     }
@@ -118,6 +119,7 @@ fn copy(store: &Arc<Store>, runs: &[RunRef]) -> Result<RunRef, Error> {
     for run in runs {
         RunReader::open(&*store.files, run)?.copy_to(&mut writer)?;
         merged.n_events += run.n_events;
+        merged.n_revising += run.n_revising;
         merged.n_superseded += run.n_superseded;
     }
     (merged.n_bytes, merged.crc) = writer.finish()?;
@@ -149,9 +151,9 @@ fn write(writer: &mut RunWriter, relations: &[RelationSpec], group: Group) -> Re
 impl Group {
     /// Adds what the epochs behind it brought.
     fn append(&mut self, more: Self) {
-        let Brought { epoch, names, greatest, refused } = more.brought;
+        let Brought { epoch, names, watermark, greatest, refused } = more.brought;
         let all = &mut self.brought;
-        (all.epoch, all.greatest) = (epoch, greatest);
+        (all.epoch, all.watermark, all.greatest) = (epoch, watermark, greatest);
         all.names.texts.extend(names.texts);
         all.names.assets.extend(names.assets);
         all.names.ids.extend(names.ids);

@@ -66,8 +66,8 @@ fn kept(n_epochs: u32, sync: Sync, every: Option<u64>) -> Histogram<u64> {
         let epoch = u64::from(number);
         std::thread::sleep((EPOCH_EVERY * number).saturating_sub(begin.elapsed()));
         let watch = Stopwatch::start();
-        let brought =
-            Brought { epoch, names: NewNames::default(), greatest: vec![1], refused: Vec::new() };
+        let (names, watermark, greatest) = (NewNames::default(), 1, vec![1]);
+        let brought = Brought { epoch, names, watermark, greatest, refused: Vec::new() };
         let contents = [vec![9; events[0].len()]];
         journal.brought(brought, parts(epoch, &relations, &events, &contents)).unwrap();
         let (sources, counts) = (Vec::new(), Counts::default());

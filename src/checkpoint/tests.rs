@@ -92,7 +92,7 @@ impl Rig {
         let options = Options { sync: Sync::None, segment_bytes: 1 };
         let journal = Arc::new(Journal::over(Arc::new(log.clone()), log_id, options));
         let limit = Arc::new(AtomicU64::new(0));
-        let settings = Settings { every: 1 << 20, fan, cuts_log };
+        let settings = Settings { fan, ..Settings::new(1 << 20, cuts_log) };
         let how = (settings, Limits::new(vec![Arc::clone(&limit)]));
         let store = Arc::new(Store::new(Arc::new(files.clone())));
         let work = Work::new(store, Arc::clone(&journal), (&relations(), 1), how, None);
@@ -106,7 +106,8 @@ impl Rig {
         self.events.extend(more.clone());
         self.standing.insert(epoch, standing(&self.events));
         let names = NewNames { texts: vec![format!("name {epoch}")], ..NewNames::default() };
-        let brought = Brought { epoch, names, greatest: vec![1], refused: Vec::new() };
+        let (watermark, greatest) = (1, vec![1]);
+        let brought = Brought { epoch, names, watermark, greatest, refused: Vec::new() };
         let contents = [vec![9; more.len()]];
         let parts: Vec<_> =
             parts(epoch, &relations(), &[Events::Settlements(more)], &contents).collect();

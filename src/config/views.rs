@@ -284,7 +284,7 @@ pub(super) fn keeps_id_texts(plan: &dataflows::Plan) -> bool {
         use RelationKind::{Alerts, Fills, Rows, Trades};
         matches!(kind, Fills | Trades | Rows | Alerts)
     };
-    let reads = |operator| matches!(operator, Some("filter" | "select" | "alert"));
+    let reads = |operator| matches!(operator, Some("filter" | "select" | "alert" | "anomaly"));
     plan.emitted_views().any(|view| shows(view.kind))
         || plan.views.iter().any(|view| reads(view.operator))
 }

@@ -21,6 +21,7 @@ use self::open::{Opening, open_sources, sequencer, spill};
 use self::outcome::Done;
 pub use self::outcome::{Progress, Summary, ViewSummary};
 use self::rehearsal::Rehearsal;
+use crate::checkpoint;
 use crate::config::plan::EnginePlan;
 use crate::data_dir::DataDir;
 use crate::deliver::End;
@@ -116,8 +117,9 @@ fn run_from(
     let what = (plan.relations.as_slice(), digest);
     let begun = begin(dir, interrupted, &pipeline, what, &deliveries)?;
     let confirmed = Arc::default();
-    let checkpoints =
-        begun.checkpointer(what, pipeline.checkpoints, &deliveries, Arc::clone(&confirmed))?;
+    let keeps_epochs = plan.depends_on_arrival();
+    let checkpoints = checkpoint::Settings { keeps_epochs, ..pipeline.checkpoints };
+    let checkpoints = begun.checkpointer(what, checkpoints, &deliveries, Arc::clone(&confirmed))?;
     let Begun { journal, read, given, restored, bulk_until, shown_until, .. } = begun;
     let delivered = delivered.into_iter().collect();
     let confirmer =
@@ -132,8 +134,8 @@ fn run_from(
     if pipeline.keeps_events {
         recorder = recorder.keeping_events(&plan.relations);
     }
-    let mut ingest = Ingest::new(&sources, recorder, quarantine, runtime, Bulk::until(bulk_until))
-        .without(poisons);
+    let bulk = Bulk::until(bulk_until, &plan);
+    let mut ingest = Ingest::new(&sources, recorder, quarantine, runtime, bulk).without(poisons);
     let restored = restored.map_or(Ok(()), |from| ingest.restore(from, &mut sequencer));
     let read = restored.and_then(|()| ingest.read(merge, &mut sequencer, &mut options));
     let (set_aside, computed) = ingest.finish();

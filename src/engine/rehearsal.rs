@@ -106,7 +106,7 @@ impl Rehearsal<'_> {
         let mut stage =
             Stage { runtime, output, relations, names: Arc::clone(sequencer.names()), epoch: 0 };
         let mut batches = self.batches(first, sequencer)?;
-        let (mut bulk, mut clock) = (Bulk::until(first.saturating_sub(1)), None);
+        let (mut bulk, mut clock) = (Bulk::until(first.saturating_sub(1), plan), None);
         while let Some(mut batch) = batches.next()? {
             if self.stop.was_asked() {
                 // Its worker ends before another one takes its folder.

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use dataflows::Clock;
 use dataflows::inputs::Events;
+use dataflows::{Clock, Plan};
 use types::VenueTime;
+use types::sabotage::{Safeguard, is_out};
 
 use super::Batch;
 
@@ -24,9 +25,10 @@ pub struct Bulk {
 }
 
 impl Bulk {
-    /// Puts epochs together up to this one.
-    pub const fn until(epoch: u64) -> Self {
-        Self { until: epoch, open: None }
+    /// Puts epochs together up to this one; none where what is computed depends on when events came.
+    pub fn until(epoch: u64, plan: &Plan) -> Self {
+        let is_apart = plan.depends_on_arrival() && !is_out(Safeguard::EpochsKept);
+        Self { until: if is_apart { 0 } else { epoch }, open: None }
     }
 
     /// Takes an epoch; gives what is to be fed now.

@@ -18,6 +18,8 @@ pub(crate) struct Brought {
     pub(crate) epoch: u64,
     /// New names.
     pub(crate) names: NewNames,
+    /// The watermark at its end, in nanoseconds.
+    pub(crate) watermark: i64,
     /// The greatest event time of each relation, in nanoseconds.
     pub(crate) greatest: Vec<i64>,
     /// Rows that went to quarantine.
@@ -53,7 +55,8 @@ impl Brought {
     pub(super) fn of(batch: &Batch, refused: Vec<Refused>) -> Self {
         let names = batch.kept.as_ref().map(|kept| kept.names.clone()).unwrap_or_default();
         let greatest = batch.clock.greatest.iter().map(|time| time.nanos()).collect();
-        Self { epoch: batch.epoch, names, greatest, refused }
+        let watermark = batch.clock.watermark.nanos();
+        Self { epoch: batch.epoch, names, watermark, greatest, refused }
     }
 }
 
@@ -123,7 +126,7 @@ impl Collector {
     /// The epoch, and its rows that went to quarantine. `None` where its entry is another epoch's.
     pub(super) fn end(&mut self, entry: &EpochEntry) -> Option<(Kept, Vec<Refused>)> {
         let Group { brought, events, contents } = self.open.take()?;
-        let Brought { epoch, names, greatest, refused } = brought;
+        let Brought { epoch, names, greatest, refused, .. } = brought;
         let kept = Kept {
             epoch,
             watermark: VenueTime::from_nanos(entry.watermark),

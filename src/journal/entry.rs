@@ -6,7 +6,7 @@ use super::brought::{Brought, EventsPart};
 use crate::ingest::Counts;
 
 /// The version of these entries. A log of another version is told as such, never misread.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
 
 /// What a log is about; its first record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -68,7 +68,7 @@ pub fn simulate_resumed(
     kept.end()?;
     damage(folder, at.n_damaged)?;
     let second = Sequencer::new(&plan.relations, options);
-    let bulk = Bulk::until(at.delivered);
+    let bulk = Bulk::until(at.delivered, plan);
     let mut simulation = Simulation::start(plan, second, (n_workers, bulk), None)?;
     simulation.refused = refused;
     restore(plan, &mut simulation, at, folder)?;
@@ -97,7 +97,9 @@ impl<'a> Part<'a> {
         let recorder = Recorder::new(Arc::clone(&journal), Past::none(), &[]);
         let recorder = recorder.keeping_events(&plan.relations);
         let limit = Arc::new(AtomicU64::new(0));
-        let settings = Settings { every: RUN_BYTES, fan: 3, cuts_log: at.cuts_log };
+        let keeps_epochs = plan.depends_on_arrival();
+        let (every, cuts_log) = (RUN_BYTES, at.cuts_log);
+        let settings = Settings { every, fan: 3, cuts_log, keeps_epochs };
         let how = (settings, Limits::new(vec![Arc::clone(&limit)]));
         let kept = Arc::clone(&journal);
         let checkpoints = Work::new(store, kept, (&plan.relations, 0), how, None);

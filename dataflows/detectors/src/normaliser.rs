@@ -47,7 +47,9 @@ impl Normaliser {
 
     /// A value of a column that [`Normaliser::normalise`] gives for this many deviations: the way back.
     pub fn restore(&self, column: usize, deviations: f64) -> f64 {
-        self.columns.get(column).map_or(deviations, |usual| usual.mean + deviations * usual.deviation())
+        self.columns
+            .get(column)
+            .map_or(deviations, |usual| usual.mean + deviations * usual.deviation())
     }
 
     /// Learns a row as it was given, before [`Normaliser::normalise`].

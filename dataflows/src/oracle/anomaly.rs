@@ -83,7 +83,13 @@ impl Twin {
             }
         }
         for (key, (came, went)) in late {
-            let change = if came && went { "replaced" } else if came { "inserted" } else { "removed" };
+            let change = if came && went {
+                "replaced"
+            } else if came {
+                "inserted"
+            } else {
+                "removed"
+            };
             self.stale.insert(key, change);
         }
         self.watermark = self.watermark.max(watermark);

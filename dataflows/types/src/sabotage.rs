@@ -241,6 +241,8 @@ safeguards! {
     CheckpointVerified,
     /// A checkpoint holds no epoch that a sink still lacks.
     CheckpointWaits,
+    /// Epochs stay what they were where what is computed depends on when events came.
+    EpochsKept,
     /// What is left out of runs is what others have superseded, not those.
     RunsKeepLast,
 

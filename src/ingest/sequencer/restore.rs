@@ -87,14 +87,14 @@ impl Sequencer {
             return Err(other("has other names"));
         }
         let from = watermark.less(REVISE_WITHIN);
-        let parts = self.relations.iter_mut().zip(brought.greatest).zip(events).zip(contents);
+        let parts = self.relations.iter_mut().zip(&brought.greatest).zip(events).zip(contents);
         for (((relation, greatest), events), contents) in parts {
             relation.enter(events, &contents, from).map_err(Error::Cold)?;
-            relation.greatest = VenueTime::from_nanos(greatest);
+            relation.greatest = VenueTime::from_nanos(*greatest);
             self.greatest = self.greatest.max(relation.greatest);
         }
         self.epoch = epoch;
-        Ok(self.close(watermark))
+        Ok(self.close(VenueTime::from_nanos(brought.watermark)))
     }
 
     /// Goes on behind the last epoch of a checkpoint.

@@ -21,9 +21,9 @@ use super::twins::{self, Lines};
 use crate::exact::Exact;
 
 /// The rows that stand, typed.
-struct Standing {
-    names: Interner,
-    fills: Vec<Fill>,
+pub(super) struct Standing {
+    pub(super) names: Interner,
+    pub(super) fills: Vec<Fill>,
     trades: Vec<Trade>,
     quotes: Vec<Quote>,
     settlements: Vec<Settlement>,
@@ -92,7 +92,7 @@ fn typed<R: Input>(
 }
 
 impl Standing {
-    fn new(loaded: &Loaded, history: &[Placed]) -> Self {
+    pub(super) fn new(loaded: &Loaded, history: &[Placed]) -> Self {
         let mut names = Interner::new(true);
         let plain_fills = twins::standing_fills(history);
         let fills: Vec<Fill> =
@@ -114,7 +114,7 @@ impl Standing {
         Self { names, fills, trades, quotes, settlements, plain_fills, keys }
     }
 
-    fn lines<'r, R: Relation>(
+    pub(super) fn lines<'r, R: Relation>(
         &self,
         rows: impl IntoIterator<Item = &'r R>,
         schema: &Schema,
@@ -174,16 +174,16 @@ impl Standing {
         oracle::rollup(rows, read, sizes, VenueTime::END, (schema, self.names.names()))
     }
 
+    /// The twin of `flow`.
+    pub(super) fn flow(&self) -> BTreeSet<Row> {
+        let of_fills = (&Fill::schema(), &**self.names.names());
+        oracle::features(&self.fills, features::of_fill, &FLOW, of_fills)
+    }
+
     /// Twins of `flow`, `pace` and `book`.
     fn features(&self, history: &[Placed]) -> [(&'static str, BTreeSet<Row>); 3] {
         let names = self.names.names();
-        let flow = Asked {
-            by: &["venue", "asset"],
-            windows: &["1m", "5m"],
-            is_tumbling: false,
-            features: &OF_FILLS,
-            steps: None,
-        };
+        let flow = FLOW;
         let last_step = |step, reads| steps(history, step, reads).last().copied();
         let traded = last_step("30s", |arrival| matches!(arrival, Arrival::Trade(_)));
         let features = &["count", "vwap", "return_z", "range", "last_return", "since_last"][..];
@@ -196,10 +196,7 @@ impl Standing {
         let of_trades = (&Trade::schema(), &**names);
         let of_quotes = (&Quote::schema(), &**names);
         [
-            (
-                "flow",
-                oracle::features(&self.fills, features::of_fill, &flow, (&Fill::schema(), names)),
-            ),
+            ("flow", self.flow()),
             ("pace", oracle::features(&self.trades, features::of_trade, &pace, of_trades)),
             ("book", oracle::features(&self.quotes, features::of_quote, &book, of_quotes)),
         ]
@@ -331,6 +328,15 @@ impl Standing {
         rows
     }
 }
+
+/// What `flow` asks.
+const FLOW: Asked<'static> = Asked {
+    by: &["venue", "asset"],
+    windows: &["1m", "5m"],
+    is_tumbling: false,
+    features: &OF_FILLS,
+    steps: None,
+};
 
 /// The features of fills by asset, in the order of their columns.
 const OF_FILLS: [&str; 17] = [

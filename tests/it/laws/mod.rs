@@ -15,6 +15,7 @@ mod resumed;
 mod runs;
 #[cfg(feature = "sabotage")]
 mod sabotage;
+mod scores;
 mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};

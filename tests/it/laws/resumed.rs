@@ -39,7 +39,7 @@ pub(super) fn places() -> impl Strategy<Value = Shares> {
 }
 
 /// Its changes behind what sinks have are those of the whole run, and its rows at every epoch.
-fn assert_resumed(loaded: &Loaded, history: &[Placed], way: Way, shares: &Shares) {
+pub(super) fn assert_resumed(loaded: &Loaded, history: &[Placed], way: Way, shares: &Shares) {
     let whole = run_all(loaded, history, Way { n_workers: 1, spills: false, ..way });
     let at = interruption(whole.epochs.len(), shares);
     let rows = rows(loaded, history, way);

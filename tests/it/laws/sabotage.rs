@@ -6,7 +6,8 @@ use types::sabotage::{Safeguard, assert_noticed};
 use super::cases::sample;
 use super::history::{conflicting_history, ledger_history, market_history};
 use super::{
-    busy, busy_way, conflicts_follow, declared, ledger_follows, market_follows, resumed, way,
+    busy, busy_way, conflicts_follow, declared, ledger_follows, market_follows, resumed, scores,
+    way,
 };
 
 fn ledger(seed: u64) {
@@ -37,6 +38,11 @@ fn declared_conflicts(seed: u64) {
 fn resumed_ledger(seed: u64) {
     let (history, way, places) = sample(&(ledger_history(45), way(), resumed::places()), seed);
     resumed::ledger_goes_on(&history, way, &places);
+}
+
+fn resumed_scores(seed: u64) {
+    let (history, way, places) = sample(&(ledger_history(60), way(), resumed::places()), seed);
+    scores::go_on(&history, way, &places);
 }
 
 fn long_ledger(seed: u64) {
@@ -105,6 +111,7 @@ noticed! {
     declared_rows_before_the_last: KeptBesideLast by 10 of declared_rows;
     rules_over_declared_rows: RuleConverged by 30 of declared_rows;
     epochs_of_declared_rows: WholeEpochs by 10 of declared_rows;
+    epochs_in_which_rows_came: EpochsKept by 60 of resumed_scores;
 }
 
 /// What only shorter histories of all relations, or the twins of parts, need is here as well.

@@ -60,8 +60,7 @@ impl Judge {
             None => Said::Warming,
             Some(score) => {
                 let is_explained = is_told && score >= self.explain_from;
-                let reasons =
-                    if is_explained { model.explain(numbers, time) } else { Vec::new() };
+                let reasons = if is_explained { model.explain(numbers, time) } else { Vec::new() };
                 let because = self.because(reasons, usual).map(Box::new);
                 Said::Scored { score, raw: assessed.raw, because }
             }

@@ -94,7 +94,8 @@ impl Line {
     fn append(&mut self, judge: &Judge, mut changes: Vec<Changed>, tell: &mut impl FnMut(Told)) {
         changes.sort_by(|a, b| a.place.cmp(&b.place));
         for Changed { place, key, row, .. } in changes {
-            let said = learn(judge, (&mut self.rungs, &mut self.numbers), &place, (&row, key), true);
+            let said =
+                learn(judge, (&mut self.rungs, &mut self.numbers), &place, (&row, key), true);
             tell(Told::Row(judge.layout.row(&row, &said), 1));
             self.rows.insert(place, Held { row, key, said: Some(said) });
         }
@@ -147,7 +148,8 @@ impl Line {
 
     /// Judges rows anew from the first that changed.
     fn refold(&mut self, judge: &Judge, first: &Place, differing: &mut Differing) {
-        if self.rungs.last().is_some_and(|last| last >= first) && !is_out(Safeguard::ScoresRevised) {
+        if self.rungs.last().is_some_and(|last| last >= first) && !is_out(Safeguard::ScoresRevised)
+        {
             self.rungs.go_back(first);
         }
         let from = match self.rungs.last() {

@@ -38,7 +38,12 @@ use crate::plan::{Output, PlanBuilder, Prepared};
 pub(super) struct Anomaly;
 
 const OPTIONS: &[OptionSpec] = &[
-    option("input", OptionKind::Input, Need::Required, "rows with a time: features, bars, snapshots"),
+    option(
+        "input",
+        OptionKind::Input,
+        Need::Required,
+        "rows with a time: features, bars, snapshots",
+    ),
     option(
         "columns",
         OptionKind::Columns,
@@ -69,7 +74,12 @@ const OPTIONS: &[OptionSpec] = &[
         Need::Default("true"),
         "with one model: each key's numbers in deviations from its own usual ones",
     ),
-    option("seed", OptionKind::Count(0, SEED_MAX), Need::Default("0"), "what all chance comes from"),
+    option(
+        "seed",
+        OptionKind::Count(0, SEED_MAX),
+        Need::Default("0"),
+        "what all chance comes from",
+    ),
     option(
         "warm_up",
         OptionKind::Count(16, 65_536),

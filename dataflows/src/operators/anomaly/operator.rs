@@ -55,7 +55,9 @@ pub(super) fn build<'s>(
             }
         }
         let watermark = newest.map(|clock| clock.watermark);
-        scores.take(rows, watermark, &mut |told| out.push((told.is_stale, told.row, epoch, told.diff)));
+        scores.take(rows, watermark, &mut |told| {
+            out.push((told.is_stale, told.row, epoch, told.diff))
+        });
     });
     let of = |told: StreamVec<'s, u64, (bool, Row, u64, isize)>, wanted: bool| {
         let of = told.flat_map(move |(is_stale, row, epoch, diff)| {

@@ -17,10 +17,7 @@ use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
 use crate::with_edge;
 
 /// Settles the options.
-pub(super) fn prepare(
-    settings: &Settings,
-    plan: &PlanBuilder,
-) -> Result<Prepared, Vec<Problem>> {
+pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepared, Vec<Problem>> {
     let mut problems = Vec::new();
     let settled = settle(settings, plan, &mut problems);
     let (Some((input, layout, explain_from)), true) = (settled, problems.is_empty()) else {
@@ -68,7 +65,8 @@ pub(super) fn settle(
     if input.schema.time.is_none() {
         problems.push(no_time(&input, settings, "input"));
     } else if !input.is_keyed {
-        let message = format!("rows of `{}` have no key, so scores couldn't be told apart", input.name);
+        let message =
+            format!("rows of `{}` have no key, so scores couldn't be told apart", input.name);
         let problem = Problem::new(settings.place("input"), "wrong_input", message);
         problems.push(problem.hint("name features of it"));
     }

@@ -96,8 +96,7 @@ impl<P: Ord + Clone> Rungs<P> {
                 if let Some(rung) = self.rungs.last_mut() {
                     rung.before.entry(key).or_insert_with(|| known.cloned());
                 }
-                let usual =
-                    self.usual.entry(key).or_insert_with(|| Normaliser::new(numbers.len()));
+                let usual = self.usual.entry(key).or_insert_with(|| Normaliser::new(numbers.len()));
                 let said = pass(&mut self.model, Some(usual));
                 usual.learn(numbers);
                 said

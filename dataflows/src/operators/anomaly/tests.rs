@@ -83,7 +83,11 @@ fn history() -> impl Strategy<Value = History> {
 }
 
 /// The changes of an epoch: a row in the place of the one of its key, or none there.
-fn changes(rows: &[(Made, bool)], now: i64, held: &mut BTreeMap<Vec<Value>, Row>) -> Vec<(Row, isize)> {
+fn changes(
+    rows: &[(Made, bool)],
+    now: i64,
+    held: &mut BTreeMap<Vec<Value>, Row>,
+) -> Vec<(Row, isize)> {
     let mut net: BTreeMap<Row, isize> = BTreeMap::new();
     for (made, goes) in rows {
         let row = Made { second: now + made.second, ..made.clone() }.row();
@@ -101,7 +105,14 @@ fn changes(rows: &[(Made, bool)], now: i64, held: &mut BTreeMap<Vec<Value>, Row>
 }
 
 fn options() -> Options {
-    Options { warm_up: 16, reservoir: 64, trees: 4, projections: 4, neighbours: 8, ..Options::default() }
+    Options {
+        warm_up: 16,
+        reservoir: 64,
+        trees: 4,
+        projections: 4,
+        neighbours: 8,
+        ..Options::default()
+    }
 }
 
 fn settled(history: &History) -> Settled {
