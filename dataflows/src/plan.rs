@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use detectors::Options;
 use types::options::{Problem, Settings, did_you_mean};
 use types::relations::RelationKind;
 use types::{Names, Schema, Span};
@@ -121,6 +122,12 @@ pub trait Build: Send + Sync {
     /// Asks for the rows as of each step of a grid, as one more output; its index among all.
     /// `None` where the operator has no such thing.
     fn demand_steps(&mut self, _step: Span) -> Option<usize> {
+        None
+    }
+
+    /// The options of the detector that scores rows, and the score from which on a row says why; `None`
+    /// where nothing is scored.
+    fn detector(&self) -> Option<(&Options, f64)> {
         None
     }
 

@@ -8,13 +8,15 @@ use std::rc::Rc;
 
 use connectors::ConnectError;
 use csv::StringRecord;
+use dataflows::plan::Node;
 use detectors::{Kind, Options};
 use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use super::{is_terminal, say};
+use super::{environment, is_terminal, say};
+use crate::config::load;
 use crate::error::Error;
-use crate::score::{Columns, Scored, Scorer, TimeUnit, Wanted};
+use crate::score::{Columns, Scored, Scorer, TimeUnit, Wanted, Wrong};
 
 /// Scores the rows of a CSV: how unusual each is among those before it.
 ///
@@ -27,7 +29,8 @@ use crate::score::{Columns, Scored, Scorer, TimeUnit, Wanted};
 #[command(after_help = "Examples:\n  \
     tapeline score rows.csv                               scores on stdout\n  \
     tapeline score rows.csv.gz --drop label -o scores.csv\n  \
-    tapeline score series.csv --key file --time timestamp --drop label,window")]
+    tapeline score series.csv --key file --time timestamp --drop label,window\n  \
+    tapeline score rows.csv -c configs/market-watch.toml  with the detector of a config")]
 pub(super) struct Args {
     /// The CSV, with a header; a name that ends in .gz is read as gzip.
     rows: PathBuf,
@@ -43,15 +46,21 @@ pub(super) struct Args {
     /// What a time that is a number counts.
     #[arg(long, value_enum, default_value_t)]
     time_unit: TimeUnit,
-    /// Which detector: `combined`, `robust_z`, `loda` or `forest`.
-    #[arg(long, default_value = "combined", value_parser = kind)]
-    detector: Kind,
-    /// What all its chance comes from.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// The score from which on a row is explained.
-    #[arg(long, default_value_t = 0.999)]
-    why: f64,
+    /// A config whose detector is taken, of its view with `op = "anomaly"`.
+    #[arg(short, long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
+    /// Which view of the config, where it has several.
+    #[arg(long, requires = "config")]
+    view: Option<String>,
+    /// Which detector: `combined` (default), `robust_z`, `loda` or `forest`.
+    #[arg(long, value_parser = kind)]
+    detector: Option<Kind>,
+    /// What all its chance comes from; 0 by default.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The score from which on a row is explained; 0.999 by default.
+    #[arg(long)]
+    why: Option<f64>,
     /// What all detectors may hold: a key's takes about 160 KiB and 10 KiB a column once it has seen a
     /// thousand rows.
     #[arg(long, default_value = "4GiB", value_parser = bytes)]
@@ -72,6 +81,54 @@ fn kind(name: &str) -> Result<Kind, String> {
         "loda" => Ok(Kind::Loda),
         "forest" => Ok(Kind::Forest),
         _ => Err("known: combined, robust_z, loda, forest".to_owned()),
+    }
+}
+
+impl Args {
+    /// The detector's options, and the score from which on rows are explained: those of the config, but
+    /// for what is said here.
+    fn detector(&self) -> Result<(Options, f64), Error> {
+        let (options, why) = match &self.config {
+            None => (Options::default(), 0.999),
+            Some(path) => {
+                let config = load(path, &environment)?;
+                let of = |node: &Node| {
+                    let (options, why) = node.build.detector()?;
+                    Some((node.name.clone(), options.clone(), why))
+                };
+                let all: Vec<_> = config.plan.nodes.iter().filter_map(of).collect();
+                chosen(all, self.view.as_deref()).map_err(|wrong| wrong.of(path))?
+            }
+        };
+        let kind = self.detector.unwrap_or(options.kind);
+        let seed = self.seed.unwrap_or(options.seed);
+        Ok((Options { kind, seed, ..options }, self.why.unwrap_or(why)))
+    }
+}
+
+/// The detector of a view, or of the only one.
+fn chosen(
+    mut views: Vec<(String, Options, f64)>,
+    wanted: Option<&str>,
+) -> Result<(Options, f64), Wrong> {
+    let names: Vec<String> = views.iter().map(|(name, ..)| format!("`{name}`")).collect();
+    if let Some(wanted) = wanted {
+        views.retain(|(name, ..)| name == wanted);
+    }
+    match (views.len(), views.pop(), wanted) {
+        (1, Some((_, options, why)), _) => Ok((options, why)),
+        (0, _, None) => Err(Wrong {
+            what: "no view of the config has `op = \"anomaly\"`".to_owned(),
+            hint: Some("leave `--config` out for the default detector".to_owned()),
+        }),
+        (0, _, Some(wanted)) => Err(Wrong {
+            what: format!("no view `{wanted}` of the config has `op = \"anomaly\"`"),
+            hint: Some(format!("those that have: {}", names.join(", "))),
+        }),
+        _ => Err(Wrong {
+            what: "several views of the config have a detector".to_owned(),
+            hint: Some(format!("name one with `--view`: {}", names.join(", "))),
+        }),
     }
 }
 
@@ -99,8 +156,8 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     };
     let header = rows.headers().map_err(|error| failed(path, error))?;
     let columns = Columns::new(header, &wanted).map_err(|wrong| wrong.of(path))?;
-    let options = Options { kind: arguments.detector, seed: arguments.seed, ..Options::default() };
-    let mut scorer = Scorer::new(columns, options, arguments.why, arguments.max_memory);
+    let (options, why) = arguments.detector()?;
+    let mut scorer = Scorer::new(columns, options, why, arguments.max_memory);
     let mut out = Out::open(arguments.output.as_deref())?;
     let mut row = StringRecord::new();
     out.put(&["score", "raw", "state", "why"])?;

@@ -105,3 +105,27 @@ fn what_is_wrong_is_told_with_its_place() {
     folder.run(&["score", "gone.csv"]).with(3).says(&["reading gone.csv", "No such file"]);
     folder.run(&["score", "rows.csv", "--detector", "best"]).with(2).says(&["known: combined"]);
 }
+
+/// The detector of a config's view is taken, and what is said beside it goes before.
+#[test]
+fn the_detector_of_a_config_is_taken() {
+    let folder = folder();
+    let anomaly = |name: &str, more: &str| {
+        format!("[views.{name}]\nop = \"anomaly\"\ninput = \"flow\"\n{more}\n")
+    };
+    let config = format!(
+        "[pipeline]\nname = \"watch\"\n[views.flow]\nop = \"features\"\ninput = \"trades\"\n{}",
+        anomaly("odd", "detector = \"loda\"\nseed = 3\nwarm_up = 100")
+    );
+    folder.write("one.toml", config.clone());
+    let with = |more: &[&str]| folder.run(&[&ASKED[..], more].concat());
+    let loda = with(&["-c", "one.toml", "--why", "2"]).with(0).out;
+    assert_eq!(loda.lines().filter(|line| line.contains("warming")).count(), 200);
+    assert_ne!(loda, with(&["-c", "one.toml", "--why", "2", "--seed", "4"]).with(0).out);
+    folder.write("two.toml", config + &anomaly("even", ""));
+    let several = with(&["-c", "two.toml"]).with(2).err;
+    assert!(several.contains("name one with `--view`: `odd`, `even`"), "{several}");
+    assert_eq!(with(&["-c", "two.toml", "--view", "odd", "--why", "2"]).with(0).out, loda);
+    let none = with(&["-c", "two.toml", "--view", "flow"]).with(2).err;
+    assert!(none.contains("no view `flow`"), "{none}");
+}

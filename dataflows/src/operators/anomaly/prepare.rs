@@ -31,6 +31,7 @@ pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepare
     let is_by_key = settings.text("scope") == Some("key");
     let build = Judged {
         is_bars: input.kind == RelationKind::Bars,
+        options,
         empty,
         settled: Settled {
             is_by_key,
@@ -154,6 +155,7 @@ fn options(settings: &Settings) -> Options {
 /// The operator with its options settled.
 struct Judged {
     settled: Settled,
+    options: Options,
     empty: Model,
     /// Whether rows are bars, which count once they are final.
     is_bars: bool,
@@ -173,6 +175,10 @@ impl Build for Judged {
         };
         let state = (self.settled.clone(), self.empty.clone());
         operator::build(rows, context, state).map(Edge::Rows).into()
+    }
+
+    fn detector(&self) -> Option<(&Options, f64)> {
+        Some((&self.options, self.settled.judge.explain_from))
     }
 
     fn depends_on_arrival(&self) -> bool {
