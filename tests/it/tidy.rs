@@ -12,8 +12,9 @@ const LINES_MAX: usize = 500;
 
 /// Where each operator is held, over random histories, against a slow, obvious twin that shares no
 /// code with it.
-const TWINS: [(&str, &str); 8] = [
+const TWINS: [(&str, &str); 9] = [
     ("alert", "dataflows/tests/operators/alert.rs"),
+    ("asof_join", "dataflows/tests/operators/asof_join.rs"),
     ("avg_cost", "tests/it/laws/mod.rs"),
     ("features", "dataflows/tests/operators/features.rs"),
     ("filter", "dataflows/src/operators/filter/tests.rs"),

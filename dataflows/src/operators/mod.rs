@@ -1,7 +1,10 @@
 //! The operators: the list, and what each must say of itself.
 
 pub mod alert;
+mod asof_join;
 mod avg_cost;
+mod behind;
+mod declared;
 pub(crate) mod epochs;
 mod expressions;
 mod features;
@@ -51,6 +54,7 @@ pub trait Operator: Sync {
 
 /// All operators that views can name.
 pub static OPERATORS: &[&dyn Operator] = &[
+    &asof_join::AsofJoin,
     &avg_cost::AvgCost,
     &features::FeaturesOf,
     &filter::Filter,

@@ -3,11 +3,13 @@
 //! they share no code with the operators.
 
 pub mod alert;
+mod asof_join;
 pub mod features;
 mod latest;
 pub mod marks;
 mod rollup;
 
+pub use asof_join::asof_join;
 pub use features::features;
 pub use latest::latest;
 pub use rollup::rollup;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on panics where it stands")]
 
 mod alert;
+mod asof_join;
 mod edges;
 mod features;
 mod harness;
