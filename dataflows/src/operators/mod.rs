@@ -12,6 +12,7 @@ mod filter;
 mod history;
 mod identities;
 pub(crate) mod index;
+mod join;
 mod latest;
 pub mod mark_to_market;
 mod ordered;
@@ -58,6 +59,7 @@ pub static OPERATORS: &[&dyn Operator] = &[
     &avg_cost::AvgCost,
     &features::FeaturesOf,
     &filter::Filter,
+    &join::Join,
     &latest::Latest,
     &mark_to_market::MarkToMarket,
     &rollup::Rollup,

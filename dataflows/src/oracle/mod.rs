@@ -5,12 +5,14 @@
 pub mod alert;
 mod asof_join;
 pub mod features;
+mod join;
 mod latest;
 pub mod marks;
 mod rollup;
 
 pub use asof_join::asof_join;
 pub use features::features;
+pub use join::join;
 pub use latest::latest;
 pub use rollup::rollup;
 

@@ -6,6 +6,7 @@ mod asof_join;
 mod edges;
 mod features;
 mod harness;
+mod join;
 mod latest;
 mod marks;
 mod rollup;
