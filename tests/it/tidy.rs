@@ -12,7 +12,8 @@ const LINES_MAX: usize = 500;
 
 /// Where each operator is held, over random histories, against a slow, obvious twin that shares no
 /// code with it.
-const TWINS: [(&str, &str); 10] = [
+const TWINS: [(&str, &str); 11] = [
+    ("aggregate", "dataflows/tests/operators/aggregate.rs"),
     ("alert", "dataflows/tests/operators/alert.rs"),
     ("asof_join", "dataflows/tests/operators/asof_join.rs"),
     ("avg_cost", "tests/it/laws/mod.rs"),

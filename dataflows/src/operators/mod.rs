@@ -1,5 +1,6 @@
 //! The operators: the list, and what each must say of itself.
 
+mod aggregate;
 pub mod alert;
 mod asof_join;
 mod avg_cost;
@@ -55,6 +56,7 @@ pub trait Operator: Sync {
 
 /// All operators that views can name.
 pub static OPERATORS: &[&dyn Operator] = &[
+    &aggregate::Aggregate,
     &asof_join::AsofJoin,
     &avg_cost::AvgCost,
     &features::FeaturesOf,

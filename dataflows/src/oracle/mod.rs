@@ -2,6 +2,7 @@
 //! of the view. Tests compare them with what the dataflow adds up to; nothing else calls them, and
 //! they share no code with the operators.
 
+mod aggregate;
 pub mod alert;
 mod asof_join;
 pub mod features;
@@ -10,6 +11,7 @@ mod latest;
 pub mod marks;
 mod rollup;
 
+pub use aggregate::{Asked, aggregate};
 pub use asof_join::asof_join;
 pub use features::features;
 pub use join::join;

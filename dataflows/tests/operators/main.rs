@@ -1,6 +1,7 @@
 //! Operators against their slow twins, on random histories, cuts into epochs and numbers of workers.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on panics where it stands")]
 
+mod aggregate;
 mod alert;
 mod asof_join;
 mod edges;
