@@ -12,7 +12,7 @@ const LINES_MAX: usize = 500;
 
 /// Where each operator is held, over random histories, against a slow, obvious twin that shares no
 /// code with it.
-const TWINS: [(&str, &str); 11] = [
+const TWINS: [(&str, &str); 12] = [
     ("aggregate", "dataflows/tests/operators/aggregate.rs"),
     ("alert", "dataflows/tests/operators/alert.rs"),
     ("asof_join", "dataflows/tests/operators/asof_join.rs"),
@@ -24,6 +24,7 @@ const TWINS: [(&str, &str); 11] = [
     ("mark_to_market", "dataflows/tests/operators/marks.rs"),
     ("rollup", "dataflows/tests/operators/rollup.rs"),
     ("select", "tests/it/laws/declared/mod.rs"),
+    ("top_k", "dataflows/tests/operators/top_k.rs"),
 ];
 
 /// The licences that a dependency may come under.

@@ -23,6 +23,7 @@ pub(crate) mod slab;
 mod steps;
 #[cfg(test)]
 mod testing;
+mod top_k;
 pub mod union;
 
 use types::options::{OptionSpec, Problem, Settings};
@@ -66,4 +67,5 @@ pub static OPERATORS: &[&dyn Operator] = &[
     &mark_to_market::MarkToMarket,
     &rollup::Rollup,
     &select::Select,
+    &top_k::TopK,
 ];

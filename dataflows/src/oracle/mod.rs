@@ -10,6 +10,7 @@ mod join;
 mod latest;
 pub mod marks;
 mod rollup;
+mod top_k;
 
 pub use aggregate::{Asked, aggregate};
 pub use asof_join::asof_join;
@@ -17,6 +18,7 @@ pub use features::features;
 pub use join::join;
 pub use latest::latest;
 pub use rollup::rollup;
+pub use top_k::top_k;
 
 use types::json::write_row;
 use types::relations::Relation;

@@ -11,3 +11,4 @@ mod join;
 mod latest;
 mod marks;
 mod rollup;
+mod top_k;
