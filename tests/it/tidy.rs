@@ -12,11 +12,12 @@ const LINES_MAX: usize = 500;
 
 /// Where each operator is held, over random histories, against a slow, obvious twin that shares no
 /// code with it.
-const TWINS: [(&str, &str); 12] = [
+const TWINS: [(&str, &str); 13] = [
     ("aggregate", "dataflows/tests/operators/aggregate.rs"),
     ("alert", "dataflows/tests/operators/alert.rs"),
     ("asof_join", "dataflows/tests/operators/asof_join.rs"),
     ("avg_cost", "tests/it/laws/mod.rs"),
+    ("distinct", "dataflows/tests/operators/distinct.rs"),
     ("features", "dataflows/tests/operators/features.rs"),
     ("filter", "dataflows/src/operators/filter/tests.rs"),
     ("join", "dataflows/tests/operators/join.rs"),

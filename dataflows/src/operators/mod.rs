@@ -6,6 +6,7 @@ mod asof_join;
 mod avg_cost;
 mod behind;
 mod declared;
+mod distinct;
 pub(crate) mod epochs;
 mod expressions;
 mod features;
@@ -60,6 +61,7 @@ pub static OPERATORS: &[&dyn Operator] = &[
     &aggregate::Aggregate,
     &asof_join::AsofJoin,
     &avg_cost::AvgCost,
+    &distinct::Distinct,
     &features::FeaturesOf,
     &filter::Filter,
     &join::Join,

@@ -5,6 +5,7 @@
 mod aggregate;
 pub mod alert;
 mod asof_join;
+mod distinct;
 pub mod features;
 mod join;
 mod latest;
@@ -14,6 +15,7 @@ mod top_k;
 
 pub use aggregate::{Asked, aggregate};
 pub use asof_join::asof_join;
+pub use distinct::distinct;
 pub use features::features;
 pub use join::join;
 pub use latest::latest;

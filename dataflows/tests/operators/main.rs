@@ -4,6 +4,7 @@
 mod aggregate;
 mod alert;
 mod asof_join;
+mod distinct;
 mod edges;
 mod features;
 mod harness;
