@@ -284,7 +284,10 @@ pub(super) fn keeps_id_texts(plan: &dataflows::Plan) -> bool {
         use RelationKind::{Alerts, Fills, Rows, Trades};
         matches!(kind, Fills | Trades | Rows | Alerts)
     };
-    let reads = |operator| matches!(operator, Some("filter" | "select" | "alert" | "anomaly"));
+    let reads = |operator: Option<&str>| {
+        let by_keys = ["avg_cost", "features", "latest", "mark_to_market", "rollup"];
+        operator.is_some_and(|operator| !by_keys.contains(&operator))
+    };
     plan.emitted_views().any(|view| shows(view.kind))
         || plan.views.iter().any(|view| reads(view.operator))
 }

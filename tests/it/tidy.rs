@@ -12,15 +12,20 @@ const LINES_MAX: usize = 500;
 
 /// Where each operator is held, over random histories, against a slow, obvious twin that shares no
 /// code with it.
-const TWINS: [(&str, &str); 8] = [
+const TWINS: [(&str, &str); 13] = [
+    ("aggregate", "dataflows/tests/operators/aggregate.rs"),
     ("alert", "dataflows/tests/operators/alert.rs"),
+    ("asof_join", "dataflows/tests/operators/asof_join.rs"),
     ("avg_cost", "tests/it/laws/mod.rs"),
+    ("distinct", "dataflows/tests/operators/distinct.rs"),
     ("features", "dataflows/tests/operators/features.rs"),
     ("filter", "dataflows/src/operators/filter/tests.rs"),
+    ("join", "dataflows/tests/operators/join.rs"),
     ("latest", "dataflows/tests/operators/latest.rs"),
     ("mark_to_market", "dataflows/tests/operators/marks.rs"),
     ("rollup", "dataflows/tests/operators/rollup.rs"),
     ("select", "tests/it/laws/declared/mod.rs"),
+    ("top_k", "dataflows/tests/operators/top_k.rs"),
 ];
 
 /// The licences that a dependency may come under.

@@ -7,11 +7,11 @@ use differential_dataflow::AsCollection;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use types::expr::{Compiled, Expr, ExprError};
+use types::expr::{Compiled, EvalError, Expr, ExprError};
 use types::options::{Place, Problem, within};
 use types::relations::{Relation, RelationKind};
 use types::schema::{Column, Kind, Type};
-use types::{Names, Row, Schema, Text, Value};
+use types::{Decimal, Names, Row, Schema, Text, Value};
 
 use crate::edge::Coll;
 use crate::plan::{Output, View};
@@ -106,4 +106,30 @@ pub(crate) fn split<'s, R: Relation, O: Relation>(
         }
     });
     (results.as_collection(), errors.as_collection())
+}
+
+/// Whether sinks and expressions take a name without quotes; a `_` in front is for columns that
+/// sinks add.
+pub(crate) fn is_column_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The kind of a column that is computed.
+pub(crate) fn kind_of(value_type: Type) -> Kind {
+    match value_type {
+        Type::Bool => Kind::Bool,
+        Type::Number => Kind::Number,
+        Type::Float => Kind::Float,
+        Type::Time => Kind::Time,
+        Type::Text => Kind::Text,
+    }
+}
+
+/// A computed value as it leaves: numbers at 1e-9, half-even, in 38 digits.
+pub(crate) fn leaving(value: Value) -> Result<Value, EvalError> {
+    let Value::Number(number) = value else { return Ok(value) };
+    let fits = |nano: &i128| nano.unsigned_abs() < 10u128.pow(38);
+    let nano = number.at_scale(9).filter(fits).ok_or(EvalError::Overflow)?;
+    Ok(Value::Number(Decimal::new(nano, 9)))
 }

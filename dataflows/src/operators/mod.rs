@@ -1,8 +1,13 @@
 //! The operators: the list, and what each must say of itself.
 
+mod aggregate;
 pub mod alert;
 mod anomaly;
+mod asof_join;
 mod avg_cost;
+mod behind;
+mod declared;
+mod distinct;
 pub(crate) mod epochs;
 mod expressions;
 mod features;
@@ -10,6 +15,7 @@ mod filter;
 mod history;
 mod identities;
 pub(crate) mod index;
+mod join;
 mod latest;
 pub mod mark_to_market;
 mod ordered;
@@ -19,6 +25,7 @@ pub(crate) mod slab;
 mod steps;
 #[cfg(test)]
 mod testing;
+mod top_k;
 pub mod union;
 
 use types::options::{OptionSpec, Problem, Settings};
@@ -52,12 +59,17 @@ pub trait Operator: Sync {
 
 /// All operators that views can name.
 pub static OPERATORS: &[&dyn Operator] = &[
+    &aggregate::Aggregate,
     &anomaly::Anomaly,
+    &asof_join::AsofJoin,
     &avg_cost::AvgCost,
+    &distinct::Distinct,
     &features::FeaturesOf,
     &filter::Filter,
+    &join::Join,
     &latest::Latest,
     &mark_to_market::MarkToMarket,
     &rollup::Rollup,
     &select::Select,
+    &top_k::TopK,
 ];

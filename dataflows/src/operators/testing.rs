@@ -82,12 +82,24 @@ pub(crate) fn changes<R: Relation>(
 where
     for<'s> Edge<'s>: From<Coll<'s, R>>,
 {
+    changes_of(prepared, names, vec![rows])
+}
+
+/// As [`changes`], of an operator that reads several views.
+pub(crate) fn changes_of<R: Relation>(
+    prepared: Prepared,
+    names: &Arc<Names>,
+    rows: Vec<Vec<(R, u64, isize)>>,
+) -> Vec<Vec<String>>
+where
+    for<'s> Edge<'s>: From<Coll<'s, R>>,
+{
     let schemas: Vec<Arc<Schema>> =
         prepared.outputs.iter().map(|output| Arc::clone(&output.schema)).collect();
     let kinds: Vec<RelationKind> = prepared.outputs.iter().map(|output| output.kind).collect();
     let names = Arc::clone(names);
     let captured = timely::execute_directly(move |worker| {
-        let mut input = InputSession::new();
+        let mut inputs: Vec<_> = rows.iter().map(|_| InputSession::new()).collect();
         let captured: Vec<_> = worker.dataflow::<u64, _, _>(|scope| {
             let clock = ClockInput::new(scope);
             let context = Context {
@@ -96,11 +108,12 @@ where
                 clock: &clock,
                 names: Arc::clone(&names),
                 view: "v",
-                reads: vec![0],
+                reads: (0..inputs.len()).collect(),
                 is_read: vec![true; kinds.len()],
             };
-            let edge = Edge::from(input.to_collection(scope));
-            let edges = prepared.build.build(&context, &[edge]);
+            let read: Vec<_> =
+                inputs.iter_mut().map(|input| Edge::from(input.to_collection(scope))).collect();
+            let edges = prepared.build.build(&context, &read);
             assert_eq!(edges.iter().filter_map(Edge::kind).collect::<Vec<_>>(), kinds);
             let texts = edges.into_iter().zip(schemas).map(|(edge, schema)| {
                 let names = Arc::clone(&names);
@@ -108,9 +121,13 @@ where
             });
             texts.map(Capture::capture).collect()
         });
-        for (row, epoch, diff) in rows {
-            input.advance_to(epoch);
-            input.update(row, diff);
+        for (input, rows) in inputs.iter_mut().zip(rows) {
+            for (row, epoch, diff) in rows {
+                // Else rows of several epochs would come as those of the first.
+                input.advance_to(epoch);
+                input.flush();
+                input.update(row, diff);
+            }
         }
         captured
     });

@@ -2,16 +2,26 @@
 //! of the view. Tests compare them with what the dataflow adds up to; nothing else calls them, and
 //! they share no code with the operators.
 
+mod aggregate;
 pub mod alert;
 pub mod anomaly;
+mod asof_join;
+mod distinct;
 pub mod features;
+mod join;
 mod latest;
 pub mod marks;
 mod rollup;
+mod top_k;
 
+pub use aggregate::{Asked, aggregate};
+pub use asof_join::asof_join;
+pub use distinct::distinct;
 pub use features::features;
+pub use join::join;
 pub use latest::latest;
 pub use rollup::rollup;
+pub use top_k::top_k;
 
 use types::json::write_row;
 use types::relations::Relation;

@@ -12,7 +12,20 @@ use dataflows::{Clock, Plan, PlanBuilder};
 use proptest::prelude::*;
 use types::options::{OptionKind, Problem, Setting, Settings};
 use types::relations::{Fill, FillKind, Quote, RelationKind, Settlement, Side, Trade};
-use types::{Changes, Event, Interner, Money, Names, Op, Price, Size, Span, VenueTime};
+use types::{Changes, Event, Interner, Money, Names, Op, Price, Schema, Size, Span, VenueTime};
+
+/// The rows of changes that add up to one each.
+#[macro_export]
+macro_rules! rows {
+    ($variant:ident, $changes:expr) => {
+        match $changes {
+            types::Changes::$variant(rows) => {
+                rows.into_iter().map(|(row, _)| row).collect::<Vec<_>>()
+            }
+            other => panic!("other rows: {other:?}"),
+        }
+    };
+}
 
 pub(crate) const FILLS: usize = 0;
 pub(crate) const TRADES: usize = 1;
@@ -108,8 +121,11 @@ pub(crate) fn settings(operator: &dyn Operator, pairs: &[(&'static str, &str)]) 
                 Setting::Nanos(types::time::parse_nanos(value).unwrap())
             }
             Some(OptionKind::Durations | OptionKind::Columns | OptionKind::Texts) => {
-                Setting::List(value.split(',').map(|text| (text.to_owned(), 0..0)).collect())
+                let texts = value.split(',').filter(|text| !text.is_empty());
+                Setting::List(texts.map(|text| (text.to_owned(), 0..0)).collect())
             }
+            Some(OptionKind::Count(..)) => Setting::Count(value.parse().unwrap()),
+            Some(OptionKind::Bool) => Setting::Bool(value.parse().unwrap()),
             Some(OptionKind::Assignments) => {
                 let parts = value.split(',').map(|part| part.split_once(':').unwrap());
                 let part =
@@ -182,6 +198,8 @@ pub(crate) fn run(
     let shares = Arc::new(shares);
     let (n_epochs, names) = (epochs.len(), Arc::clone(names));
     let config = timely::Config::process(n_workers);
+    let keyed: Vec<_> =
+        plan.emitted_views().map(|v| v.is_keyed.then(|| Arc::clone(&v.schema))).collect();
     let guards = timely::execute(config, move |worker| {
         let mut rendered = render(worker, &plan, &names, None);
         let mine = std::mem::take(&mut *shares[worker.index()].lock().unwrap());
@@ -204,8 +222,22 @@ pub(crate) fn run(
             }
         }
     }
-    all.iter_mut().flatten().for_each(Changes::consolidate);
+    for views in &mut all {
+        for (view, schema) in views.iter_mut().zip(&keyed) {
+            if let Some(schema) = schema {
+                assert_paired(view, schema);
+            }
+            view.consolidate();
+        }
+    }
     all
+}
+
+/// Of each key the old row stands right before the new one, also where several workers make them.
+fn assert_paired(changes: &Changes, schema: &Schema) {
+    let mut paired = changes.clone();
+    paired.adjoin(schema);
+    assert_eq!(&paired, changes, "rows of a key stand apart, or change nothing");
 }
 
 fn shares(
@@ -406,15 +438,39 @@ pub(crate) fn settlements_of(events: &[Any]) -> Vec<Event<Settlement>> {
     only(events, |e| if let Any::Settlement(e) = e { Some(e.clone()) } else { None })
 }
 
-/// The rows of changes that add up to one each.
-#[macro_export]
-macro_rules! rows {
-    ($variant:ident, $changes:expr) => {
-        match $changes {
-            types::Changes::$variant(rows) => {
-                rows.into_iter().map(|(row, _)| row).collect::<Vec<_>>()
-            }
-            other => panic!("other rows: {other:?}"),
-        }
-    };
+/// What stands after some epochs, of fills, trades and quotes.
+pub(crate) struct Standing {
+    pub(crate) fills: Vec<Fill>,
+    pub(crate) trades: Vec<Trade>,
+    pub(crate) quotes: Vec<Quote>,
+}
+
+/// What stands of all events of some epochs.
+pub(crate) fn stands(epochs: &[Vec<Any>]) -> Standing {
+    let events: Vec<Any> = epochs.iter().flatten().cloned().collect();
+    Standing {
+        fills: standing(&fills_of(&events), |fill| (fill.wallet, fill.asset, fill.id)),
+        trades: standing(&trades_of(&events), |trade| (trade.asset, trade.id)),
+        quotes: quotes_of(&events).into_iter().map(|event| event.row).collect(),
+    }
+}
+
+/// Runs a history on 1, 2 and 4 workers, which must give the same.
+pub(crate) fn run_on_all(
+    plan: impl Fn() -> Plan,
+    names: &Arc<Names>,
+    epochs: &[Vec<Any>],
+    lateness: i64,
+) -> Epochs {
+    let clocks = clocks(epochs, lateness, true);
+    let one = run(plan(), names, epochs, &clocks, 1);
+    for n_workers in [2, 4] {
+        assert_eq!(run(plan(), names, epochs, &clocks, n_workers), one, "{n_workers} workers");
+    }
+    one
+}
+
+/// What a view of declared rows adds up to.
+pub(crate) fn total_rows(epochs: &Epochs, view: usize) -> std::collections::BTreeSet<types::Row> {
+    rows!(Rows, total(epochs, view)).into_iter().collect()
 }

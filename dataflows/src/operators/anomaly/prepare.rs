@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use detectors::{COLUMNS_MAX, Kind, Model, Options};
 use types::options::{Problem, Settings};
-use types::relations::{Relation, RelationKind};
-use types::{Names, Row};
+use types::relations::RelationKind;
 
 use super::fold::Judge;
 use super::layout::{Layout, added};
 use super::operator;
 use super::scores::Settled;
-use crate::edge::{Coll, Edge};
+use crate::edge::Edge;
+use crate::operators::declared::declared;
 use crate::operators::latest::{columns, no_time};
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
-use crate::with_edge;
 
 /// Settles the options.
 pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepared, Vec<Problem>> {
@@ -30,7 +29,6 @@ pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepare
     })?;
     let is_by_key = settings.text("scope") == Some("key");
     let build = Judged {
-        is_bars: input.kind == RelationKind::Bars,
         options,
         empty,
         settled: Settled {
@@ -152,26 +150,23 @@ fn options(settings: &Settings) -> Options {
     }
 }
 
-/// The operator with its options settled.
+/// The operator with its options settled. Bars count once they are final.
 struct Judged {
     settled: Settled,
     options: Options,
     empty: Model,
-    /// Whether rows are bars, which count once they are final.
-    is_bars: bool,
 }
 
 impl Build for Judged {
     fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
         let [input] = inputs else { unreachable!("scores are of one view") };
-        let n_columns = self.settled.judge.layout.input.columns.len();
-        let names = &context.names;
-        let rows = match input.clone() {
-            Edge::Rows(rows) => rows,
-            Edge::Bars(bars) if self.is_bars => {
-                rows_of(bars.filter(|bar| bar.is_final), n_columns, names)
+        let schema = &self.settled.judge.layout.input;
+        let rows = match input {
+            Edge::Bars(bars) => {
+                let finals = Edge::Bars(bars.clone().filter(|bar| bar.is_final));
+                declared(&finals, schema, &context.names)
             }
-            other => with_edge!(other, rows => rows_of(rows, n_columns, names)),
+            other => declared(other, schema, &context.names),
         };
         let state = (self.settled.clone(), self.empty.clone());
         operator::build(rows, context, state).map(Edge::Rows).into()
@@ -184,14 +179,4 @@ impl Build for Judged {
     fn depends_on_arrival(&self) -> bool {
         true
     }
-}
-
-/// Rows of any kind as rows of values.
-fn rows_of<'s, R: Relation>(
-    rows: Coll<'s, R>,
-    n_columns: usize,
-    names: &Arc<Names>,
-) -> Coll<'s, Row> {
-    let names = Arc::clone(names);
-    rows.map(move |row| Row((0..n_columns).map(|index| row.column(index, &names)).collect()))
 }

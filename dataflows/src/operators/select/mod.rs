@@ -8,11 +8,13 @@ use types::options::{
     Need, OptionKind, OptionSpec, Place, Problem, Settings, did_you_mean, option,
 };
 use types::relations::{Relation, RelationKind};
-use types::schema::{Column, Kind, Type};
-use types::{Decimal, Names, Row, Schema, Text, Value};
+use types::schema::Column;
+use types::{Names, Row, Schema, Text};
 
 use super::Operator;
-use super::expressions::{compile, error_row, errors_output, split};
+use super::expressions::{
+    compile, error_row, errors_output, is_column_name, kind_of, leaving, split,
+};
 use crate::edge::Edge;
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
 use crate::with_edge;
@@ -192,24 +194,6 @@ impl Columns {
     }
 }
 
-/// Whether sinks and expressions take a name without quotes; a `_` in front is for columns that
-/// sinks add.
-fn is_column_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// The kind of a column that is computed.
-fn kind_of(value_type: Type) -> Kind {
-    match value_type {
-        Type::Bool => Kind::Bool,
-        Type::Number => Kind::Number,
-        Type::Float => Kind::Float,
-        Type::Time => Kind::Time,
-        Type::Text => Kind::Text,
-    }
-}
-
 /// A select with its options settled.
 struct Selected {
     sources: Arc<[Source]>,
@@ -245,14 +229,6 @@ fn select<R: Relation>(
             .map_err(|EvalError::Overflow| error_row(row, n_key, names, reason.clone())),
     };
     sources.iter().map(value).collect::<Result<_, _>>().map(Row)
-}
-
-/// A computed value as it leaves: numbers at 1e-9, half-even, in 38 digits.
-fn leaving(value: Value) -> Result<Value, EvalError> {
-    let Value::Number(number) = value else { return Ok(value) };
-    let fits = |nano: &i128| nano.unsigned_abs() < 10u128.pow(38);
-    let nano = number.at_scale(9).filter(fits).ok_or(EvalError::Overflow)?;
-    Ok(Value::Number(Decimal::new(nano, 9)))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use types::options::Setting;
+use types::schema::Kind;
 
 use super::*;
 use crate::operators::testing::{changes, no_names, prepare, relation, row, schema, settings};

@@ -1,0 +1,151 @@
+//! What is asked of a group: a function of an expression, as the option `values` writes it.
+
+use std::borrow::Cow;
+
+use types::expr::Compiled;
+use types::options::{Place, Problem, Settings, did_you_mean, within};
+use types::schema::{Column, Kind, Type};
+use types::{Text, Value};
+
+use super::group::Arg;
+use crate::operators::expressions::{compile, is_column_name, kind_of};
+use crate::plan::View;
+
+/// What is computed of a group's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Function {
+    Count,
+    Sum,
+    Avg,
+    Min,
+    Max,
+    Distinct,
+}
+
+const FUNCTIONS: [(&str, Function); 6] = [
+    ("count", Function::Count),
+    ("sum", Function::Sum),
+    ("avg", Function::Avg),
+    ("min", Function::Min),
+    ("max", Function::Max),
+    ("distinct", Function::Distinct),
+];
+
+/// A new column.
+pub(super) struct Asked {
+    pub(super) column: Column,
+    pub(super) function: Function,
+    /// Of what; `count()` is of rows.
+    pub(super) of: Option<Compiled>,
+    /// What errors say where its value doesn't fit.
+    pub(super) reason: Text,
+    pub(super) place: Place,
+}
+
+impl Asked {
+    /// What a row brings to it.
+    pub(super) fn arg(&self, column: &dyn Fn(usize) -> Value) -> Arg {
+        match &self.of {
+            None => Arg::Value(Value::Bool(true)),
+            Some(of) => of.eval(column).map_or(Arg::Overflow, Arg::Value),
+        }
+    }
+}
+
+/// Reads the option `values`; `None` without an input, when only the texts are checked.
+pub(super) fn asked(
+    settings: &Settings,
+    view: Option<&View>,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<Asked>> {
+    let written = settings.assignments("values");
+    if written.is_empty() && settings.has("values") {
+        let message = "`values` names no new columns";
+        let problem = Problem::new(settings.place("values"), "wrong_value", message);
+        problems.push(problem.hint("write it like { n = \"count()\", volume = \"sum(size)\" }"));
+    }
+    let mut asked = Vec::new();
+    for (name, text, place) in written {
+        if !is_column_name(name) {
+            let message = format!("a column can't be named `{name}`");
+            let problem = Problem::new(place.clone(), "bad_column_name", message);
+            problems.push(problem.hint("use letters, digits and `_`, a letter first"));
+            continue;
+        }
+        let Some((function, of)) = read(text, place, view, problems) else { continue };
+        let (kind, nullable) = kind(function, of.as_ref(), view);
+        asked.push(Asked {
+            column: Column { name: Cow::Owned(name.clone()), kind, nullable },
+            function,
+            of,
+            reason: Text::from(format!("overflow of {name}")),
+            place: place.clone(),
+        });
+    }
+    view.is_some().then_some(asked)
+}
+
+/// Reads a function and the expression in its parentheses.
+fn read(
+    text: &str,
+    place: &Place,
+    view: Option<&View>,
+    problems: &mut Vec<Problem>,
+) -> Option<(Function, Option<Compiled>)> {
+    let mut tell = |at: &Place, message: String, hint: Option<String>| {
+        problems.push(Problem {
+            place: within(place, text, at),
+            code: "bad_expression",
+            message,
+            hint,
+        });
+    };
+    let end = text.trim_end().len();
+    let (Some(open), true) = (text.find('('), text.trim_end().ends_with(')')) else {
+        let hint = "write it like `sum(size)`";
+        tell(&(0..text.len()), "expected a function of an expression".into(), Some(hint.into()));
+        return None;
+    };
+    let name = text.get(..open).unwrap_or_default().trim();
+    let Some((_, function)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
+        let hint = did_you_mean(name, FUNCTIONS.iter().map(|(known, _)| *known));
+        tell(&(0..open), format!("no function of groups is named `{name}`"), hint);
+        return None;
+    };
+    let inner = text.get(open + 1..end - 1).unwrap_or_default();
+    if inner.trim().is_empty() {
+        if *function == Function::Count {
+            return Some((*function, None));
+        }
+        let hint = format!("name a column or write an expression: `{name}(size)`");
+        tell(&(open..end), format!("`{name}` of what?"), Some(hint));
+        return None;
+    }
+    // The parentheses stand where the quotes of other expressions do.
+    let of = compile(inner, &within(place, text, &(open..end)), view, problems)?;
+    let adds = matches!(function, Function::Sum | Function::Avg);
+    if adds && of.value_type() != Type::Number {
+        let message = format!("`{name}` takes exact numbers");
+        let hint = match of.value_type() {
+            Type::Float => "sums of floats would depend on the order of rows",
+            _ => "count, min, max and distinct take anything",
+        };
+        let at = within(place, text, &(open + 1..end - 1));
+        problems.push(Problem::new(at, "bad_expression", message).hint(hint));
+        return None;
+    }
+    Some((*function, Some(of)))
+}
+
+/// The kind of a column, and whether it may be null: where a group's values are all null.
+fn kind(function: Function, of: Option<&Compiled>, view: Option<&View>) -> (Kind, bool) {
+    match (function, of) {
+        (Function::Count | Function::Distinct, _) | (_, None) => (Kind::Count, false),
+        (Function::Sum | Function::Avg, _) => (Kind::Number, true),
+        (Function::Min | Function::Max, Some(of)) => {
+            let columns = view.map(|view| view.schema.columns.as_slice()).unwrap_or_default();
+            let column = of.as_column().and_then(|index| columns.get(index));
+            (column.map_or_else(|| kind_of(of.value_type()), |column| column.kind), true)
+        }
+    }
+}

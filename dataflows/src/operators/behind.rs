@@ -1,0 +1,113 @@
+//! The columns of a row with those of another view's row behind it: what joins give.
+
+use std::borrow::Cow;
+
+use types::options::{Place, Problem, Settings, did_you_mean};
+use types::schema::Column;
+use types::{Row, Value};
+
+use super::expressions::is_column_name;
+use super::latest::columns;
+use crate::plan::View;
+
+/// The columns that must be equal, as indices of both views' columns.
+pub(super) struct On {
+    pub(super) input: Vec<usize>,
+    pub(super) with: Vec<usize>,
+}
+
+/// Settles the option `on`: columns that both views have, and that compare.
+pub(super) fn on(
+    settings: &Settings,
+    input: &View,
+    with: &View,
+    problems: &mut Vec<Problem>,
+) -> On {
+    let of_input = columns(settings, "on", input, problems);
+    let mut of_with = Vec::new();
+    for (name, place) in settings.list("on") {
+        let Some(in_input) = input.schema.index(name) else { continue };
+        let Some(in_with) = with.schema.index(name) else {
+            let message = format!("`{}` has no column `{name}`", with.name);
+            let mut problem = Problem::new(place.clone(), "unknown_column", message);
+            let known = with.schema.columns.iter().map(|column| column.name.as_ref());
+            problem.hint = did_you_mean(name, known);
+            problems.push(problem);
+            continue;
+        };
+        let kinds = [(input, in_input), (with, in_with)]
+            .map(|(view, index)| view.schema.columns.get(index).map(|column| column.kind));
+        if let [Some(left), Some(right)] = kinds
+            && left.of() != right.of()
+        {
+            let message = format!(
+                "`{name}` is a {} in `{}` and a {} in `{}`: they are never equal",
+                left.name(),
+                input.name,
+                right.name(),
+                with.name
+            );
+            problems.push(Problem::new(place.clone(), "wrong_type", message));
+        }
+        of_with.push(in_with);
+    }
+    On { input: of_input, with: of_with }
+}
+
+/// The columns of another view under names that don't clash with those of the input, nor with one
+/// another: a name that both have gets the option `prefix` in front, by default the view's name and
+/// `_`.
+pub(super) fn named_behind(
+    settings: &Settings,
+    input: &View,
+    (with, shown): (&View, &[usize]),
+    problems: &mut Vec<Problem>,
+) -> Vec<Column> {
+    let place = settings.place("prefix");
+    let prefix = match settings.text("prefix") {
+        Some(prefix) => prefix.to_owned(),
+        None => format!("{}_", with.name.replace('.', "_")),
+    };
+    if !is_column_name(&prefix) {
+        let message = format!("a column's name can't start with `{prefix}`");
+        let problem = Problem::new(place.clone(), "bad_name", message);
+        problems.push(problem.hint("use letters, digits and `_`, a letter first"));
+    }
+    let mut named: Vec<Column> = Vec::new();
+    for column in shown.iter().filter_map(|index| with.schema.columns.get(*index)) {
+        let name = match input.schema.index(&column.name) {
+            Some(_) => Cow::Owned(format!("{prefix}{}", column.name)),
+            None => column.name.clone(),
+        };
+        let of_input = input.schema.columns.iter().chain(&named);
+        if of_input.map(|other| &other.name).any(|other| *other == name) {
+            problems.push(name_clash(&name, &place));
+            continue;
+        }
+        named.push(Column { name, ..column.clone() });
+    }
+    named
+}
+
+fn name_clash(name: &str, place: &Place) -> Problem {
+    let message = format!("two columns would be named `{name}`");
+    Problem::new(place.clone(), "name_taken", message).hint("give another `prefix`")
+}
+
+/// Where a column of a joined row comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The input's row.
+    Input(usize),
+    /// The other view's.
+    With(usize),
+}
+
+/// A row of the input with the other view's behind it; nulls where there is none.
+pub(super) fn joined(input: &Row, with: Option<&Row>, sources: &[Source]) -> Row {
+    let value = |source: &Source| match *source {
+        Source::Input(index) => input.0.get(index),
+        Source::With(index) => with.and_then(|row| row.0.get(index)),
+    };
+    Row(sources.iter().map(|source| value(source).cloned().unwrap_or(Value::Null)).collect())
+}
