@@ -12,11 +12,12 @@ const LINES_MAX: usize = 500;
 
 /// Where each operator is held, over random histories, against a slow, obvious twin that shares no
 /// code with it.
-const TWINS: [(&str, &str); 8] = [
+const TWINS: [(&str, &str); 9] = [
     ("alert", "dataflows/tests/operators/alert.rs"),
     ("avg_cost", "tests/it/laws/mod.rs"),
     ("features", "dataflows/tests/operators/features.rs"),
     ("filter", "dataflows/src/operators/filter/tests.rs"),
+    ("label", "dataflows/src/operators/label/tests.rs"),
     ("latest", "dataflows/tests/operators/latest.rs"),
     ("mark_to_market", "dataflows/tests/operators/marks.rs"),
     ("rollup", "dataflows/tests/operators/rollup.rs"),

@@ -9,6 +9,7 @@ mod filter;
 mod history;
 mod identities;
 pub(crate) mod index;
+mod label;
 mod latest;
 pub mod mark_to_market;
 mod ordered;
@@ -54,6 +55,7 @@ pub static OPERATORS: &[&dyn Operator] = &[
     &avg_cost::AvgCost,
     &features::FeaturesOf,
     &filter::Filter,
+    &label::Label,
     &latest::Latest,
     &mark_to_market::MarkToMarket,
     &rollup::Rollup,
