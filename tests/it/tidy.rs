@@ -12,9 +12,11 @@ const LINES_MAX: usize = 500;
 
 /// Where each operator is held, over random histories, against a slow, obvious twin that shares no
 /// code with it.
-const TWINS: [(&str, &str); 9] = [
+const TWINS: [(&str, &str); 12] = [
     ("alert", "dataflows/tests/operators/alert.rs"),
     ("avg_cost", "tests/it/laws/mod.rs"),
+    ("cusum", "dataflows/tests/operators/folds.rs"),
+    ("ewma", "dataflows/tests/operators/folds.rs"),
     ("features", "dataflows/tests/operators/features.rs"),
     ("filter", "dataflows/src/operators/filter/tests.rs"),
     ("label", "dataflows/src/operators/label/tests.rs"),
@@ -22,6 +24,7 @@ const TWINS: [(&str, &str); 9] = [
     ("mark_to_market", "dataflows/tests/operators/marks.rs"),
     ("rollup", "dataflows/tests/operators/rollup.rs"),
     ("select", "tests/it/laws/declared/mod.rs"),
+    ("zscore", "dataflows/tests/operators/folds.rs"),
 ];
 
 /// The licences that a dependency may come under.

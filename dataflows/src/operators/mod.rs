@@ -6,6 +6,7 @@ pub(crate) mod epochs;
 mod expressions;
 mod features;
 mod filter;
+mod fold;
 mod history;
 mod identities;
 pub(crate) mod index;
@@ -53,6 +54,8 @@ pub trait Operator: Sync {
 /// All operators that views can name.
 pub static OPERATORS: &[&dyn Operator] = &[
     &avg_cost::AvgCost,
+    &fold::Cusum,
+    &fold::Ewma,
     &features::FeaturesOf,
     &filter::Filter,
     &label::Label,
@@ -60,4 +63,5 @@ pub static OPERATORS: &[&dyn Operator] = &[
     &mark_to_market::MarkToMarket,
     &rollup::Rollup,
     &select::Select,
+    &fold::Zscore,
 ];

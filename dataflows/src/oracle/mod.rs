@@ -4,6 +4,7 @@
 
 pub mod alert;
 pub mod features;
+pub mod fold;
 mod latest;
 pub mod marks;
 mod rollup;

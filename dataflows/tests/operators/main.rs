@@ -4,6 +4,7 @@
 mod alert;
 mod edges;
 mod features;
+mod folds;
 mod harness;
 mod latest;
 mod marks;
