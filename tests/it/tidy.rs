@@ -12,13 +12,14 @@ const LINES_MAX: usize = 500;
 
 /// Where each operator is held, over random histories, against a slow, obvious twin that shares no
 /// code with it.
-const TWINS: [(&str, &str); 12] = [
+const TWINS: [(&str, &str); 13] = [
     ("alert", "dataflows/tests/operators/alert.rs"),
     ("avg_cost", "tests/it/laws/mod.rs"),
     ("cusum", "dataflows/tests/operators/folds.rs"),
     ("ewma", "dataflows/tests/operators/folds.rs"),
     ("features", "dataflows/tests/operators/features.rs"),
     ("filter", "dataflows/src/operators/filter/tests.rs"),
+    ("indicators", "dataflows/tests/operators/folds.rs"),
     ("label", "dataflows/src/operators/label/tests.rs"),
     ("latest", "dataflows/tests/operators/latest.rs"),
     ("mark_to_market", "dataflows/tests/operators/marks.rs"),

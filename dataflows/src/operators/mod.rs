@@ -10,6 +10,7 @@ mod fold;
 mod history;
 mod identities;
 pub(crate) mod index;
+mod indicators;
 mod label;
 mod latest;
 pub mod mark_to_market;
@@ -58,6 +59,7 @@ pub static OPERATORS: &[&dyn Operator] = &[
     &fold::Ewma,
     &features::FeaturesOf,
     &filter::Filter,
+    &indicators::Indicators,
     &label::Label,
     &latest::Latest,
     &mark_to_market::MarkToMarket,

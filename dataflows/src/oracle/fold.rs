@@ -189,21 +189,21 @@ fn with<R: Relation>(row: &R, schema: &Schema, names: &Names, values: &[Value]) 
     Row(head.chain(values.iter().cloned()).collect())
 }
 
-fn at_nano(number: Option<i128>) -> Value {
+pub(super) fn at_nano(number: Option<i128>) -> Value {
     let nano = number.and_then(|number| narrow(half_even(wide(number), I256::new(1_000_000_000))));
     nano.map(|nano| Decimal::new(nano, 9)).into()
 }
 
-fn wide(number: i128) -> I256 {
+pub(super) fn wide(number: i128) -> I256 {
     I256::from(number)
 }
 
-fn narrow(number: I256) -> Option<i128> {
+pub(super) fn narrow(number: I256) -> Option<i128> {
     i128::try_from(number).ok()
 }
 
 /// Rounds n / d to the nearest, a half to the even one; d is above zero.
-fn half_even(n: I256, d: I256) -> I256 {
+pub(super) fn half_even(n: I256, d: I256) -> I256 {
     let below = n.div_euclid(d);
     let rest = n.rem_euclid(d);
     let is_odd = below.rem_euclid(I256::new(2)) == I256::ONE;
@@ -212,7 +212,7 @@ fn half_even(n: I256, d: I256) -> I256 {
 }
 
 /// The whole number next to a root, by bisection.
-fn nearest_root(n: I256) -> Option<i128> {
+pub(super) fn nearest_root(n: I256) -> Option<i128> {
     let (mut low, mut high) = (0i128, i128::MAX);
     while low < high {
         let middle = high - (high - low) / 2;

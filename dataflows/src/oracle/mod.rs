@@ -5,6 +5,7 @@
 pub mod alert;
 pub mod features;
 pub mod fold;
+pub mod indicators;
 mod latest;
 pub mod marks;
 mod rollup;

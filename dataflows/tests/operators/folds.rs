@@ -1,11 +1,12 @@
-//! `ewma`, `zscore` and `cusum` against their twins, on workers.
+//! `ewma`, `zscore`, `cusum` and `indicators` against their twins, on workers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dataflows::oracle::fold::{Followed, cusum, ewma, zscore};
+use dataflows::oracle::indicators::indicators;
 use proptest::prelude::*;
-use types::relations::{Fill, Trade};
+use types::relations::{Bar, Fill, Trade};
 use types::{Names, Row};
 
 use crate::harness::{
@@ -18,6 +19,8 @@ const ONE: i128 = 1_000_000_000_000_000_000;
 /// Half the weight is the newest row's, so that what a late row changes ends.
 const ASKED: Followed<'static> =
     Followed { by: &[], alpha: ONE / 2, warmup: 20, drift: ONE / 2, threshold: 5 * ONE };
+
+const INDICATORS: &[&str] = &["rsi_2", "sma_3", "ema_2", "atr_2", "bollinger_3", "macd_2_3_2"];
 
 /// Fills and trades in any order.
 fn events() -> impl Strategy<Value = Vec<Any>> {
@@ -81,11 +84,35 @@ fn check(epochs: &[Vec<Any>], lateness: i64) {
     }
 }
 
+/// The rows are those of the bars that the rollup gives.
+fn check_indicators(epochs: &[Vec<Any>], lateness: i64) {
+    let names = Arc::clone(harness::interner().names());
+    let list = INDICATORS.join(",");
+    let options = [("input", "bars"), ("size", "1m"), ("indicators", &*list)];
+    let views: [ViewSpec<'_>; 2] = [
+        ("bars", "rollup", &[("input", "trades"), ("sizes", "1m,90s,5m")]),
+        ("charts", "indicators", &options),
+    ];
+    let told = same(&views, epochs, lateness, &names);
+    for n in 1..=epochs.len() {
+        let told = told[..n].to_vec();
+        let bars: Vec<Bar> = rows!(Bars, total(&told, 0));
+        let expected = indicators(&bars, "1m", INDICATORS, &names);
+        let found: BTreeSet<Row> = rows!(Rows, total(&told, 1)).into_iter().collect();
+        assert_eq!(found, expected, "after epoch {n}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn folds_are_those_of_the_twins((epochs, lateness) in history(events())) {
         check(&epochs, lateness);
+    }
+
+    #[test]
+    fn indicators_are_those_of_the_twin((epochs, lateness) in history(events())) {
+        check_indicators(&epochs, lateness);
     }
 }
