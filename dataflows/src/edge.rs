@@ -108,6 +108,17 @@ impl<'s> Edge<'s> {
         }
     }
 
+    /// The bars of an edge.
+    ///
+    /// # Panics
+    /// If the plan let another kind through.
+    pub fn bars(&self) -> Coll<'s, relations::Bar> {
+        match self {
+            Self::Bars(rows) => rows.clone(),
+            other => panic!("bars were planned, {:?} came", other.kind()),
+        }
+    }
+
     /// The settlements of an edge.
     ///
     /// # Panics

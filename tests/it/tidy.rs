@@ -12,20 +12,26 @@ const LINES_MAX: usize = 500;
 
 /// Where each operator is held, over random histories, against a slow, obvious twin that shares no
 /// code with it.
-const TWINS: [(&str, &str); 13] = [
+const TWINS: [(&str, &str); 19] = [
     ("aggregate", "dataflows/tests/operators/aggregate.rs"),
     ("alert", "dataflows/tests/operators/alert.rs"),
+    ("anomaly", "tests/it/laws/scores.rs"),
     ("asof_join", "dataflows/tests/operators/asof_join.rs"),
     ("avg_cost", "tests/it/laws/mod.rs"),
+    ("cusum", "dataflows/tests/operators/folds.rs"),
     ("distinct", "dataflows/tests/operators/distinct.rs"),
+    ("ewma", "dataflows/tests/operators/folds.rs"),
     ("features", "dataflows/tests/operators/features.rs"),
     ("filter", "dataflows/src/operators/filter/tests.rs"),
+    ("indicators", "dataflows/tests/operators/folds.rs"),
     ("join", "dataflows/tests/operators/join.rs"),
+    ("label", "dataflows/src/operators/label/tests.rs"),
     ("latest", "dataflows/tests/operators/latest.rs"),
     ("mark_to_market", "dataflows/tests/operators/marks.rs"),
     ("rollup", "dataflows/tests/operators/rollup.rs"),
     ("select", "tests/it/laws/declared/mod.rs"),
     ("top_k", "dataflows/tests/operators/top_k.rs"),
+    ("zscore", "dataflows/tests/operators/folds.rs"),
 ];
 
 /// The licences that a dependency may come under.

@@ -78,7 +78,7 @@ pub(crate) fn error_row<R: Relation>(row: &R, n_key: usize, names: &Names, reaso
 /// Sends each row's result to the first output or its error to the second; what has neither is
 /// dropped. Keeps nothing: times and differences stay as they are, so what `logic` says of a row is
 /// taken back with it.
-pub(crate) fn split<'s, R: Relation, O: Relation>(
+pub(crate) fn split<'s, R: Relation, O: Clone + 'static>(
     rows: Coll<'s, R>,
     name: &str,
     mut logic: impl FnMut(R) -> Option<Result<O, Row>> + 'static,

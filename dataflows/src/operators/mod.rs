@@ -12,10 +12,13 @@ pub(crate) mod epochs;
 mod expressions;
 mod features;
 mod filter;
+mod fold;
 mod history;
 mod identities;
 pub(crate) mod index;
+mod indicators;
 mod join;
+mod label;
 mod latest;
 pub mod mark_to_market;
 mod ordered;
@@ -66,10 +69,15 @@ pub static OPERATORS: &[&dyn Operator] = &[
     &distinct::Distinct,
     &features::FeaturesOf,
     &filter::Filter,
+    &fold::Cusum,
+    &fold::Ewma,
+    &indicators::Indicators,
     &join::Join,
+    &label::Label,
     &latest::Latest,
     &mark_to_market::MarkToMarket,
     &rollup::Rollup,
     &select::Select,
+    &fold::Zscore,
     &top_k::TopK,
 ];

@@ -8,6 +8,8 @@ pub mod anomaly;
 mod asof_join;
 mod distinct;
 pub mod features;
+pub mod fold;
+pub mod indicators;
 mod join;
 mod latest;
 pub mod marks;

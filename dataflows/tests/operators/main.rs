@@ -7,6 +7,7 @@ mod asof_join;
 mod distinct;
 mod edges;
 mod features;
+mod folds;
 mod harness;
 mod join;
 mod latest;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::fixed::{Money, Price, Size};
-use crate::number::Decimal;
+use crate::number::{Decimal, div_half_even};
 use crate::short::ShortText;
 use crate::time::VenueTime;
 
@@ -118,6 +118,30 @@ impl Float {
     pub const fn get(self) -> f64 {
         self.0
     }
+
+    /// The decimal next to it with 15 decimals at most, ties to even; `None` where it doesn't fit 38
+    /// digits. Made of the float's bits (IEEE 754) by whole numbers alone, so it is the same everywhere.
+    pub fn decimal(self) -> Option<Decimal> {
+        const FRACTION: u32 = 52;
+        const DECIMALS: u8 = 15;
+        let bits = self.0.to_bits();
+        let fraction = bits & ((1 << FRACTION) - 1);
+        let exponent = u32::try_from((bits >> FRACTION) & 0x7ff).unwrap_or_default();
+        // Subnormals have the exponent of the least normal numbers, and no leading one.
+        let leading = if exponent == 0 { 0 } else { 1 << FRACTION };
+        let shift = exponent.max(1).cast_signed() - 1_075;
+        // 53 and 50 bits.
+        let scaled = i128::from(fraction | leading) * 10i128.pow(DECIMALS.into());
+        let magnitude = match shift.unsigned_abs() {
+            _ if scaled == 0 => 0,
+            left if shift >= 0 && left < scaled.leading_zeros() => scaled << left,
+            _ if shift >= 0 => return None,
+            right if right < 127 => div_half_even(scaled, 1 << right),
+            _ => 0,
+        };
+        let is_negative = self.0.is_sign_negative();
+        Some(Decimal::new(if is_negative { -magnitude } else { magnitude }, DECIMALS))
+    }
 }
 
 impl Eq for Float {}
@@ -199,5 +223,33 @@ into_value! {
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_become_the_decimals_next_to_them() {
+        for (float, decimal) in [
+            (0.0, "0"),
+            (0.1, "0.1"),
+            (-1.5, "-1.5"),
+            (1e22, "10000000000000000000000"),
+            (123_456.789, "123456.789000000004307"),
+            // Halves of the last digit go to the even neighbour: 2^-16 x 5 is exact in 16 decimals.
+            (0.000_015_258_789_062_5, "0.000015258789062"),
+            (0.000_045_776_367_187_5, "0.000045776367188"),
+            (4e-16, "0"),
+            (f64::MIN_POSITIVE, "0"),
+            (5e-324, "0"),
+        ] {
+            let found = Float::new(float).unwrap().decimal();
+            assert_eq!(found, Some(Decimal::parse(decimal.as_bytes()).unwrap()), "{float}");
+        }
+        for large in [1e24, -1e30, f64::MAX] {
+            assert_eq!(Float::new(large).unwrap().decimal(), None, "{large}");
+        }
     }
 }

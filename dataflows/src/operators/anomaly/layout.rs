@@ -8,7 +8,7 @@ use types::schema::{Column, Kind, Type};
 use types::value::Float;
 use types::{Decimal, Row, Schema, Text, Value};
 
-use super::fold::Said;
+use super::judge::Said;
 
 /// The words of `state`.
 const STATES: &[&str] = &["warming", "ok", "stale"];

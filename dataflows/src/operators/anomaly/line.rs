@@ -7,7 +7,7 @@ use detectors::Model;
 use types::sabotage::{Safeguard, is_out};
 use types::{EventId, Row, Value, VenueTime};
 
-use super::fold::{Judge, Measured, Said};
+use super::judge::{Judge, Measured, Said};
 use super::layout::Change;
 use super::rungs::Rungs;
 

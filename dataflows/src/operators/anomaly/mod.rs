@@ -19,7 +19,7 @@
 //!
 //! Rows and scores are kept for good, because a row that goes away takes back what it said.
 
-mod fold;
+mod judge;
 mod layout;
 mod line;
 mod operator;

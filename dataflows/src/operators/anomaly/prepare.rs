@@ -6,7 +6,7 @@ use detectors::{COLUMNS_MAX, Kind, Model, Options};
 use types::options::{Problem, Settings};
 use types::relations::RelationKind;
 
-use super::fold::Judge;
+use super::judge::Judge;
 use super::layout::{Layout, added};
 use super::operator;
 use super::scores::Settled;

@@ -9,7 +9,7 @@ use types::changes::consolidate;
 use types::json::write_value;
 use types::{Row, Value, VenueTime};
 
-use super::fold::Judge;
+use super::judge::Judge;
 use super::layout::{Change, Layout};
 use super::line::{Changed, Line, Told};
 use crate::operators::ordered::Order;

@@ -12,7 +12,7 @@ use types::value::Float;
 use types::{Decimal, Row, Schema, Value, VenueTime};
 
 use super::Anomaly;
-use super::fold::Judge;
+use super::judge::Judge;
 use super::layout::Layout;
 use super::line::{Changed, Line};
 use super::rungs::STEP;

@@ -116,6 +116,7 @@ const FUNCTIONS: &[Function] = &[
     Function { name: "lower", n_arguments: 1, is_open: false },
     Function { name: "starts_with", n_arguments: 2, is_open: false },
     Function { name: "coalesce", n_arguments: 2, is_open: true },
+    Function { name: "number", n_arguments: 1, is_open: false },
 ];
 
 struct Checker<'a> {
@@ -211,10 +212,21 @@ impl Checker<'_> {
             let mut error = ExprError::new(tree.at.clone(), message);
             error.hint = match of {
                 Type::Text if sign == "+" => Some("join texts with `||`".to_owned()),
-                Type::Float => Some("floats can only be compared".to_owned()),
+                Type::Float => Some("make a decimal of it: `number(..)`".to_owned()),
                 _ => None,
             };
             self.errors.push(error);
+        }
+        checked.op
+    }
+
+    /// A part that must be a float; a number will do.
+    fn numeric(&mut self, tree: &Tree) -> Op {
+        let checked = self.check(tree);
+        if let Of::Type(of @ (Type::Bool | Type::Time | Type::Text)) = checked.of {
+            let message =
+                format!("{} is {}: `number` takes floats", self.shown(&tree.at), describe(of));
+            self.error(&tree.at, message);
         }
         checked.op
     }
@@ -290,6 +302,7 @@ impl Checker<'_> {
                 let prefix_op = if names_wallet(of) { as_wallet(prefix_op) } else { prefix_op };
                 (Op::StartsWith(Box::new((text, prefix_op))), Of::Type(Type::Bool))
             }
+            ("number", [of]) => (Op::ToNumber(Box::new(self.numeric(of))), Of::Type(Type::Number)),
             ("coalesce", all) => {
                 let (ops, of) = self.alike(all, None);
                 (Op::Coalesce(ops.into()), of)

@@ -40,6 +40,7 @@ pub(super) enum Op {
     Concat(Box<[Op]>),
     Lower(Box<Op>),
     ToFloat(Box<Op>),
+    ToNumber(Box<Op>),
 }
 
 /// Whether a value is one of a list.
@@ -76,7 +77,8 @@ impl Op {
             | Self::Negate(of)
             | Self::Abs(of)
             | Self::Lower(of)
-            | Self::ToFloat(of) => see(of),
+            | Self::ToFloat(of)
+            | Self::ToNumber(of) => see(of),
             Self::Compare(_, pair) | Self::Calculate(_, pair) | Self::StartsWith(pair) => {
                 see(&pair.0);
                 see(&pair.1);
@@ -144,7 +146,8 @@ impl Op {
             | Self::Coalesce(_)
             | Self::Concat(_)
             | Self::Lower(_)
-            | Self::ToFloat(_) => match self.value(column)?.as_ref() {
+            | Self::ToFloat(_)
+            | Self::ToNumber(_) => match self.value(column)?.as_ref() {
                 Value::Bool(truth) => Ok(Some(*truth)),
                 _ => Ok(None),
             },
@@ -191,6 +194,12 @@ impl Op {
             Self::ToFloat(of) => match of.value(column)?.as_ref() {
                 Value::Number(number) => Value::from(nearest_float(*number)),
                 _ => Value::Null,
+            },
+            Self::ToNumber(of) => match of.value(column)?.as_ref() {
+                Value::Float(float) => {
+                    float.decimal().map(Value::Number).ok_or(EvalError::Overflow)?
+                }
+                value => value.clone(),
             },
         }))
     }

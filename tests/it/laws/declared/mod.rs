@@ -68,7 +68,15 @@ fn each_view_and_rule_has_rows_in_some_history() {
             format!("{} {}", alert["rule"], alert["state"])
         }));
     }
-    let never = ["dim.errors", "hosted.errors", "kept.errors", "large.errors", "shares.errors"];
+    let never = [
+        "dim.errors",
+        "drift.errors",
+        "hosted.errors",
+        "kept.errors",
+        "large.errors",
+        "shades.errors",
+        "shares.errors",
+    ];
     assert_eq!(empty, BTreeSet::from(never));
     // Six rules, each firing and resolved.
     assert_eq!(states.len(), 12, "{states:?}");

@@ -49,7 +49,15 @@ pub(super) fn declared_views(history: &[Placed]) -> Lines {
     let visits = standing(&visits_of(history), Visit::identity);
     let tags = tags_of(history);
     let mut views = Lines::new();
-    for empty in ["kept.errors", "hosted.errors", "dim.errors", "shares.errors", "large.errors"] {
+    for empty in [
+        "kept.errors",
+        "hosted.errors",
+        "dim.errors",
+        "shares.errors",
+        "large.errors",
+        "shades.errors",
+        "drift.errors",
+    ] {
         views.insert(empty, BTreeSet::new());
     }
     let mut alerts = BTreeSet::new();
@@ -167,8 +175,42 @@ fn tag_views(tags: &[Tag], views: &mut Lines, alerts: &mut BTreeSet<String>) {
     let large = tags.iter().filter(|tag| nano(tag.share) >= half());
     views.insert("large", large.map(|tag| share(tag).line()).collect());
     views.insert("hues", lines(&latest(&all, &["hue"])));
+    views.insert("shades", tags.iter().filter_map(shades).collect());
+    views.insert("drift", drift(tags));
     let is_shared = |tag: &Tag| nano(tag.share) > half();
     alerts.extend(SHARED.lines(tags.iter().map(|tag| (rows::tag(tag), is_shared(tag)))));
+}
+
+/// `dim = "share < 0.5", red = "hue = 'red'"`
+fn shades(tag: &Tag) -> Option<String> {
+    let is_dim = (nano(tag.share) < half()).then_some("dim");
+    let is_red = (tag.hue == Some("red")).then_some("red");
+    let labels: Vec<&str> = is_dim.into_iter().chain(is_red).collect();
+    let row = rows::tag(tag).row;
+    let head = row.only(&["label", "rank", "event_time"]).0.into_iter();
+    let labelled = head.chain([("labels", text(&labels.join(",")))]);
+    let all = labelled.chain(row.only(&["hue", "share"]).0).collect();
+    (!labels.is_empty()).then(|| rows::Row(all).line())
+}
+
+/// The averages of `share * 2` over the tags of each label; alpha is 0.3.
+fn drift(tags: &[Tag]) -> BTreeSet<String> {
+    let mut tags: Vec<&Tag> = tags.iter().collect();
+    tags.sort_by_key(|tag| (tag.label, tag.second, rows::tag(tag).row.line()));
+    let mut lines = BTreeSet::new();
+    let mut before: Option<(&str, Exact)> = None;
+    for tag in tags {
+        let value = nano(tag.share) * whole(2);
+        let average = match before.filter(|(label, _)| *label == tag.label) {
+            Some((_, mean)) => rounded(&((&value - &mean) * whole(3) / whole(10)), 18) + mean,
+            None => value.clone(),
+        };
+        let mut row = rows::tag(tag).row.only(&["label", "rank", "event_time"]);
+        row.0.extend([("value", number(&value)), ("ewma", number(&average))]);
+        lines.insert(row.line());
+        before = Some((tag.label, average));
+    }
+    lines
 }
 
 fn whole(n: i32) -> Exact {

@@ -89,8 +89,9 @@ fn types_that_do_not_fit() {
         ("event_time + 1", &["0..10 `event_time` is a time: `+` takes numbers"]),
         (
             "score * 2",
-            &["0..5 `score` is a float: `*` takes numbers | floats can only be compared"],
+            &["0..5 `score` is a float: `*` takes numbers | make a decimal of it: `number(..)`"],
         ),
+        ("number(side)", &["7..11 `side` is a text: `number` takes floats"]),
         ("final < true", &["0..12 `<` doesn't compare true and false"]),
         ("min(final, true)", &["0..16 `min` doesn't order true and false"]),
         ("lower(qty)", &["6..9 `qty` is a number: `lower` takes texts"]),

@@ -78,6 +78,9 @@ fn functions() {
         ("coalesce(nothing, qty, 2)", "-1.5"),
         ("coalesce(null, 2)", "2"),
         ("coalesce(nothing, null)", "null"),
+        ("number(score) * 3", "0.3"),
+        ("number(qty)", "-1.5"),
+        ("number(null)", "null"),
     ]);
 }
 
