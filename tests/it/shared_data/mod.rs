@@ -2,6 +2,7 @@
 //! `TAPELINE_SHARED`). Elsewhere these tests say that they were left out; in CI that is a failure.
 
 mod hyperliquid;
+mod nobel;
 mod polymarket;
 
 use std::path::PathBuf;
