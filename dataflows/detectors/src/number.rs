@@ -46,7 +46,8 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let below = index(place, last);
     let above = (below + 1).min(last);
     let part = place - float(below);
-    sorted[below] * (1.0 - part) + sorted[above] * part
+    // Between equal neighbours exactly their value.
+    sorted[below] + part * (sorted[above] - sorted[below])
 }
 
 /// The quantile at `share` of values in any order, without the part between neighbours; reorders

@@ -14,6 +14,8 @@ use crate::number::{float, make_room, quantile, select};
 const STEP: f64 = 0.25;
 /// Knots: surprise 0, 0.25, ... 3; the last, p = e^-3 = 0.0498, is where the fitted tail begins.
 const KNOTS: usize = 13;
+/// Surprise at the last knot.
+const LAST: f64 = 3.0;
 /// Numbers that a sample is spread over. Rough times come and go: a distribution that forgot the last
 /// ones would call the next ones impossible.
 pub(crate) const HORIZON: usize = 32_768;
@@ -68,11 +70,13 @@ pub(crate) struct Tail {
     is_shaped: bool,
     /// The numbers at which surprise is 0, 0.25, ...; without any nothing is surprising.
     knots: Option<[f64; KNOTS]>,
+    /// Surprise just above the last knot: more than its own where many numbers equal it.
+    base: f64,
     /// Shape and scale of the excesses over the last knot.
     shape: f64,
     scale: f64,
-    /// The 10th, the 50th and the 90th percentile.
-    deciles: [f64; 3],
+    /// The 10th, the 50th and the 90th percentile, once they are fitted.
+    deciles: Option<[f64; 3]>,
 }
 
 impl Tail {
@@ -89,9 +93,10 @@ impl Tail {
             offered: 0,
             capacity,
             knots: None,
+            base: LAST,
             shape: 0.0,
             scale: 1.0,
-            deciles: [0.0; 3],
+            deciles: None,
         }
     }
 
@@ -100,8 +105,8 @@ impl Tail {
         self.knots.is_some()
     }
 
-    /// The 10th, the 50th and the 90th percentile of the last fit; 0 before it.
-    pub(crate) fn deciles(&self) -> [f64; 3] {
+    /// The 10th, the 50th and the 90th percentile of the last fit; none before it.
+    pub(crate) fn deciles(&self) -> Option<[f64; 3]> {
         self.deciles
     }
 
@@ -109,16 +114,17 @@ impl Tail {
     pub(crate) fn surprise(&self, x: f64) -> f64 {
         let Some(knots) = &self.knots else { return 0.0 };
         let last = knots[KNOTS - 1];
-        if x >= last {
+        if x > last {
             let beyond = excess_surprise((x - last) / self.scale, self.shape);
-            return (STEP * float(KNOTS - 1) + beyond).min(SURPRISE_MAX);
+            return (self.base + beyond).min(SURPRISE_MAX);
         }
-        let above = knots.partition_point(|knot| *knot <= x);
-        if above == 0 {
+        // Of equal knots the first counts: p is that of a number as large, not of a larger one.
+        let at = knots.partition_point(|knot| *knot < x);
+        if at == 0 {
             return 0.0;
         }
-        let (low, high) = (knots[above - 1], knots[above]);
-        STEP * (float(above - 1) + (x - low) / (high - low))
+        let (low, high) = (knots[at - 1], knots[at]);
+        STEP * (float(at - 1) + (x - low) / (high - low))
     }
 
     /// Keeps a number, in the place of a random one once all room is taken: of all numbers so far each
@@ -136,8 +142,11 @@ impl Tail {
 
     /// Fits the percentiles of [`Tail::deciles`] alone.
     pub(crate) fn fit_deciles(&mut self) {
+        if self.sample.is_empty() {
+            return;
+        }
         let mut sample = self.sample.clone();
-        self.deciles = [0.1, 0.5, 0.9].map(|share| select(&mut sample, share));
+        self.deciles = Some([0.1, 0.5, 0.9].map(|share| select(&mut sample, share)));
     }
 
     /// Fits the distribution to the numbers that are kept.
@@ -148,15 +157,17 @@ impl Tail {
         }
         let mut sorted = self.sample.clone();
         sorted.sort_unstable_by(f64::total_cmp);
-        self.deciles = [0.1, 0.5, 0.9].map(|share| quantile(&sorted, share));
+        self.deciles = Some([0.1, 0.5, 0.9].map(|share| quantile(&sorted, share)));
         let mut knots = [0.0; KNOTS];
         for (at, knot) in knots.iter_mut().enumerate() {
             // p of the i-th largest of n, counted from 0, is (i + 0.5) / (n + 1).
             let above = libm::exp(-STEP * float(at)) * float(count + 1) - 0.5;
-            *knot = quantile(&sorted, 1.0 - above / float(count - 1));
+            *knot = quantile(&sorted, (1.0 - above / float(count - 1)).max(0.0));
         }
         let last = knots[KNOTS - 1];
         let first = sorted.partition_point(|x| *x <= last);
+        // The half keeps it at the last knot's own surprise wherever numbers differ.
+        self.base = LAST.max(-libm::log((float(count - first) + 0.5) / float(count + 1)));
         let (shape, mean) = fit_excesses(&sorted[first..], last);
         self.shape = if self.is_shaped { shape } else { 0.0 };
         // The scale keeps the mean.
@@ -219,6 +230,38 @@ mod tests {
             let surprises: Vec<f64> = (-60..200).map(|x| tail.surprise(f64::from(x))).collect();
             prop_assert!(surprises.is_sorted(), "{surprises:?}");
         }
+    }
+
+    proptest! {
+        /// Where numbers repeat, p is the share of those as large, to within a knot's step or a number.
+        #[test]
+        fn a_number_met_often_is_no_surprise(
+            numbers in prop::collection::vec(0_i32..4, 40..400),
+            zeros in 0_usize..4_000,
+        ) {
+            let zeros = std::iter::repeat_n(0, zeros);
+            let numbers: Vec<f64> = numbers.into_iter().chain(zeros).map(f64::from).collect();
+            let tail = of(numbers.iter().copied(), true);
+            for x in [0.0, 1.0, 2.0, 3.0] {
+                let as_large = numbers.iter().filter(|y| **y >= x).count();
+                let counted = -((float(as_large) - 0.5) / (float(numbers.len()) + 1.0)).ln();
+                if counted < LAST - STEP {
+                    let surprise = tail.surprise(x);
+                    prop_assert!(surprise <= counted + STEP, "{x}: {surprise}, counted {counted}");
+                }
+            }
+            prop_assert_eq!(tail.surprise(0.0), 0.0);
+        }
+    }
+
+    /// 990 of 1,000 numbers are 0: what is larger has p below 0.0105, not 0.05.
+    #[test]
+    fn what_few_numbers_exceed_starts_at_their_share() {
+        let numbers = (0..1_000_i32).map(|at| if at < 990 { 0.0 } else { f64::from(at - 980) });
+        let tail = of(numbers, true);
+        assert_eq!(tail.surprise(0.0), 0.0);
+        assert!(tail.surprise(1e-9) >= 4.55, "{}", tail.surprise(1e-9));
+        assert!(tail.surprise(19.0) < 7.0, "{}", tail.surprise(19.0));
     }
 
     /// Of exponential numbers, -ln p of x is x.

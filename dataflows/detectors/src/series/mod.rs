@@ -116,7 +116,7 @@ impl Series {
 
     /// One deviation of the series.
     fn deviation(&self) -> f64 {
-        let [low, _, high] = self.values.deciles();
+        let [low, _, high] = self.values.deciles().unwrap_or_default();
         let range = (self.high - self.low).max(0.0);
         ((high - low) / DECILES).max(range * DEVIATION_MIN).max(1e-9)
     }
@@ -180,7 +180,7 @@ impl Member {
 
     /// A number's distance from the median of those before.
     fn distance(&self, number: f64) -> f64 {
-        (number - self.numbers.deciles()[1]).abs()
+        (number - self.numbers.deciles().unwrap_or_default()[1]).abs()
     }
 }
 
@@ -253,7 +253,7 @@ impl Detector for Series {
             if surprise <= 0.0 {
                 continue;
             }
-            let [low, median, high] = member.numbers.deciles();
+            let [low, median, high] = member.numbers.deciles().unwrap_or_default();
             // Where means stand still the series' own deviation is the measure.
             let deviation = ((high - low) / DECILES).max(PART_DEVIATION_MIN * self.deviation());
             let (value, usual, deviations) = match aspect {
