@@ -149,6 +149,12 @@ impl Tail {
         self.deciles = Some([0.1, 0.5, 0.9].map(|share| select(&mut sample, share)));
     }
 
+    /// The range of the numbers that are kept, without a share of them at either end.
+    pub(crate) fn range(&self, ends: f64) -> f64 {
+        let mut sample = self.sample.clone();
+        select(&mut sample, 1.0 - ends) - select(&mut sample, ends)
+    }
+
     /// Fits the distribution to the numbers that are kept.
     pub(crate) fn fit(&mut self) {
         let count = self.sample.len();

@@ -58,6 +58,80 @@ fn a_lasting_disturbance_is_news_once() {
     assert!((1..=20).contains(&alarms), "{alarms} of 60 rows");
 }
 
+/// Only the first rows of a disturbance that is beyond all that was met can be alarms.
+#[test]
+fn a_repeat_is_no_alarm_however_large() {
+    let (mut series, _) = learnt(3_000);
+    for at in 3_000..3_100 {
+        let value = if at % 2 == 0 { 1e6 } else { 100.0 };
+        let is_repeat = at >= 3_016;
+        let assessed = step(&mut series, value, Some(at * STEP));
+        assert!(!is_repeat || assessed.score < Some(0.9923), "row {at}: {assessed:?}");
+    }
+}
+
+/// Where a series stands has no part in how unusual it is. Values and constants are exact.
+#[test]
+fn a_constant_added_to_a_series_changes_no_score() {
+    for constant in [1_024.0, -65_536.0] {
+        let mut chance = Chance::new(31);
+        let (mut low, mut high) =
+            (Series::new(&Options::default()), Series::new(&Options::default()));
+        for at in 0..3_000 {
+            let noise = (chance.normal() * 64.0).round() / 64.0;
+            let value = if at % 500 == 499 { 12.0 } else { noise };
+            let one = step(&mut low, value, Some(at * STEP));
+            let two = step(&mut high, value + constant, Some(at * STEP));
+            assert!((one.raw - two.raw).abs() < 1e-6, "row {at}: {one:?}, {two:?}");
+            assert!((one.surprise - two.surprise).abs() < 1e-6, "row {at}: {one:?}, {two:?}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_value_is_no_news_and_teaches_nothing() {
+    let (mut series, _) = learnt(1_000);
+    let spike = step(&mut series, 300.0, Some(1_000 * STEP));
+    assert!(spike.score > Some(0.999), "{spike:?}");
+    let before = Model::Series(Box::new(series.clone())).encode();
+    for row in [vec![f64::NAN], vec![f64::INFINITY], Vec::new()] {
+        let assessed = series.assess(&row, Some(1_001 * STEP));
+        assert!(assessed.numbers.iter().all(|number| number.is_nan()), "{assessed:?}");
+        assert_eq!((assessed.raw, assessed.score), (0.0, Some(0.0)));
+        series.learn(&row, Some(1_001 * STEP), &assessed);
+    }
+    assert_eq!(Model::Series(Box::new(series)).encode(), before);
+}
+
+#[test]
+fn one_wild_value_changes_no_measure_for_good() {
+    let (calm, _) = learnt(6_000);
+    let mut chance = Chance::new(21);
+    let mut series = Series::new(&Options::default());
+    for at in 0..6_000 {
+        let value = value(at, &mut chance);
+        step(&mut series, if at == 3_000 { 1e9 } else { value }, Some(at * STEP));
+    }
+    let ratio = series.deviation() / calm.deviation();
+    assert!((0.9..1.1).contains(&ratio), "{ratio}");
+    for (hour, calm) in series.hours.iter().zip(&calm.hours) {
+        assert!((hour.mean - calm.mean).abs() < 3.0, "{hour:?}, without it {calm:?}");
+    }
+}
+
+/// The same value within the hour that the wild one came in is usual at once.
+#[test]
+fn a_wild_value_leaves_its_hour_as_it_was() {
+    let mut hour = Hour::default();
+    for at in 0..200 {
+        hour.learn(f64::from(at % 5), 1.5);
+    }
+    let before = hour;
+    hour.learn(1e12, 1.5);
+    assert!((hour.mean - before.mean).abs() < 0.5, "{before:?} {hour:?}");
+    assert!(hour.deviation < 2.0 * before.deviation, "{before:?} {hour:?}");
+}
+
 /// Peaks against a scan of the last rows.
 #[test]
 fn repeats_are_those_of_a_scan() {
