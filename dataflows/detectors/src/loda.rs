@@ -36,6 +36,7 @@ pub(crate) struct Loda {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Histogram {
     low: f64,
+    high: f64,
     per_width: f64,
     surprise: [f32; BINS],
     /// The surprise next to the range, on either side.
@@ -112,6 +113,8 @@ impl Histogram {
         let edge = density[0].min(density[BINS - 1]).min(BEYOND);
         Self {
             low,
+            // Where rows are all alike the bins are wider than their range.
+            high: high.max(low + width * float(BINS)),
             per_width,
             surprise: density.map(|d| crate::number::narrow(-libm::log(d))),
             beyond: -libm::log(edge),
@@ -121,11 +124,11 @@ impl Histogram {
     /// -ln of the density at `value`; outside the range it grows by ln of the distance in bins.
     fn surprise(&self, value: f64) -> f64 {
         let place = (value - self.low) * self.per_width;
-        let last = float(BINS);
-        if place < 0.0 {
+        if value < self.low {
             self.beyond + libm::log(1.0 - place)
-        } else if place >= last {
-            self.beyond + libm::log(2.0 + place - last)
+        } else if value > self.high {
+            // Rounding may take it a little below the last edge.
+            self.beyond + libm::log(2.0 + (place - float(BINS)).max(0.0))
         } else {
             f64::from(self.surprise[index(place, BINS - 1)])
         }
@@ -154,9 +157,9 @@ mod tests {
         };
         let place = (value - low) * per_width;
         let edge = density(0).min(density(19)).min(0.3);
-        if place < 0.0 {
+        if value < low {
             -edge.ln() + (1.0 - place).ln()
-        } else if place >= 20.0 {
+        } else if value > high.max(low + 20.0 * width) {
             -edge.ln() + (place - 20.0 + 2.0).ln()
         } else {
             -density(bin_of(value)).ln()
@@ -174,6 +177,22 @@ mod tests {
             let asked = f64::from(asked) * 0.37 + 0.01;
             let (fast, slow) = (histogram.surprise(asked), twin(&line, asked));
             prop_assert!((fast - slow).abs() < 1e-5, "{fast}, twin {slow}");
+        }
+    }
+
+    /// The values at the ends of the range are counted in its bins, so they are found there.
+    #[test]
+    fn the_ends_of_the_range_are_inside() {
+        for step in [0.1, 0.37, 1.0 / 3.0, 7.0] {
+            for size in [2_i32, 3, 7, 40, 99] {
+                let line: Vec<f64> = (0..size).map(|at| f64::from(at) * step).collect();
+                let histogram = Histogram::of(&mut line.clone());
+                for end in [line[0], line[line.len() - 1]] {
+                    let inside =
+                        f64::from(histogram.surprise[if end > 0.0 { BINS - 1 } else { 0 }]);
+                    assert!((histogram.surprise(end) - inside).abs() < 1e-9, "{end} of {size}");
+                }
+            }
         }
     }
 

@@ -51,11 +51,15 @@ fn warming_gives_no_score_and_then_there_is_one() {
 #[test]
 fn what_is_far_away_is_unusual_to_every_kind() {
     for kind in KINDS {
-        let mut detector = learnt(&of_kind(kind), 2_000);
-        let far = detector.assess(&[9.0, -9.0, 5.0], None);
-        assert!(far.score > Some(0.98), "{kind:?}: {far:?}");
-        let near = detector.assess(&[0.1, 0.1, 5.0], None);
-        assert!(near.score < Some(0.9), "{kind:?}: {near:?}");
+        let mut scores = Vec::new();
+        for seed in 0..9 {
+            let mut detector = learnt(&Options { seed, ..of_kind(kind) }, 1_000);
+            scores.extend(detector.assess(&[9.0, -9.0, 5.0], None).score);
+            let near = detector.assess(&[0.1, 0.1, 5.0], None);
+            assert!(near.score < Some(0.9), "{kind:?}: {near:?}");
+        }
+        scores.sort_by(f64::total_cmp);
+        assert!(scores[0] > 0.96 && scores[4] > 0.98, "{kind:?}: {scores:?}");
     }
 }
 
@@ -215,7 +219,7 @@ fn the_bits_are_these() {
     assert_eq!(raw.to_bits(), RAW_BITS, "{:#x}", raw.to_bits());
 }
 
-const RAW_BITS: u64 = 0x4002_3088_cbbf_1c46;
+const RAW_BITS: u64 = 0x4001_6074_be61_695c;
 
 #[test]
 fn the_state_stays_bounded() {
