@@ -53,6 +53,7 @@ mod normaliser;
 mod number;
 mod options;
 mod robust_z;
+mod schedule;
 mod series;
 mod shingles;
 mod tail;

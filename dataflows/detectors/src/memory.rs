@@ -114,25 +114,21 @@ impl Memory {
     }
 
     /// How many rows are kept.
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.reservoir.values.len() / self.dimension.max(1)
     }
 
-    /// Takes a row in. Returns whether the gate has opened, that is, whether what was unusual is the
-    /// rule now.
-    pub(crate) fn learn(&mut self, row: &[f64], is_unusual: bool, chance: &mut Chance) -> bool {
+    /// Takes a row in. The gate opens where most rows were refused for long.
+    pub(crate) fn learn(&mut self, row: &[f64], is_unusual: bool, chance: &mut Chance) {
         self.window.push(row);
         let admitted = self.budget.admits(is_unusual);
         self.refused += REFUSAL_GAIN * (f64::from(u8::from(!admitted)) - self.refused);
         if self.refused > REFUSAL_MAX {
             self.refused = 0.0;
             self.take_window_over(chance);
-            return true;
-        }
-        if admitted {
+        } else if admitted {
             self.keep(row, chance);
         }
-        false
     }
 
     /// Puts a row into the reservoir: each of the last `horizon` rows is about as likely to be there
@@ -201,14 +197,14 @@ mod tests {
             let (mut twin_chance, mut passed, mut left, mut refused) = (Chance::new(seed), 0, 0.0, 0.0);
             for (x, is_unusual) in &rows {
                 let x = f64::from(*x);
-                let opened = memory.learn(&[x], *is_unusual, &mut chance);
+                memory.learn(&[x], *is_unusual, &mut chance);
                 left = f64::min(left + UNUSUAL_SHARE, UNUSUAL_MAX);
                 let enters = !is_unusual || left >= 1.0;
                 if *is_unusual && enters {
                     left -= 1.0;
                 }
                 refused += REFUSAL_GAIN * (if enters { 0.0 } else { 1.0 } - refused);
-                prop_assert!(!opened && refused <= REFUSAL_MAX);
+                prop_assert!(refused <= REFUSAL_MAX);
                 if !enters {
                     continue;
                 }
@@ -248,7 +244,7 @@ mod tests {
             memory.learn(&[0.0], false, &mut chance);
         }
         for _ in 0..1_000 {
-            assert!(!memory.learn(&[9.0], true, &mut chance));
+            memory.learn(&[9.0], true, &mut chance);
         }
         // 24 may enter, each with a chance of about 64 in 512 to be kept.
         let attack = memory.kept().iter().filter(|x| **x == 9.0).count();
@@ -262,7 +258,11 @@ mod tests {
         for _ in 0..500 {
             memory.learn(&[0.0], false, &mut chance);
         }
-        let opened = (0..5_000).find(|_| memory.learn(&[9.0], true, &mut chance));
+        let opened = (0..5_000).find(|_| {
+            let before = memory.refused;
+            memory.learn(&[9.0], true, &mut chance);
+            memory.refused == 0.0 && before > 0.0
+        });
         // 1 - (2047 / 2048)^n = 1 / 2 after 1,420 rows, a little later for those that entered.
         assert!(opened.is_some_and(|row| (1_400..1_600).contains(&row)), "{opened:?}");
         assert!(kept(&memory).iter().filter(|x| **x == 9.0).count() >= 10);

@@ -24,6 +24,7 @@ use crate::neighbours::Neighbours;
 use crate::number::present;
 use crate::options::{COLUMNS_MAX, Kind, Options};
 use crate::robust_z::{Column, Deviations};
+use crate::schedule::Schedule;
 use crate::tail::Tail;
 use crate::why::{Aspect, Reason, by_share};
 use crate::{Assessed, Detector, MEMBERS, Numbers, ROWS_MAX, State};
@@ -75,10 +76,7 @@ pub struct Combined {
     chance: Chance,
     /// Rows learnt.
     seen: usize,
-    /// Rows learnt by the next fit.
-    refit_at: usize,
-    /// The event time of the last fit.
-    refit_time: Option<i64>,
+    schedule: Schedule,
     deviations: Vec<Deviations>,
     memory: Memory,
     fitted: Option<Arc<Fitted>>,
@@ -109,8 +107,7 @@ impl Combined {
             dimension,
             chance: Chance::new(options.seed),
             seen: 0,
-            refit_at: options.warm_up.max(REFIT_ROWS_MIN),
-            refit_time: None,
+            schedule: Schedule::new(options.warm_up.max(REFIT_ROWS_MIN), options.refit_ns),
             deviations: vec![Deviations::default(); dimension],
             memory: Memory::new(dimension, options.window, options.reservoir),
             fitted: None,
@@ -146,21 +143,9 @@ impl Combined {
         (numbers, sum / count)
     }
 
-    fn is_due(&self, time: Option<i64>) -> bool {
-        match (self.options.refit_ns, self.refit_time, time) {
-            (Some(_), None, Some(_)) => self.seen >= self.refit_at || self.fitted.is_some(),
-            (Some(every), Some(last), Some(now)) if self.seen > REFIT_ROWS => {
-                // A clock that goes back starts the wait anew.
-                now < last || now.saturating_sub(last) >= every
-            }
-            _ => self.seen >= self.refit_at,
-        }
-    }
-
     fn fit(&mut self, time: Option<i64>) {
         let step = (self.seen / 4).clamp(REFIT_ROWS_MIN, REFIT_ROWS);
-        self.refit_at = self.seen + step;
-        self.refit_time = time;
+        self.schedule.fitted(self.seen, step, time);
         let before = self.fitted.take().unwrap_or_default();
         let fitted = Fitted::of(self, &before);
         self.fitted = Some(Arc::new(fitted));
@@ -191,7 +176,8 @@ impl Combined {
     pub(crate) fn is_whole(&self) -> bool {
         self.options.check().is_ok()
             && (1..=COLUMNS_MAX).contains(&self.dimension)
-            && self.seen.max(self.refit_at) <= ROWS_MAX
+            && self.seen <= ROWS_MAX
+            && self.schedule.is_whole(self.options.refit_ns)
             && self.deviations.len() == self.dimension
             && self.memory.is_whole(self.dimension)
             && self.fitted.as_ref().is_none_or(|fitted| fitted.is_whole(self.dimension))
@@ -237,7 +223,7 @@ impl Detector for Combined {
         let is_unusual = !is_open && assessed.surprise > GATE;
         self.memory.learn(&kept, is_unusual, &mut self.chance);
         self.scratch.kept = kept;
-        if self.is_due(time) {
+        if self.schedule.is_due(self.seen, time) {
             let is_first = self.fitted.is_none();
             self.fit(time);
             if is_first {

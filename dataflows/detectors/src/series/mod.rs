@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::chance::Chance;
 use crate::number::present;
 use crate::options::Options;
+use crate::schedule::Schedule;
 use crate::shingles::{LENGTH, Shingles};
 use crate::tail::{SURPRISE_MAX, Tail};
 use crate::why::{Aspect, Reason, by_share};
@@ -77,8 +78,7 @@ pub struct Series {
     chance: Chance,
     /// Rows learnt.
     seen: usize,
-    /// Rows learnt by the next fit.
-    refit_at: usize,
+    schedule: Schedule,
     /// The last values, the newest last.
     recent: Vec<f64>,
     values: Tail,
@@ -100,7 +100,7 @@ impl Series {
             warm_up: options.warm_up,
             chance: Chance::new(options.seed),
             seen: 0,
-            refit_at: 16,
+            schedule: Schedule::new(16, options.refit_ns),
             recent: Vec::new(),
             values: Tail::exponential(TAIL),
             range: 0.0,
@@ -115,7 +115,7 @@ impl Series {
     pub(crate) fn is_whole(&self) -> bool {
         let tails = self.members.iter().flat_map(|member| [&member.numbers, &member.distances]);
         self.hours.len() == HOURS
-            && self.seen.max(self.refit_at) <= ROWS_MAX
+            && self.seen <= ROWS_MAX
             && self.recent.len() <= RECENT
             && self.shapes.is_whole()
             && tails.chain([&self.values]).all(Tail::is_whole)
@@ -153,8 +153,8 @@ impl Series {
         [against_hour, self.mean(4, value), self.mean(16, value), shape.unwrap_or(f64::NAN)]
     }
 
-    fn fit(&mut self) {
-        self.refit_at = self.seen + (self.seen / 16).clamp(8, 256);
+    fn fit(&mut self, time: Option<i64>) {
+        self.schedule.fitted(self.seen, (self.seen / 16).clamp(8, 256), time);
         self.values.fit_deciles();
         self.range = self.values.range(ENDS);
         for member in &mut self.members {
@@ -246,8 +246,8 @@ impl Detector for Series {
             }
         }
         self.seen += 1;
-        if self.seen >= self.refit_at {
-            self.fit();
+        if self.schedule.is_due(self.seen, time) {
+            self.fit(time);
         }
     }
 
@@ -275,8 +275,10 @@ impl Detector for Series {
         by_share(reasons)
     }
 
-    fn refit(&mut self, _time: Option<i64>) {
-        self.fit();
+    fn refit(&mut self, time: Option<i64>) {
+        if self.values.deciles().is_some() {
+            self.fit(time);
+        }
     }
 
     fn state_bytes(&self) -> usize {

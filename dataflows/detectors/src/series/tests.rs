@@ -105,12 +105,12 @@ fn a_missing_value_is_no_news_and_teaches_nothing() {
 
 #[test]
 fn one_wild_value_changes_no_measure_for_good() {
-    let (calm, _) = learnt(6_000);
+    let (calm, _) = learnt(2_000);
     let mut chance = Chance::new(21);
     let mut series = Series::new(&Options::default());
-    for at in 0..6_000 {
+    for at in 0..2_000 {
         let value = value(at, &mut chance);
-        step(&mut series, if at == 3_000 { 1e9 } else { value }, Some(at * STEP));
+        step(&mut series, if at == 1_000 { 1e9 } else { value }, Some(at * STEP));
     }
     let ratio = series.deviation() / calm.deviation();
     assert!((0.9..1.1).contains(&ratio), "{ratio}");
@@ -130,6 +130,25 @@ fn a_wild_value_leaves_its_hour_as_it_was() {
     hour.learn(1e12, 1.5);
     assert!((hour.mean - before.mean).abs() < 0.5, "{before:?} {hour:?}");
     assert!(hour.deviation < 2.0 * before.deviation, "{before:?} {hour:?}");
+}
+
+#[test]
+fn fits_come_with_event_time_if_asked_for() {
+    let options = Options { refit_ns: Some(30 * STEP), ..Options::default() };
+    let mut chance = Chance::new(21);
+    let mut series = Series::new(&options);
+    let mut fits = 0;
+    for at in 0..3_049 {
+        let before = series.schedule.clone();
+        step(&mut series, value(at, &mut chance) + chance.unit(), Some(at * STEP));
+        fits += u32::from(at >= 2_048 && series.schedule.row != before.row);
+    }
+    assert!((28..=34).contains(&fits), "{fits}");
+    let mut never = Series::new(&options);
+    never.refit(Some(0));
+    step(&mut never, 1.0, None);
+    never.refit(None);
+    assert!(never.values.deciles().is_none());
 }
 
 /// Peaks against a scan of the last rows.
