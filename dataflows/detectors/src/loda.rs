@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::{float, index, select};
+use crate::number::{are_results, float, index, select};
 
 /// Bins of a histogram.
 const BINS: usize = 20;
@@ -18,6 +18,8 @@ const ENDS: f64 = 0.005;
 const PRIOR: f64 = 0.5;
 /// The least width of a bin, in the projection's units, where rows are all alike.
 const WIDTH_MIN: f64 = 1e-6;
+/// The largest size of a weight: a normal number of 53 bits is below 9.
+const WEIGHT_MAX: f64 = 9.0;
 /// What a bin beyond the range is said to hold at most, against the mean.
 const BEYOND: f64 = 0.3;
 
@@ -78,9 +80,12 @@ impl Loda {
 
     /// Whether the parts fit together and every term looks at a column that is there.
     pub(crate) fn is_whole(&self, dimension: usize) -> bool {
-        self.width > 0
-            && self.terms.len() == self.width * self.histograms.len()
-            && self.terms.iter().all(|(column, _)| usize::from(*column) < dimension)
+        (1..=dimension).contains(&self.width)
+            && self.width.checked_mul(self.histograms.len()) == Some(self.terms.len())
+            && self.histograms.iter().all(Histogram::is_whole)
+            && self.terms.iter().all(|(column, weight)| {
+                usize::from(*column) < dimension && weight.abs() <= WEIGHT_MAX
+            })
     }
 
     /// Bytes of state.
@@ -119,6 +124,13 @@ impl Histogram {
             surprise: density.map(|d| crate::number::narrow(-libm::log(d))),
             beyond: -libm::log(edge),
         }
+    }
+
+    /// Whether it can have been counted over projections.
+    fn is_whole(&self) -> bool {
+        are_results(&[self.low, self.high, self.beyond])
+            && (0.0..=1.0 / WIDTH_MIN).contains(&self.per_width)
+            && self.surprise.iter().all(|surprise| surprise.is_finite())
     }
 
     /// -ln of the density at `value`; outside the range it grows by ln of the distance in bins.

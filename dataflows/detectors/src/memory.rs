@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::{float, make_room};
+use crate::number::{SIZE_MAX, float, make_room};
 
 /// The share of rows that may enter although they look unusual.
 const UNUSUAL_SHARE: f64 = 0.02;
@@ -32,6 +32,11 @@ impl Budget {
     /// For `share` of all rows, and at most `most` in a row.
     pub(crate) fn new(share: f64, most: f64) -> Self {
         Self { share, most, left: 0.0 }
+    }
+
+    /// Whether it can be a budget made like `like`.
+    pub(crate) fn is_whole(&self, like: &Self) -> bool {
+        (self.share, self.most) == (like.share, like.most) && (0.0..=self.most).contains(&self.left)
     }
 
     /// Counts a row, and says whether it enters.
@@ -67,8 +72,12 @@ impl Ring {
         }
     }
 
-    fn is_whole(&self, dimension: usize) -> bool {
-        self.next < self.capacity
+    fn is_whole(&self, dimension: usize, like: &Self) -> bool {
+        // A missing value is NaN.
+        let are_values = self.values.iter().all(|x| x.is_nan() || x.abs() <= SIZE_MAX);
+        are_values
+            && self.capacity == like.capacity
+            && self.next < self.capacity
             && self.values.len().is_multiple_of(dimension)
             && self.values.len() / dimension <= self.capacity
     }
@@ -158,11 +167,14 @@ impl Memory {
         self.window.values = rows;
     }
 
-    /// Whether the parts fit together.
-    pub(crate) fn is_whole(&self, dimension: usize) -> bool {
-        self.dimension == dimension
-            && self.window.is_whole(dimension)
-            && self.reservoir.is_whole(dimension)
+    /// Whether the parts fit together and can be those of a memory made like `like`.
+    pub(crate) fn is_whole(&self, like: &Self) -> bool {
+        (self.dimension, self.horizon) == (like.dimension, like.horizon)
+            && self.window.is_whole(like.dimension, &like.window)
+            && self.reservoir.is_whole(like.dimension, &like.reservoir)
+            && self.passed <= self.horizon
+            && self.budget.is_whole(&like.budget)
+            && (0.0..=1.0).contains(&self.refused)
     }
 
     /// Bytes of state.
@@ -217,7 +229,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(memory.kept(), &twin[..]);
-            prop_assert!(memory.is_whole(1));
+            prop_assert!(memory.is_whole(&Memory::new(1, 4, 16)));
         }
     }
 

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::{float, make_room, quantile, select};
+use crate::number::{are_results, float, make_room, quantile, select};
 
 /// Surprise between two knots of the empirical part.
 const STEP: f64 = 0.25;
@@ -24,6 +24,8 @@ const COUNT_MIN: usize = 16;
 /// The largest surprise: p is at least e^-34, about 2e-15, so that 1 - p stays below 1.
 pub(crate) const SURPRISE_MAX: f64 = 34.0;
 
+/// The least scale.
+const SCALE_MIN: f64 = 1e-9;
 /// Excesses that a shape is fitted to; with fewer it is 0.
 const SHAPED_MIN: usize = 20;
 /// The least shape: a tail that ends soon would call too much impossible.
@@ -179,13 +181,23 @@ impl Tail {
         // The scale keeps the mean.
         self.scale = mean * (1.0 - self.shape);
         // The least scale is that of numbers that can be told apart.
-        self.scale = self.scale.max((sorted[count - 1] - sorted[0]) * 1e-3).max(1e-9);
+        self.scale = self.scale.max((sorted[count - 1] - sorted[0]) * 1e-3).max(SCALE_MIN);
         self.knots = Some(knots);
     }
 
-    /// Whether the parts fit together.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.sample.len() <= self.capacity
+    /// Whether the parts fit together and all numbers can be those of a tail made like `like`.
+    pub(crate) fn is_whole(&self, like: &Self) -> bool {
+        let is_fit =
+            self.knots.as_ref().is_none_or(|knots| knots.is_sorted() && are_results(knots));
+        (self.capacity, self.is_shaped) == (like.capacity, like.is_shaped)
+            && self.sample.len() <= self.offered.min(self.capacity)
+            && self.offered <= HORIZON
+            && are_results(&self.sample)
+            && is_fit
+            && (LAST..=SURPRISE_MAX).contains(&self.base)
+            && (SHAPE_MIN..=SHAPE_MAX).contains(&self.shape)
+            && (SCALE_MIN..=f64::MAX).contains(&self.scale)
+            && self.deciles.is_none_or(|deciles| are_results(&deciles))
     }
 
     /// Bytes of state.

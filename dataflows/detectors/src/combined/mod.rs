@@ -174,14 +174,21 @@ impl Combined {
 impl Combined {
     /// Whether the parts fit together, as they do in every state that this package wrote.
     pub(crate) fn is_whole(&self) -> bool {
-        self.options.check().is_ok()
-            && (1..=COLUMNS_MAX).contains(&self.dimension)
-            && self.seen <= ROWS_MAX
+        if self.options.check().is_err() || !(1..=COLUMNS_MAX).contains(&self.dimension) {
+            return false;
+        }
+        let like = Self::new(&self.options, self.dimension);
+        let tails = self.tails.iter().chain([&self.raw_tail]);
+        let like_tails = like.tails.iter().chain([&like.raw_tail]);
+        self.seen <= ROWS_MAX
             && self.schedule.is_whole(self.options.refit_ns)
             && self.deviations.len() == self.dimension
-            && self.memory.is_whole(self.dimension)
+            && self.deviations.iter().all(Deviations::is_whole)
+            && self.memory.is_whole(&like.memory)
             && self.fitted.as_ref().is_none_or(|fitted| fitted.is_whole(self.dimension))
-            && self.tails.iter().chain([&self.raw_tail]).all(Tail::is_whole)
+            && tails.zip(like_tails).all(|(tail, like)| tail.is_whole(like))
+            && self.tail_budget.is_whole(&like.tail_budget)
+            && self.far_budget.is_whole(&like.far_budget)
     }
 }
 
@@ -323,6 +330,7 @@ impl Fitted {
 
     fn is_whole(&self, dimension: usize) -> bool {
         self.columns.len() == dimension
+            && self.columns.iter().all(Column::is_whole)
             && self.forest.is_whole(dimension)
             && self.loda.is_whole(dimension)
             && self.neighbours.is_whole(dimension)

@@ -291,18 +291,62 @@ proptest! {
     }
 
     #[test]
-    fn bytes_of_no_model_are_refused_or_harmless(
-        cut in 0_usize..10_000,
-        at in 0_usize..10_000,
-        byte: u8,
-        row in prop::collection::vec(-9.0..9.0, 3),
-    ) {
-        let mut bytes = Model::Rows(Box::new(learnt(&Options::default(), 60))).encode();
+    fn bytes_cut_short_are_refused(cut in 0_usize..10_000) {
+        let bytes = Model::Rows(Box::new(learnt(&Options::default(), 60))).encode();
         prop_assert!(Model::decode(&bytes[..cut.min(bytes.len() - 1)]).is_err());
-        let at = at % bytes.len();
-        bytes[at] = byte;
+    }
+}
+
+/// The state of a small model that has learnt a few rows, so that each part is met by chance.
+fn state(dimension: usize, rows: i64) -> Vec<u8> {
+    let options = Options { trees: 1, projections: 2, reservoir: 32, ..Options::default() };
+    let mut model = Model::new(&options, dimension).unwrap();
+    let mut chance = Chance::new(4);
+    for at in 0..rows {
+        let row: Vec<f64> = usual(&mut chance).into_iter().take(dimension).collect();
+        let assessed = model.assess(&row, Some(at));
+        model.learn(&row, Some(at), &assessed);
+    }
+    model.encode()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    /// Bytes that another wrote are no model, or one that works on.
+    #[test]
+    fn forged_bytes_are_refused_or_harmless(
+        (dimension, rows) in (1_usize..4, 0_i64..90),
+        flips in prop::collection::vec(
+            (
+                prop_oneof![0_usize..200, any::<usize>()],
+                prop_oneof![prop::sample::select(vec![0_u8, 1, 0x7f, 0x80, 0xff]), any::<u8>()],
+            ),
+            1..6,
+        ),
+        run in prop::option::of((any::<usize>(), 1_usize..12)),
+        values in prop::collection::vec(odd_value(), 60),
+    ) {
+        let mut bytes = state(dimension, rows);
+        let count = bytes.len();
+        for (at, byte) in flips {
+            bytes[at % count] = byte;
+        }
+        if let Some((from, length)) = run {
+            // Counts and sizes as large as they get.
+            bytes.iter_mut().skip(from % count).take(length).for_each(|byte| *byte = 0xff);
+        }
         if let Ok(mut model) = Model::decode(&bytes) {
-            step(&mut model, &row);
+            for (at, row) in values.chunks(3).cycle().take(60).enumerate() {
+                let time = i64::try_from(at).ok();
+                let assessed = model.assess(row, time);
+                prop_assert!(assessed.raw.is_finite(), "{assessed:?}");
+                prop_assert!(assessed.score.is_none_or(|score| (0.0..=1.0).contains(&score)));
+                model.explain(row, time);
+                model.learn(row, time, &assessed);
+            }
+            model.refit(Some(0));
+            prop_assert!(model.state_bytes() > 0);
+            prop_assert!(Model::decode(&model.encode()).is_ok());
         }
     }
 }

@@ -103,6 +103,7 @@ impl Forest {
         self.values.len() == self.trees() * NODES
             && self.columns.len() == self.values.len()
             && self.lengths.len() == self.trees() * SAMPLE
+            && self.lengths.iter().all(|length| length.is_finite())
             && self.columns.iter().all(|column| usize::from(*column) < dimension)
     }
 

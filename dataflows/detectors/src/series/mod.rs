@@ -18,7 +18,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::present;
+use crate::number::{are_results, are_values, present};
 use crate::options::Options;
 use crate::schedule::Schedule;
 use crate::shingles::{LENGTH, Shingles};
@@ -114,11 +114,22 @@ impl Series {
     /// Whether the parts fit together, as they do in every state that this package wrote.
     pub(crate) fn is_whole(&self) -> bool {
         let tails = self.members.iter().flat_map(|member| [&member.numbers, &member.distances]);
+        let like = Tail::exponential(TAIL);
+        let is_peak = |(row, surprise): &(usize, f64)| {
+            *row <= self.seen && (0.0..=SURPRISE_MAX).contains(surprise)
+        };
         self.hours.len() == HOURS
+            && self.hours.iter().all(Hour::is_whole)
             && self.seen <= ROWS_MAX
+            && self.schedule.row <= ROWS_MAX
             && self.recent.len() <= RECENT
+            && are_values(&self.recent)
+            && self.range >= 0.0
+            && are_results(&[self.range])
+            && self.peaks.len() <= QUIET_ROWS + 1
+            && self.peaks.iter().all(is_peak)
             && self.shapes.is_whole()
-            && tails.chain([&self.values]).all(Tail::is_whole)
+            && tails.chain([&self.values]).all(|tail| tail.is_whole(&like))
     }
 
     /// One deviation of the series.
@@ -298,6 +309,11 @@ impl Detector for Series {
 }
 
 impl Hour {
+    /// Whether it can have been learnt from values.
+    fn is_whole(&self) -> bool {
+        are_values(&[self.mean]) && self.deviation >= 0.0 && are_results(&[self.deviation])
+    }
+
     /// Learns a value of this hour, of a series of this deviation.
     fn learn(&mut self, value: f64, deviation: f64) {
         self.count = self.count.saturating_add(1);
