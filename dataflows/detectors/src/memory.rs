@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Budget;
 use crate::chance::Chance;
 use crate::number::{SIZE_MAX, float, make_room};
 
@@ -19,38 +20,6 @@ const UNUSUAL_MAX: f64 = 4.0;
 const REFUSAL_GAIN: f64 = 1.0 / 2048.0;
 /// The share of refused rows that opens the gate.
 const REFUSAL_MAX: f64 = 0.5;
-
-/// A budget for rows that look unusual: it grows with each row, and each that enters costs 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Budget {
-    share: f64,
-    most: f64,
-    left: f64,
-}
-
-impl Budget {
-    /// For `share` of all rows, and at most `most` in a row.
-    pub(crate) fn new(share: f64, most: f64) -> Self {
-        Self { share, most, left: 0.0 }
-    }
-
-    /// Whether it can be a budget made like `like`.
-    pub(crate) fn is_whole(&self, like: &Self) -> bool {
-        (self.share, self.most) == (like.share, like.most) && (0.0..=self.most).contains(&self.left)
-    }
-
-    /// Counts a row, and says whether it enters.
-    pub(crate) fn admits(&mut self, is_unusual: bool) -> bool {
-        self.left = (self.left + self.share).min(self.most);
-        if is_unusual && self.left < 1.0 {
-            return false;
-        }
-        if is_unusual {
-            self.left -= 1.0;
-        }
-        true
-    }
-}
 
 /// Rows of one dimension, flat; the oldest gives way once it is full.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -71,6 +71,24 @@ fn an_unusual_combination_is_seen() {
     assert!(odd.score > Some(0.9), "{odd:?}");
 }
 
+/// Right after the first fit p means what it says: the rows that the models were fitted to are no
+/// measure of those that come.
+#[test]
+fn the_first_scores_are_no_alarms() {
+    let mut alarms = 0;
+    for seed in 0..40 {
+        let mut detector = Combined::new(&Options { seed, ..Options::default() }, 4);
+        let mut chance = Chance::new(1_000 + seed);
+        for _ in 0..128 {
+            let row: Vec<f64> = (0..4).map(|_| chance.normal() * chance.normal().exp()).collect();
+            alarms += usize::from(step(&mut detector, &row).score >= Some(0.999));
+        }
+    }
+    // 3.8 of 3,840 rows are nominal; a tail of 32 numbers is known roughly only. Judged by models that
+    // had seen them, the first rows would let 100 through.
+    assert!(alarms <= 24, "{alarms}");
+}
+
 #[test]
 fn an_attack_of_a_thousand_rows_stays_unusual() {
     let mut detector = learnt(&Options::default(), 4_000);
@@ -161,6 +179,28 @@ fn parts_that_do_not_fit_are_no_model() {
     let mut wide = whole.clone();
     wide.dimension = 4;
     assert!(Model::decode(&encode(wide)).is_err());
+    type Forge = fn(&mut Combined);
+    let forges: [Forge; 10] = [
+        |forged| forged.seen = usize::MAX,
+        |forged| forged.schedule.row = usize::MAX,
+        |forged| forged.deviations[0].mean = f64::NAN,
+        |forged| forged.memory = Memory::new(3, 256, 1 << 60),
+        |forged| forged.raw_tail = Tail::shaped(0),
+        |forged| forged.tails[1] = Tail::exponential(1 << 60),
+        |forged| forged.tails[2].learn(f64::INFINITY, &mut Chance::new(0)),
+        |forged| forged.tail_budget = Budget::new(f64::NAN, 64.0),
+        |forged| forged.options.trees = 0,
+        |forged| {
+            let mut fitted = Fitted::clone(forged.fitted.as_deref().unwrap());
+            fitted.columns[0].deviation = 0.0;
+            forged.fitted = Some(Arc::new(fitted));
+        },
+    ];
+    for (at, forge) in forges.iter().enumerate() {
+        let mut forged = whole.clone();
+        forge(&mut forged);
+        assert!(Model::decode(&encode(forged)).is_err(), "forged part {at}");
+    }
     let mut bytes = encode(whole);
     bytes[0] += 1;
     assert!(matches!(Model::decode(&bytes), Err(crate::Error::Undecodable(_))));
@@ -219,7 +259,7 @@ fn the_bits_are_these() {
     assert_eq!(raw.to_bits(), RAW_BITS, "{:#x}", raw.to_bits());
 }
 
-const RAW_BITS: u64 = 0x4001_6074_be61_695c;
+const RAW_BITS: u64 = 0x4001_6235_04b5_7c06;
 
 #[test]
 fn the_state_stays_bounded() {
@@ -311,7 +351,7 @@ fn state(dimension: usize, rows: i64) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     /// Bytes that another wrote are no model, or one that works on.
     #[test]
     fn forged_bytes_are_refused_or_harmless(

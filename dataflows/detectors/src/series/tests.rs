@@ -234,6 +234,29 @@ fn a_restart_changes_no_bit() {
 }
 
 #[test]
+fn parts_that_do_not_fit_are_no_model() {
+    let (whole, _) = learnt(100);
+    let encode = |series: Series| Model::Series(Box::new(series)).encode();
+    assert!(Model::decode(&encode(whole.clone())).is_ok());
+    type Forge = fn(&mut Series);
+    let forges: [Forge; 8] = [
+        |forged| forged.seen = usize::MAX,
+        |forged| forged.schedule.row = usize::MAX,
+        |forged| forged.recent[0] = f64::NAN,
+        |forged| forged.range = -1.0,
+        |forged| forged.hours[3].deviation = f64::INFINITY,
+        |forged| forged.values = Tail::exponential(0),
+        |forged| forged.peaks.push((usize::MAX, 1.0)),
+        |forged| forged.shapes.learn(&[f64::MAX; LENGTH], &mut Chance::new(0)),
+    ];
+    for (at, forge) in forges.iter().enumerate() {
+        let mut forged = whole.clone();
+        forge(&mut forged);
+        assert!(Model::decode(&encode(forged)).is_err(), "forged part {at}");
+    }
+}
+
+#[test]
 fn the_state_stays_bounded() {
     let (series, _) = learnt(12_000);
     assert!(series.state_bytes() < 256 * 1024, "{}", series.state_bytes());
