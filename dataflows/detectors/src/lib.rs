@@ -56,6 +56,7 @@ mod options;
 mod robust_z;
 mod schedule;
 mod series;
+mod shared;
 mod shingles;
 mod tail;
 mod why;

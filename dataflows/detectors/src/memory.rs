@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
 use crate::chance::Chance;
-use crate::number::{SIZE_MAX, float, make_room};
+use crate::number::{SIZE_MAX, float};
+use crate::shared::Shared;
 
 /// The share of rows that may enter although they look unusual.
 const UNUSUAL_SHARE: f64 = 0.02;
@@ -24,7 +25,7 @@ const REFUSAL_MAX: f64 = 0.5;
 /// Rows of one dimension, flat; the oldest gives way once it is full.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Ring {
-    values: Vec<f64>,
+    values: Shared,
     next: usize,
     capacity: usize,
 }
@@ -33,8 +34,9 @@ impl Ring {
     fn push(&mut self, row: &[f64]) {
         let most = self.capacity * row.len();
         if self.values.len() < most {
-            make_room(&mut self.values, row.len(), most);
-            self.values.extend_from_slice(row);
+            for x in row {
+                self.values.push(*x);
+            }
         } else {
             self.replace(self.next, row);
             self.next = (self.next + 1) % self.capacity;
@@ -43,7 +45,7 @@ impl Ring {
 
     fn is_whole(&self, dimension: usize, like: &Self) -> bool {
         // A missing value is NaN.
-        let are_values = self.values.iter().all(|x| x.is_nan() || x.abs() <= SIZE_MAX);
+        let are_values = self.values.is_whole(|x| x.is_nan() || x.abs() <= SIZE_MAX);
         are_values
             && self.capacity == like.capacity
             && self.next < self.capacity
@@ -53,7 +55,7 @@ impl Ring {
 
     fn replace(&mut self, at: usize, row: &[f64]) {
         let from = at * row.len();
-        self.values[from..from + row.len()].copy_from_slice(row);
+        self.values.replace(from, row);
     }
 }
 
@@ -74,7 +76,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(dimension: usize, window: usize, reservoir: usize) -> Self {
-        let ring = |capacity| Ring { values: Vec::new(), next: 0, capacity };
+        let ring = |capacity| Ring { values: Shared::default(), next: 0, capacity };
         Self {
             dimension,
             window: ring(window),
@@ -87,8 +89,8 @@ impl Memory {
     }
 
     /// The rows that models are fitted to, flat.
-    pub(crate) fn kept(&self) -> &[f64] {
-        &self.reservoir.values
+    pub(crate) fn kept(&self) -> Vec<f64> {
+        self.reservoir.values.to_vec()
     }
 
     /// How many rows are kept.
@@ -124,7 +126,7 @@ impl Memory {
 
     /// Puts the window's rows in the place of rows of the reservoir.
     fn take_window_over(&mut self, chance: &mut Chance) {
-        let rows = std::mem::take(&mut self.window.values);
+        let rows = self.window.values.to_vec();
         for row in rows.chunks_exact(self.dimension) {
             if self.len() < self.reservoir.capacity {
                 self.reservoir.push(row);
@@ -133,7 +135,6 @@ impl Memory {
                 self.reservoir.replace(at, row);
             }
         }
-        self.window.values = rows;
     }
 
     /// Whether the parts fit together and can be those of a memory made like `like`.
@@ -148,7 +149,7 @@ impl Memory {
 
     /// Bytes of state.
     pub(crate) fn bytes(&self) -> usize {
-        8 * (self.window.values.len() + self.reservoir.values.len())
+        self.window.values.bytes() + self.reservoir.values.bytes()
     }
 }
 
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     fn kept(memory: &Memory) -> Vec<f64> {
-        let mut kept = memory.kept().to_vec();
+        let mut kept = memory.kept();
         kept.sort_by(f64::total_cmp);
         kept
     }
@@ -197,7 +198,7 @@ mod tests {
                     twin[at] = x;
                 }
             }
-            prop_assert_eq!(memory.kept(), &twin[..]);
+            prop_assert_eq!(memory.kept(), twin);
             prop_assert!(memory.is_whole(&Memory::new(1, 4, 16)));
         }
     }

@@ -8,7 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::{are_results, float, make_room, quantile, select};
+use crate::number::{are_results, float, quantile, select};
+use crate::shared::Shared;
 
 /// Surprise between two knots of the empirical part.
 const STEP: f64 = 0.25;
@@ -65,7 +66,7 @@ fn excess_surprise(excess: f64, shape: f64) -> f64 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tail {
     /// At most `capacity`, of the last [`HORIZON`].
-    sample: Vec<f64>,
+    sample: Shared,
     /// Numbers so far, held at [`HORIZON`].
     offered: usize,
     capacity: usize,
@@ -91,7 +92,7 @@ impl Tail {
     pub(crate) fn shaped(capacity: usize) -> Self {
         Self {
             is_shaped: true,
-            sample: Vec::new(),
+            sample: Shared::default(),
             offered: 0,
             capacity,
             knots: None,
@@ -134,26 +135,25 @@ impl Tail {
     pub(crate) fn learn(&mut self, x: f64, chance: &mut Chance) {
         self.offered = (self.offered + 1).min(HORIZON);
         if self.sample.len() < self.capacity {
-            make_room(&mut self.sample, 1, self.capacity);
             self.sample.push(x);
         } else if chance.unit() * float(self.offered) < float(self.capacity) {
             let at = chance.below(self.capacity);
-            self.sample[at] = x;
+            self.sample.replace(at, &[x]);
         }
     }
 
     /// Fits the percentiles of [`Tail::deciles`] alone.
     pub(crate) fn fit_deciles(&mut self) {
-        if self.sample.is_empty() {
+        if self.sample.len() == 0 {
             return;
         }
-        let mut sample = self.sample.clone();
+        let mut sample = self.sample.to_vec();
         self.deciles = Some([0.1, 0.5, 0.9].map(|share| select(&mut sample, share)));
     }
 
     /// The range of the numbers that are kept, without a share of them at either end.
     pub(crate) fn range(&self, ends: f64) -> f64 {
-        let mut sample = self.sample.clone();
+        let mut sample = self.sample.to_vec();
         select(&mut sample, 1.0 - ends) - select(&mut sample, ends)
     }
 
@@ -163,7 +163,7 @@ impl Tail {
         if count < COUNT_MIN {
             return;
         }
-        let mut sorted = self.sample.clone();
+        let mut sorted = self.sample.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
         self.deciles = Some([0.1, 0.5, 0.9].map(|share| quantile(&sorted, share)));
         let mut knots = [0.0; KNOTS];
@@ -192,7 +192,7 @@ impl Tail {
         (self.capacity, self.is_shaped) == (like.capacity, like.is_shaped)
             && self.sample.len() <= self.offered.min(self.capacity)
             && self.offered <= HORIZON
-            && are_results(&self.sample)
+            && self.sample.is_whole(|x| are_results(&[x]))
             && is_fit
             && (LAST..=SURPRISE_MAX).contains(&self.base)
             && (SHAPE_MIN..=SHAPE_MAX).contains(&self.shape)
@@ -202,7 +202,7 @@ impl Tail {
 
     /// Bytes of state.
     pub(crate) fn bytes(&self) -> usize {
-        self.sample.len() * 8 + size_of::<Self>()
+        self.sample.bytes() + size_of::<Self>()
     }
 }
 

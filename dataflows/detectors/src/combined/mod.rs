@@ -6,8 +6,8 @@
 //! surprise, and the score 1 - p of `raw` among the raw values so far.
 //!
 //! The models are fitted to the reservoir ([`crate::memory`]) at once, seldom: when the rows seen have
-//! grown by a quarter, then every [`REFIT_ROWS`]. What is fitted is shared between clones, so that a
-//! kept state costs the memories alone.
+//! grown by a quarter, then every [`REFIT_ROWS`]. Clones share what is fitted
+//! and what is kept ([`crate::shared`]): a kept state costs what was learnt since.
 
 #[cfg(test)]
 mod tests;
@@ -148,7 +148,7 @@ impl Combined {
         let step = (self.seen / 4).clamp(REFIT_ROWS_MIN, REFIT_ROWS);
         self.schedule.fitted(self.seen, step, time);
         let before = self.fitted.take().unwrap_or_default();
-        let kept = self.memory.kept().to_vec();
+        let kept = self.memory.kept();
         let fitted = Fitted::of(self, &kept, &before);
         self.fitted = Some(Arc::new(fitted));
         self.tails.iter_mut().for_each(Tail::fit);
@@ -158,7 +158,7 @@ impl Combined {
     /// The members' first numbers: of the rows that are kept, each judged by models of the others. The
     /// models that stand have seen them all, and would say that they are more usual than what comes.
     fn start_tails(&mut self) {
-        let rows = self.memory.kept().to_vec();
+        let rows = self.memory.kept();
         let fitted = self.fitted.take();
         let mut held_out = Vec::new();
         for fold in 0..FOLDS {
