@@ -42,6 +42,7 @@
 //! the same bits. A correction is a fold of the rows anew, from a state that was kept before it.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod chance;
 mod combined;
 mod forest;
@@ -53,7 +54,9 @@ mod normaliser;
 mod number;
 mod options;
 mod robust_z;
+mod schedule;
 mod series;
+mod shared;
 mod shingles;
 mod tail;
 mod why;

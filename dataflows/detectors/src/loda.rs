@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::{float, index, select};
+use crate::number::{are_results, float, index, select};
 
 /// Bins of a histogram.
 const BINS: usize = 20;
@@ -18,6 +18,8 @@ const ENDS: f64 = 0.005;
 const PRIOR: f64 = 0.5;
 /// The least width of a bin, in the projection's units, where rows are all alike.
 const WIDTH_MIN: f64 = 1e-6;
+/// The largest size of a weight: a normal number of 53 bits is below 9.
+const WEIGHT_MAX: f64 = 9.0;
 /// What a bin beyond the range is said to hold at most, against the mean.
 const BEYOND: f64 = 0.3;
 
@@ -36,6 +38,7 @@ pub(crate) struct Loda {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Histogram {
     low: f64,
+    high: f64,
     per_width: f64,
     surprise: [f32; BINS],
     /// The surprise next to the range, on either side.
@@ -77,9 +80,12 @@ impl Loda {
 
     /// Whether the parts fit together and every term looks at a column that is there.
     pub(crate) fn is_whole(&self, dimension: usize) -> bool {
-        self.width > 0
-            && self.terms.len() == self.width * self.histograms.len()
-            && self.terms.iter().all(|(column, _)| usize::from(*column) < dimension)
+        (1..=dimension).contains(&self.width)
+            && self.width.checked_mul(self.histograms.len()) == Some(self.terms.len())
+            && self.histograms.iter().all(Histogram::is_whole)
+            && self.terms.iter().all(|(column, weight)| {
+                usize::from(*column) < dimension && weight.abs() <= WEIGHT_MAX
+            })
     }
 
     /// Bytes of state.
@@ -112,20 +118,29 @@ impl Histogram {
         let edge = density[0].min(density[BINS - 1]).min(BEYOND);
         Self {
             low,
+            // Where rows are all alike the bins are wider than their range.
+            high: high.max(low + width * float(BINS)),
             per_width,
             surprise: density.map(|d| crate::number::narrow(-libm::log(d))),
             beyond: -libm::log(edge),
         }
     }
 
+    /// Whether it can have been counted over projections.
+    fn is_whole(&self) -> bool {
+        are_results(&[self.low, self.high, self.beyond])
+            && (0.0..=1.0 / WIDTH_MIN).contains(&self.per_width)
+            && self.surprise.iter().all(|surprise| surprise.is_finite())
+    }
+
     /// -ln of the density at `value`; outside the range it grows by ln of the distance in bins.
     fn surprise(&self, value: f64) -> f64 {
         let place = (value - self.low) * self.per_width;
-        let last = float(BINS);
-        if place < 0.0 {
+        if value < self.low {
             self.beyond + libm::log(1.0 - place)
-        } else if place >= last {
-            self.beyond + libm::log(2.0 + place - last)
+        } else if value > self.high {
+            // Rounding may take it a little below the last edge.
+            self.beyond + libm::log(2.0 + (place - float(BINS)).max(0.0))
         } else {
             f64::from(self.surprise[index(place, BINS - 1)])
         }
@@ -154,9 +169,9 @@ mod tests {
         };
         let place = (value - low) * per_width;
         let edge = density(0).min(density(19)).min(0.3);
-        if place < 0.0 {
+        if value < low {
             -edge.ln() + (1.0 - place).ln()
-        } else if place >= 20.0 {
+        } else if value > high.max(low + 20.0 * width) {
             -edge.ln() + (place - 20.0 + 2.0).ln()
         } else {
             -density(bin_of(value)).ln()
@@ -174,6 +189,22 @@ mod tests {
             let asked = f64::from(asked) * 0.37 + 0.01;
             let (fast, slow) = (histogram.surprise(asked), twin(&line, asked));
             prop_assert!((fast - slow).abs() < 1e-5, "{fast}, twin {slow}");
+        }
+    }
+
+    /// The values at the ends of the range are counted in its bins, so they are found there.
+    #[test]
+    fn the_ends_of_the_range_are_inside() {
+        for step in [0.1, 0.37, 1.0 / 3.0, 7.0] {
+            for size in [2_i32, 3, 7, 40, 99] {
+                let line: Vec<f64> = (0..size).map(|at| f64::from(at) * step).collect();
+                let histogram = Histogram::of(&mut line.clone());
+                for end in [line[0], line[line.len() - 1]] {
+                    let inside =
+                        f64::from(histogram.surprise[if end > 0.0 { BINS - 1 } else { 0 }]);
+                    assert!((histogram.surprise(end) - inside).abs() < 1e-9, "{end} of {size}");
+                }
+            }
         }
     }
 

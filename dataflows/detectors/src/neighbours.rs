@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
 use crate::number::float;
+use crate::robust_z::SOFT_MAX;
 
 /// Neighbours whose distances are averaged.
 const NEAREST: usize = 5;
@@ -60,9 +61,10 @@ impl Neighbours {
         libm::log(sum / float(used) + FLOOR)
     }
 
-    /// Whether there is a value for each column.
+    /// Whether there is a standardised value for each column.
     pub(crate) fn is_whole(&self, dimension: usize) -> bool {
-        self.values.len() == self.count * dimension
+        self.count.checked_mul(dimension) == Some(self.values.len())
+            && self.values.iter().all(|z| z.abs() <= SOFT_MAX)
     }
 
     /// Bytes of state.

@@ -9,6 +9,8 @@ use crate::number::present;
 const GAIN_MIN: f64 = 1.0 / 256.0;
 /// Deviations beyond which a value counts as at most so far away, so that an attack moves little.
 const REACH: f64 = 4.0;
+/// The largest size of a value in its key's units. The deviation is at least a billionth of the mean.
+const UNITS_MAX: f64 = 1e6;
 /// Values of a column before they are given in its own units.
 const VALUES_MIN: u32 = 8;
 /// Mean distances from the mean in a standard deviation of normal data: sqrt(pi / 2).
@@ -35,8 +37,8 @@ impl Normaliser {
     }
 
     /// A row in the key's own units: deviations from what is usual. A value is missing (NaN) until
-    /// its column has 8 values; one in a column that never changed is 0 if it is the same again, else
-    /// in units of its own size.
+    /// its column has 8 values. Units are held at 1,000,000 either way: one in a column that never
+    /// changed is 0 if it is the same again, else very far away.
     pub fn normalise(&self, row: &[f64]) -> Vec<f64> {
         let units = |(usual, x): (&Usual, &f64)| match present(*x) {
             Some(x) if usual.count >= VALUES_MIN => usual.deviations(x),
@@ -73,11 +75,16 @@ impl Usual {
     }
 
     fn deviations(&self, x: f64) -> f64 {
-        (x - self.mean) / self.deviation()
+        ((x - self.mean) / self.deviation()).clamp(-UNITS_MAX, UNITS_MAX)
     }
 
     fn learn(&mut self, x: f64) {
         self.count = self.count.saturating_add(1);
+        if self.count == 1 {
+            // The first lies nowhere near or far.
+            self.mean = x;
+            return;
+        }
         let gain = (1.0 / f64::from(self.count)).max(GAIN_MIN);
         let limit = REACH * self.distance;
         let step = x - self.mean;
@@ -127,6 +134,44 @@ mod tests {
             normaliser.learn(&[1e6]);
         }
         assert!(normaliser.normalise(&[1e6])[0] > 1e5);
+    }
+
+    #[test]
+    fn a_column_that_never_changed_is_far_away_once_it_does_whatever_its_size() {
+        for size in [0.0, 1e-9, 1.0, -45.0, 1e12] {
+            let mut normaliser = Normaliser::new(1);
+            for _ in 0..100 {
+                normaliser.learn(&[size]);
+            }
+            let step = 1e-2_f64.max(size.abs() / 100.0);
+            let units = [size, size + step, size - step].map(|x| normaliser.normalise(&[x])[0]);
+            assert_eq!(units, [0.0, UNITS_MAX, -UNITS_MAX], "{size}");
+        }
+    }
+
+    /// Where a column stands has no part in its units.
+    #[test]
+    fn a_constant_added_changes_no_units() {
+        let mut chance = Chance::new(9);
+        let (mut low, mut high) = (Normaliser::new(1), Normaliser::new(1));
+        for at in 0..100 {
+            let x = chance.normal();
+            let (one, two) = (low.normalise(&[x])[0], high.normalise(&[x + 1e4])[0]);
+            assert!(at < 8 || (one - two).abs() < 1e-6, "row {at}: {one}, {two}");
+            low.learn(&[x]);
+            high.learn(&[x + 1e4]);
+        }
+    }
+
+    #[test]
+    fn a_kept_state_goes_on_as_it_was() {
+        let mut normaliser = Normaliser::new(2);
+        let mut chance = Chance::new(7);
+        for _ in 0..50 {
+            normaliser.learn(&[chance.normal(), 3.0]);
+        }
+        let bytes = postcard::to_stdvec(&normaliser).unwrap();
+        assert_eq!(postcard::from_bytes::<Normaliser>(&bytes).unwrap(), normaliser);
     }
 
     #[test]

@@ -3,6 +3,19 @@
 /// The largest size that a value is read as: beyond it sums of squares would overflow.
 pub(crate) const SIZE_MAX: f64 = 1e150;
 
+/// The largest size of what is worked out of values, far above what any values give.
+const RESULT_MAX: f64 = 1e300;
+
+/// Whether all can be values that were read: [`present`] left them as they are.
+pub(crate) fn are_values(xs: &[f64]) -> bool {
+    xs.iter().all(|x| x.abs() <= SIZE_MAX)
+}
+
+/// Whether all can have been worked out of values, so that what is worked out of them is finite.
+pub(crate) fn are_results(xs: &[f64]) -> bool {
+    xs.iter().all(|x| x.abs() <= RESULT_MAX)
+}
+
 /// A count as a float; exact up to 2^53.
 #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 pub(crate) fn float(count: usize) -> f64 {
@@ -46,7 +59,8 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let below = index(place, last);
     let above = (below + 1).min(last);
     let part = place - float(below);
-    sorted[below] * (1.0 - part) + sorted[above] * part
+    // Between equal neighbours exactly their value.
+    sorted[below] + part * (sorted[above] - sorted[below])
 }
 
 /// The quantile at `share` of values in any order, without the part between neighbours; reorders

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::number::{float, select};
+use crate::number::{are_results, are_values, float, select};
 
 /// 1 / the third quartile of the standard normal distribution.
 const PER_MAD: f64 = 1.4826;
@@ -17,8 +17,10 @@ const DECILES: f64 = 2.563;
 const RARE: f64 = 0.3;
 /// Where z is no longer counted in full: beyond it grows by the logarithm.
 const FULL: f64 = 3.0;
+/// The least deviation.
+const DEVIATION_MIN: f64 = 1e-100;
 /// The largest softened z.
-const SOFT_MAX: f64 = 24.0;
+pub(crate) const SOFT_MAX: f64 = 24.0;
 
 /// Where a column's values lie.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +48,7 @@ impl Column {
             (false, true) => rare * RARE,
             (false, false) => median.abs() * 1e-6,
         };
-        let deviation = deviation.max(median.abs() * 1e-12).max(1e-100);
+        let deviation = deviation.max(median.abs() * 1e-12).max(DEVIATION_MIN);
         Self { median, deviation, per_deviation: 1.0 / deviation }
     }
 
@@ -58,6 +60,16 @@ impl Column {
     /// z, beyond 3 growing by its logarithm only, and at most 24 in size.
     pub(crate) fn soft(&self, value: f64) -> f64 {
         soften(self.z(value))
+    }
+}
+
+impl Column {
+    /// Whether it can have been fitted to values.
+    pub(crate) fn is_whole(&self) -> bool {
+        are_values(&[self.median])
+            && are_results(&[self.deviation])
+            && self.deviation >= DEVIATION_MIN
+            && self.per_deviation.to_bits() == (1.0 / self.deviation).to_bits()
     }
 }
 
@@ -83,10 +95,15 @@ pub(crate) struct Deviations {
 const GAIN_MIN: f64 = 1.0 / 256.0;
 
 impl Deviations {
+    /// Whether it can be a mean of deviations.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.mean >= 0.0 && are_results(&[self.mean])
+    }
+
     /// Takes the deviation of one value.
     pub(crate) fn learn(&mut self, size: f64) {
         if size > 0.0 {
-            self.count += 1;
+            self.count = self.count.saturating_add(1);
             let counted = if self.count <= 3 { size } else { size.min(4.0 * self.mean) };
             self.mean += (1.0 / float(self.count)).max(GAIN_MIN) * (counted - self.mean);
         }

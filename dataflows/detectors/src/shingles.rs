@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
+use crate::number::are_values;
 
 /// Values of a shape.
 pub(crate) const LENGTH: usize = 16;
@@ -65,7 +66,9 @@ impl Shingles {
 
     /// Whether the shapes are whole, and not too many.
     pub(crate) fn is_whole(&self) -> bool {
-        self.values.len().is_multiple_of(LENGTH) && self.values.len() <= KEPT * LENGTH
+        self.values.len().is_multiple_of(LENGTH)
+            && self.values.len() <= KEPT * LENGTH
+            && are_values(&self.values)
     }
 
     /// Bytes of state.

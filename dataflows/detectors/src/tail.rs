@@ -8,12 +8,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::{float, make_room, quantile, select};
+use crate::number::{are_results, float, quantile, select};
+use crate::shared::Shared;
 
 /// Surprise between two knots of the empirical part.
 const STEP: f64 = 0.25;
 /// Knots: surprise 0, 0.25, ... 3; the last, p = e^-3 = 0.0498, is where the fitted tail begins.
 const KNOTS: usize = 13;
+/// Surprise at the last knot.
+const LAST: f64 = 3.0;
 /// Numbers that a sample is spread over. Rough times come and go: a distribution that forgot the last
 /// ones would call the next ones impossible.
 pub(crate) const HORIZON: usize = 32_768;
@@ -22,6 +25,8 @@ const COUNT_MIN: usize = 16;
 /// The largest surprise: p is at least e^-34, about 2e-15, so that 1 - p stays below 1.
 pub(crate) const SURPRISE_MAX: f64 = 34.0;
 
+/// The least scale.
+const SCALE_MIN: f64 = 1e-9;
 /// Excesses that a shape is fitted to; with fewer it is 0.
 const SHAPED_MIN: usize = 20;
 /// The least shape: a tail that ends soon would call too much impossible.
@@ -61,18 +66,20 @@ fn excess_surprise(excess: f64, shape: f64) -> f64 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tail {
     /// At most `capacity`, of the last [`HORIZON`].
-    sample: Vec<f64>,
+    sample: Shared,
     /// Numbers so far, held at [`HORIZON`].
     offered: usize,
     capacity: usize,
     is_shaped: bool,
     /// The numbers at which surprise is 0, 0.25, ...; without any nothing is surprising.
     knots: Option<[f64; KNOTS]>,
+    /// Surprise just above the last knot: more than its own where many numbers equal it.
+    base: f64,
     /// Shape and scale of the excesses over the last knot.
     shape: f64,
     scale: f64,
-    /// The 10th, the 50th and the 90th percentile.
-    deciles: [f64; 3],
+    /// The 10th, the 50th and the 90th percentile, once they are fitted.
+    deciles: Option<[f64; 3]>,
 }
 
 impl Tail {
@@ -85,13 +92,14 @@ impl Tail {
     pub(crate) fn shaped(capacity: usize) -> Self {
         Self {
             is_shaped: true,
-            sample: Vec::new(),
+            sample: Shared::default(),
             offered: 0,
             capacity,
             knots: None,
+            base: LAST,
             shape: 0.0,
             scale: 1.0,
-            deciles: [0.0; 3],
+            deciles: None,
         }
     }
 
@@ -100,8 +108,8 @@ impl Tail {
         self.knots.is_some()
     }
 
-    /// The 10th, the 50th and the 90th percentile of the last fit; 0 before it.
-    pub(crate) fn deciles(&self) -> [f64; 3] {
+    /// The 10th, the 50th and the 90th percentile of the last fit; none before it.
+    pub(crate) fn deciles(&self) -> Option<[f64; 3]> {
         self.deciles
     }
 
@@ -109,16 +117,17 @@ impl Tail {
     pub(crate) fn surprise(&self, x: f64) -> f64 {
         let Some(knots) = &self.knots else { return 0.0 };
         let last = knots[KNOTS - 1];
-        if x >= last {
+        if x > last {
             let beyond = excess_surprise((x - last) / self.scale, self.shape);
-            return (STEP * float(KNOTS - 1) + beyond).min(SURPRISE_MAX);
+            return (self.base + beyond).min(SURPRISE_MAX);
         }
-        let above = knots.partition_point(|knot| *knot <= x);
-        if above == 0 {
+        // Of equal knots the first counts: p is that of a number as large, not of a larger one.
+        let at = knots.partition_point(|knot| *knot < x);
+        if at == 0 {
             return 0.0;
         }
-        let (low, high) = (knots[above - 1], knots[above]);
-        STEP * (float(above - 1) + (x - low) / (high - low))
+        let (low, high) = (knots[at - 1], knots[at]);
+        STEP * (float(at - 1) + (x - low) / (high - low))
     }
 
     /// Keeps a number, in the place of a random one once all room is taken: of all numbers so far each
@@ -126,18 +135,26 @@ impl Tail {
     pub(crate) fn learn(&mut self, x: f64, chance: &mut Chance) {
         self.offered = (self.offered + 1).min(HORIZON);
         if self.sample.len() < self.capacity {
-            make_room(&mut self.sample, 1, self.capacity);
             self.sample.push(x);
         } else if chance.unit() * float(self.offered) < float(self.capacity) {
             let at = chance.below(self.capacity);
-            self.sample[at] = x;
+            self.sample.replace(at, &[x]);
         }
     }
 
     /// Fits the percentiles of [`Tail::deciles`] alone.
     pub(crate) fn fit_deciles(&mut self) {
-        let mut sample = self.sample.clone();
-        self.deciles = [0.1, 0.5, 0.9].map(|share| select(&mut sample, share));
+        if self.sample.len() == 0 {
+            return;
+        }
+        let mut sample = self.sample.to_vec();
+        self.deciles = Some([0.1, 0.5, 0.9].map(|share| select(&mut sample, share)));
+    }
+
+    /// The range of the numbers that are kept, without a share of them at either end.
+    pub(crate) fn range(&self, ends: f64) -> f64 {
+        let mut sample = self.sample.to_vec();
+        select(&mut sample, 1.0 - ends) - select(&mut sample, ends)
     }
 
     /// Fits the distribution to the numbers that are kept.
@@ -146,34 +163,46 @@ impl Tail {
         if count < COUNT_MIN {
             return;
         }
-        let mut sorted = self.sample.clone();
+        let mut sorted = self.sample.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
-        self.deciles = [0.1, 0.5, 0.9].map(|share| quantile(&sorted, share));
+        self.deciles = Some([0.1, 0.5, 0.9].map(|share| quantile(&sorted, share)));
         let mut knots = [0.0; KNOTS];
         for (at, knot) in knots.iter_mut().enumerate() {
             // p of the i-th largest of n, counted from 0, is (i + 0.5) / (n + 1).
             let above = libm::exp(-STEP * float(at)) * float(count + 1) - 0.5;
-            *knot = quantile(&sorted, 1.0 - above / float(count - 1));
+            *knot = quantile(&sorted, (1.0 - above / float(count - 1)).max(0.0));
         }
         let last = knots[KNOTS - 1];
         let first = sorted.partition_point(|x| *x <= last);
+        // The half keeps it at the last knot's own surprise wherever numbers differ.
+        self.base = LAST.max(-libm::log((float(count - first) + 0.5) / float(count + 1)));
         let (shape, mean) = fit_excesses(&sorted[first..], last);
         self.shape = if self.is_shaped { shape } else { 0.0 };
         // The scale keeps the mean.
         self.scale = mean * (1.0 - self.shape);
         // The least scale is that of numbers that can be told apart.
-        self.scale = self.scale.max((sorted[count - 1] - sorted[0]) * 1e-3).max(1e-9);
+        self.scale = self.scale.max((sorted[count - 1] - sorted[0]) * 1e-3).max(SCALE_MIN);
         self.knots = Some(knots);
     }
 
-    /// Whether the parts fit together.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.sample.len() <= self.capacity
+    /// Whether the parts fit together and all numbers can be those of a tail made like `like`.
+    pub(crate) fn is_whole(&self, like: &Self) -> bool {
+        let is_fit =
+            self.knots.as_ref().is_none_or(|knots| knots.is_sorted() && are_results(knots));
+        (self.capacity, self.is_shaped) == (like.capacity, like.is_shaped)
+            && self.sample.len() <= self.offered.min(self.capacity)
+            && self.offered <= HORIZON
+            && self.sample.is_whole(|x| are_results(&[x]))
+            && is_fit
+            && (LAST..=SURPRISE_MAX).contains(&self.base)
+            && (SHAPE_MIN..=SHAPE_MAX).contains(&self.shape)
+            && (SCALE_MIN..=f64::MAX).contains(&self.scale)
+            && self.deciles.is_none_or(|deciles| are_results(&deciles))
     }
 
     /// Bytes of state.
     pub(crate) fn bytes(&self) -> usize {
-        self.sample.len() * 8 + size_of::<Self>()
+        self.sample.bytes() + size_of::<Self>()
     }
 }
 
@@ -219,6 +248,38 @@ mod tests {
             let surprises: Vec<f64> = (-60..200).map(|x| tail.surprise(f64::from(x))).collect();
             prop_assert!(surprises.is_sorted(), "{surprises:?}");
         }
+    }
+
+    proptest! {
+        /// Where numbers repeat, p is the share of those as large, to within a knot's step or a number.
+        #[test]
+        fn a_number_met_often_is_no_surprise(
+            numbers in prop::collection::vec(0_i32..4, 40..400),
+            zeros in 0_usize..4_000,
+        ) {
+            let zeros = std::iter::repeat_n(0, zeros);
+            let numbers: Vec<f64> = numbers.into_iter().chain(zeros).map(f64::from).collect();
+            let tail = of(numbers.iter().copied(), true);
+            for x in [0.0, 1.0, 2.0, 3.0] {
+                let as_large = numbers.iter().filter(|y| **y >= x).count();
+                let counted = -((float(as_large) - 0.5) / (float(numbers.len()) + 1.0)).ln();
+                if counted < LAST - STEP {
+                    let surprise = tail.surprise(x);
+                    prop_assert!(surprise <= counted + STEP, "{x}: {surprise}, counted {counted}");
+                }
+            }
+            prop_assert_eq!(tail.surprise(0.0), 0.0);
+        }
+    }
+
+    /// 990 of 1,000 numbers are 0: what is larger has p below 0.0105, not 0.05.
+    #[test]
+    fn what_few_numbers_exceed_starts_at_their_share() {
+        let numbers = (0..1_000_i32).map(|at| if at < 990 { 0.0 } else { f64::from(at - 980) });
+        let tail = of(numbers, true);
+        assert_eq!(tail.surprise(0.0), 0.0);
+        assert!(tail.surprise(1e-9) >= 4.55, "{}", tail.surprise(1e-9));
+        assert!(tail.surprise(19.0) < 7.0, "{}", tail.surprise(19.0));
     }
 
     /// Of exponential numbers, -ln p of x is x.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use detectors::{Detector as _, Model, Normaliser, Options};
+use detectors::{Aspect, Detector as _, Model, Normaliser, Options};
 use types::value::Float;
 use types::{Decimal, EventId, Names, Row, Schema, Text, Value, VenueTime};
 
@@ -130,7 +130,7 @@ impl Twin {
                     said[1] = Value::from(Float::new(assessed.raw));
                     said[2] = Value::word("ok");
                     if score >= asked.explain_from {
-                        self.explain(model, own, &units, time, &mut said);
+                        self.explain(model, (own, &x), &units, time, &mut said);
                     }
                 }
                 model.learn(&units, time, &assessed);
@@ -149,7 +149,7 @@ impl Twin {
     fn explain(
         &self,
         model: &mut Model,
-        own: &Normaliser,
+        (own, x): (&Normaliser, &[f64]),
         units: &[f64],
         time: Option<i64>,
         said: &mut [Value],
@@ -162,7 +162,9 @@ impl Twin {
                 said[4] = Value::from(Float::new(reason.deviations));
             }
             if self.asked.is_normalised {
-                reason.value = own.restore(reason.column, reason.value);
+                let shown = own.restore(reason.column, reason.value);
+                let is_value = reason.aspect == Aspect::Value;
+                reason.value = if is_value { x[reason.column] } else { shown };
                 reason.usual = own.restore(reason.column, reason.usual);
             }
             sentences.push(reason.sentence(name));

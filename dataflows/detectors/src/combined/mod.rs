@@ -6,8 +6,8 @@
 //! surprise, and the score 1 - p of `raw` among the raw values so far.
 //!
 //! The models are fitted to the reservoir ([`crate::memory`]) at once, seldom: when the rows seen have
-//! grown by a quarter, then every [`REFIT_ROWS`]. What is fitted is shared between clones, so that a
-//! kept state costs the memories alone.
+//! grown by a quarter, then every [`REFIT_ROWS`]. Clones share what is fitted
+//! and what is kept ([`crate::shared`]): a kept state costs what was learnt since.
 
 #[cfg(test)]
 mod tests;
@@ -16,14 +16,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::{Budget, Decades};
 use crate::chance::Chance;
 use crate::forest::{Forest, keys};
 use crate::loda::Loda;
-use crate::memory::{Budget, Memory};
+use crate::memory::Memory;
 use crate::neighbours::Neighbours;
 use crate::number::present;
 use crate::options::{COLUMNS_MAX, Kind, Options};
 use crate::robust_z::{Column, Deviations};
+use crate::schedule::Schedule;
 use crate::tail::Tail;
 use crate::why::{Aspect, Reason, by_share};
 use crate::{Assessed, Detector, MEMBERS, Numbers, ROWS_MAX, State};
@@ -46,13 +48,8 @@ const TAIL_GATE: f64 = 4.605_170_185_988_092;
 const TAIL_SHARE: f64 = 0.1;
 /// What that budget holds at most.
 const TAIL_MOST: f64 = 64.0;
-/// Surprise from which on a raw value enters its distribution on a budget: p <= 0.001.
-const FAR_GATE: f64 = 6.907_755_278_982_137;
-/// The share of rows on that budget: twice what is nominal, so that the distribution can still find
-/// its way, and anomalies that keep coming don't push every other row below them.
-const FAR_SHARE: f64 = 0.002;
-/// What that budget holds at most.
-const FAR_MOST: f64 = 16.0;
+/// Parts that the first rows are held out by, to be judged by models of the others.
+const FOLDS: usize = 4;
 /// What one member can add at most.
 const MEMBER_SURPRISE_MAX: f64 = 20.0;
 /// Rows that all pass, at the start.
@@ -75,10 +72,7 @@ pub struct Combined {
     chance: Chance,
     /// Rows learnt.
     seen: usize,
-    /// Rows learnt by the next fit.
-    refit_at: usize,
-    /// The event time of the last fit.
-    refit_time: Option<i64>,
+    schedule: Schedule,
     deviations: Vec<Deviations>,
     memory: Memory,
     fitted: Option<Arc<Fitted>>,
@@ -86,7 +80,7 @@ pub struct Combined {
     raw_tail: Tail,
     /// For numbers with p <= 0.01, and among them raw values with p <= 0.001.
     tail_budget: Budget,
-    far_budget: Budget,
+    far_budget: Decades,
     #[serde(skip)]
     scratch: Scratch,
 }
@@ -109,15 +103,14 @@ impl Combined {
             dimension,
             chance: Chance::new(options.seed),
             seen: 0,
-            refit_at: options.warm_up.max(REFIT_ROWS_MIN),
-            refit_time: None,
+            schedule: Schedule::new(options.warm_up.max(REFIT_ROWS_MIN), options.refit_ns),
             deviations: vec![Deviations::default(); dimension],
             memory: Memory::new(dimension, options.window, options.reservoir),
             fitted: None,
             tails: std::array::from_fn(|_| Tail::exponential(MEMBER_TAIL)),
             raw_tail: Tail::shaped(RAW_TAIL),
             tail_budget: Budget::new(TAIL_SHARE, TAIL_MOST),
-            far_budget: Budget::new(FAR_SHARE, FAR_MOST),
+            far_budget: Decades::new(),
             scratch: Scratch::default(),
         }
     }
@@ -136,50 +129,55 @@ impl Combined {
     fn judge(&mut self, row: &[f64]) -> (Numbers, f64) {
         let Some(fitted) = &self.fitted else { return ([0.0; MEMBERS], 0.0) };
         let numbers = fitted.numbers(row, &mut self.scratch);
+        (numbers, self.mean_surprise(&numbers))
+    }
+
+    /// The mean surprise of the members that count.
+    fn mean_surprise(&self, numbers: &Numbers) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
         for ((tail, number), counts) in self.tails.iter().zip(numbers).zip(self.members()) {
             if counts {
-                sum += tail.surprise(number).min(MEMBER_SURPRISE_MAX);
+                sum += tail.surprise(*number).min(MEMBER_SURPRISE_MAX);
                 count += 1.0;
             }
         }
-        (numbers, sum / count)
-    }
-
-    fn is_due(&self, time: Option<i64>) -> bool {
-        match (self.options.refit_ns, self.refit_time, time) {
-            (Some(_), None, Some(_)) => self.seen >= self.refit_at || self.fitted.is_some(),
-            (Some(every), Some(last), Some(now)) if self.seen > REFIT_ROWS => {
-                // A clock that goes back starts the wait anew.
-                now < last || now.saturating_sub(last) >= every
-            }
-            _ => self.seen >= self.refit_at,
-        }
+        sum / count
     }
 
     fn fit(&mut self, time: Option<i64>) {
         let step = (self.seen / 4).clamp(REFIT_ROWS_MIN, REFIT_ROWS);
-        self.refit_at = self.seen + step;
-        self.refit_time = time;
+        self.schedule.fitted(self.seen, step, time);
         let before = self.fitted.take().unwrap_or_default();
-        let fitted = Fitted::of(self, &before);
+        let kept = self.memory.kept();
+        let fitted = Fitted::of(self, &kept, &before);
         self.fitted = Some(Arc::new(fitted));
         self.tails.iter_mut().for_each(Tail::fit);
         self.raw_tail.fit();
     }
 
-    /// The members' numbers of rows that are kept, when there are no others yet.
+    /// The members' first numbers: of the rows that are kept, each judged by models of the others. The
+    /// models that stand have seen them all, and would say that they are more usual than what comes.
     fn start_tails(&mut self) {
-        let rows = self.memory.kept().to_vec();
-        for row in rows.chunks_exact(self.dimension) {
-            let (numbers, _) = self.judge(row);
+        let rows = self.memory.kept();
+        let fitted = self.fitted.take();
+        let mut held_out = Vec::new();
+        for fold in 0..FOLDS {
+            let (mut others, mut held) = (Vec::new(), Vec::new());
+            for (at, row) in rows.chunks_exact(self.dimension).enumerate() {
+                if at % FOLDS == fold { held.push(row) } else { others.extend_from_slice(row) }
+            }
+            self.fitted = Some(Arc::new(Fitted::of(self, &others, &Fitted::default())));
+            held_out.extend(held.into_iter().map(|row| self.judge(row).0));
+        }
+        self.fitted = fitted;
+        for numbers in &held_out {
             for (tail, number) in self.tails.iter_mut().zip(numbers) {
-                tail.learn(number, &mut self.chance);
+                tail.learn(*number, &mut self.chance);
             }
         }
         self.tails.iter_mut().for_each(Tail::fit);
-        for row in rows.chunks_exact(self.dimension) {
-            let (_, raw) = self.judge(row);
+        for numbers in &held_out {
+            let raw = self.mean_surprise(numbers);
             self.raw_tail.learn(raw, &mut self.chance);
         }
         self.raw_tail.fit();
@@ -189,13 +187,21 @@ impl Combined {
 impl Combined {
     /// Whether the parts fit together, as they do in every state that this package wrote.
     pub(crate) fn is_whole(&self) -> bool {
-        self.options.check().is_ok()
-            && (1..=COLUMNS_MAX).contains(&self.dimension)
-            && self.seen.max(self.refit_at) <= ROWS_MAX
+        if self.options.check().is_err() || !(1..=COLUMNS_MAX).contains(&self.dimension) {
+            return false;
+        }
+        let like = Self::new(&self.options, self.dimension);
+        let tails = self.tails.iter().chain([&self.raw_tail]);
+        let like_tails = like.tails.iter().chain([&like.raw_tail]);
+        self.seen <= ROWS_MAX
+            && self.schedule.is_whole(self.options.refit_ns)
             && self.deviations.len() == self.dimension
-            && self.memory.is_whole(self.dimension)
+            && self.deviations.iter().all(Deviations::is_whole)
+            && self.memory.is_whole(&like.memory)
             && self.fitted.as_ref().is_none_or(|fitted| fitted.is_whole(self.dimension))
-            && self.tails.iter().chain([&self.raw_tail]).all(Tail::is_whole)
+            && tails.zip(like_tails).all(|(tail, like)| tail.is_whole(like))
+            && self.tail_budget.is_whole(&like.tail_budget)
+            && self.far_budget.is_whole()
     }
 }
 
@@ -229,7 +235,7 @@ impl Detector for Combined {
                 for (tail, number) in self.tails.iter_mut().zip(assessed.numbers) {
                     tail.learn(number, &mut self.chance);
                 }
-                if self.far_budget.admits(!is_open && assessed.surprise > FAR_GATE) {
+                if self.far_budget.admits(if is_open { 0.0 } else { assessed.surprise }) {
                     self.raw_tail.learn(assessed.raw, &mut self.chance);
                 }
             }
@@ -237,7 +243,7 @@ impl Detector for Combined {
         let is_unusual = !is_open && assessed.surprise > GATE;
         self.memory.learn(&kept, is_unusual, &mut self.chance);
         self.scratch.kept = kept;
-        if self.is_due(time) {
+        if self.schedule.is_due(self.seen, time) {
             let is_first = self.fitted.is_none();
             self.fit(time);
             if is_first {
@@ -288,10 +294,9 @@ impl Detector for Combined {
 }
 
 impl Fitted {
-    /// Fits everything to what `detector` keeps; a part of the forest before stays.
-    fn of(detector: &mut Combined, before: &Fitted) -> Self {
+    /// Fits everything to rows that `detector` keeps; a part of the forest before stays.
+    fn of(detector: &mut Combined, kept: &[f64], before: &Fitted) -> Self {
         let dimension = detector.dimension;
-        let kept = detector.memory.kept();
         let columns: Vec<Column> = (0..dimension)
             .map(|at| {
                 let mut values: Vec<f64> =
@@ -337,6 +342,7 @@ impl Fitted {
 
     fn is_whole(&self, dimension: usize) -> bool {
         self.columns.len() == dimension
+            && self.columns.iter().all(Column::is_whole)
             && self.forest.is_whole(dimension)
             && self.loda.is_whole(dimension)
             && self.neighbours.is_whole(dimension)

@@ -51,11 +51,15 @@ fn warming_gives_no_score_and_then_there_is_one() {
 #[test]
 fn what_is_far_away_is_unusual_to_every_kind() {
     for kind in KINDS {
-        let mut detector = learnt(&of_kind(kind), 2_000);
-        let far = detector.assess(&[9.0, -9.0, 5.0], None);
-        assert!(far.score > Some(0.98), "{kind:?}: {far:?}");
-        let near = detector.assess(&[0.1, 0.1, 5.0], None);
-        assert!(near.score < Some(0.9), "{kind:?}: {near:?}");
+        let mut scores = Vec::new();
+        for seed in 0..9 {
+            let mut detector = learnt(&Options { seed, ..of_kind(kind) }, 1_000);
+            scores.extend(detector.assess(&[9.0, -9.0, 5.0], None).score);
+            let near = detector.assess(&[0.1, 0.1, 5.0], None);
+            assert!(near.score < Some(0.9), "{kind:?}: {near:?}");
+        }
+        scores.sort_by(f64::total_cmp);
+        assert!(scores[0] > 0.96 && scores[4] > 0.98, "{kind:?}: {scores:?}");
     }
 }
 
@@ -65,6 +69,24 @@ fn an_unusual_combination_is_seen() {
     let mut detector = learnt(&Options::default(), 2_000);
     let odd = detector.assess(&[1.5, -1.5, 5.0], None);
     assert!(odd.score > Some(0.9), "{odd:?}");
+}
+
+/// Right after the first fit p means what it says: the rows that the models were fitted to are no
+/// measure of those that come.
+#[test]
+fn the_first_scores_are_no_alarms() {
+    let mut alarms = 0;
+    for seed in 0..40 {
+        let mut detector = Combined::new(&Options { seed, ..Options::default() }, 4);
+        let mut chance = Chance::new(1_000 + seed);
+        for _ in 0..128 {
+            let row: Vec<f64> = (0..4).map(|_| chance.normal() * chance.normal().exp()).collect();
+            alarms += usize::from(step(&mut detector, &row).score >= Some(0.999));
+        }
+    }
+    // 3.8 of 3,840 rows are nominal; a tail of 32 numbers is known roughly only. Judged by models that
+    // had seen them, the first rows would let 100 through.
+    assert!(alarms <= 24, "{alarms}");
 }
 
 #[test]
@@ -157,6 +179,28 @@ fn parts_that_do_not_fit_are_no_model() {
     let mut wide = whole.clone();
     wide.dimension = 4;
     assert!(Model::decode(&encode(wide)).is_err());
+    type Forge = fn(&mut Combined);
+    let forges: [Forge; 10] = [
+        |forged| forged.seen = usize::MAX,
+        |forged| forged.schedule.row = usize::MAX,
+        |forged| forged.deviations[0].mean = f64::NAN,
+        |forged| forged.memory = Memory::new(3, 256, 1 << 60),
+        |forged| forged.raw_tail = Tail::shaped(0),
+        |forged| forged.tails[1] = Tail::exponential(1 << 60),
+        |forged| forged.tails[2].learn(f64::INFINITY, &mut Chance::new(0)),
+        |forged| forged.tail_budget = Budget::new(f64::NAN, 64.0),
+        |forged| forged.options.trees = 0,
+        |forged| {
+            let mut fitted = Fitted::clone(forged.fitted.as_deref().unwrap());
+            fitted.columns[0].deviation = 0.0;
+            forged.fitted = Some(Arc::new(fitted));
+        },
+    ];
+    for (at, forge) in forges.iter().enumerate() {
+        let mut forged = whole.clone();
+        forge(&mut forged);
+        assert!(Model::decode(&encode(forged)).is_err(), "forged part {at}");
+    }
     let mut bytes = encode(whole);
     bytes[0] += 1;
     assert!(matches!(Model::decode(&bytes), Err(crate::Error::Undecodable(_))));
@@ -215,7 +259,7 @@ fn the_bits_are_these() {
     assert_eq!(raw.to_bits(), RAW_BITS, "{:#x}", raw.to_bits());
 }
 
-const RAW_BITS: u64 = 0x4002_3088_cbbf_1c46;
+const RAW_BITS: u64 = 0x4001_6235_04b5_7c06;
 
 #[test]
 fn the_state_stays_bounded() {
@@ -287,18 +331,62 @@ proptest! {
     }
 
     #[test]
-    fn bytes_of_no_model_are_refused_or_harmless(
-        cut in 0_usize..10_000,
-        at in 0_usize..10_000,
-        byte: u8,
-        row in prop::collection::vec(-9.0..9.0, 3),
-    ) {
-        let mut bytes = Model::Rows(Box::new(learnt(&Options::default(), 60))).encode();
+    fn bytes_cut_short_are_refused(cut in 0_usize..10_000) {
+        let bytes = Model::Rows(Box::new(learnt(&Options::default(), 60))).encode();
         prop_assert!(Model::decode(&bytes[..cut.min(bytes.len() - 1)]).is_err());
-        let at = at % bytes.len();
-        bytes[at] = byte;
+    }
+}
+
+/// The state of a small model that has learnt a few rows, so that each part is met by chance.
+fn state(dimension: usize, rows: i64) -> Vec<u8> {
+    let options = Options { trees: 1, projections: 2, reservoir: 32, ..Options::default() };
+    let mut model = Model::new(&options, dimension).unwrap();
+    let mut chance = Chance::new(4);
+    for at in 0..rows {
+        let row: Vec<f64> = usual(&mut chance).into_iter().take(dimension).collect();
+        let assessed = model.assess(&row, Some(at));
+        model.learn(&row, Some(at), &assessed);
+    }
+    model.encode()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    /// Bytes that another wrote are no model, or one that works on.
+    #[test]
+    fn forged_bytes_are_refused_or_harmless(
+        (dimension, rows) in (1_usize..4, 0_i64..90),
+        flips in prop::collection::vec(
+            (
+                prop_oneof![0_usize..200, any::<usize>()],
+                prop_oneof![prop::sample::select(vec![0_u8, 1, 0x7f, 0x80, 0xff]), any::<u8>()],
+            ),
+            1..6,
+        ),
+        run in prop::option::of((any::<usize>(), 1_usize..12)),
+        values in prop::collection::vec(odd_value(), 60),
+    ) {
+        let mut bytes = state(dimension, rows);
+        let count = bytes.len();
+        for (at, byte) in flips {
+            bytes[at % count] = byte;
+        }
+        if let Some((from, length)) = run {
+            // Counts and sizes as large as they get.
+            bytes.iter_mut().skip(from % count).take(length).for_each(|byte| *byte = 0xff);
+        }
         if let Ok(mut model) = Model::decode(&bytes) {
-            step(&mut model, &row);
+            for (at, row) in values.chunks(3).cycle().take(60).enumerate() {
+                let time = i64::try_from(at).ok();
+                let assessed = model.assess(row, time);
+                prop_assert!(assessed.raw.is_finite(), "{assessed:?}");
+                prop_assert!(assessed.score.is_none_or(|score| (0.0..=1.0).contains(&score)));
+                model.explain(row, time);
+                model.learn(row, time, &assessed);
+            }
+            model.refit(Some(0));
+            prop_assert!(model.state_bytes() > 0);
+            prop_assert!(Model::decode(&model.encode()).is_ok());
         }
     }
 }

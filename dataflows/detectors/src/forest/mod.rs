@@ -22,7 +22,7 @@ pub(crate) const SAMPLE: usize = 1 << DEPTH;
 const NODES: usize = 1 << DEPTH;
 /// Trees that are walked side by side.
 const ABREAST: usize = 8;
-/// Columns that are tried for a split, before a node of equal rows becomes a leaf.
+/// Columns that are tried for a split, before those that differ are looked for.
 const TRIES: usize = 4;
 
 /// What an unsuccessful search in a binary search tree of `count` rows costs on average: the
@@ -103,6 +103,7 @@ impl Forest {
         self.values.len() == self.trees() * NODES
             && self.columns.len() == self.values.len()
             && self.lengths.len() == self.trees() * SAMPLE
+            && self.lengths.iter().all(|length| length.is_finite())
             && self.columns.iter().all(|column| usize::from(*column) < dimension)
     }
 
@@ -205,25 +206,44 @@ fn split(
     split(tree, (rows, dimension), (2 * place + 1, depth + 1), high, chance);
 }
 
-/// A column in which the rows differ and a value that sets some apart from others, if one of
-/// [`TRIES`] columns has one.
-fn choose(
-    (rows, dimension): (&[f64], usize),
-    sample: &[usize],
-    chance: &mut Chance,
-) -> Option<(usize, f64)> {
+/// A column in which the rows differ and a value that sets some apart from others, if there is one.
+fn choose(rows: (&[f64], usize), sample: &[usize], chance: &mut Chance) -> Option<(usize, f64)> {
     for _ in 0..TRIES {
-        let column = chance.below(dimension);
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for row in sample {
-            let value = rows[row * dimension + column];
-            low = low.min(value);
-            high = high.max(value);
-        }
-        let value = low + (high - low) * chance.unit();
-        if low < value && value <= high {
+        let column = chance.below(rows.1);
+        if let Some(value) = cut(rows, column, sample, chance) {
             return Some((column, value));
         }
     }
-    None
+    // Most columns stand still: one of the others.
+    let differing: Vec<usize> = (0..rows.1).filter(|at| differs(rows, *at, sample)).collect();
+    if differing.is_empty() {
+        return None;
+    }
+    let column = differing[chance.below(differing.len())];
+    cut(rows, column, sample, chance).map(|value| (column, value))
+}
+
+/// Whether the rows of a sample differ in a column.
+fn differs((rows, dimension): (&[f64], usize), column: usize, sample: &[usize]) -> bool {
+    let mut values = sample.iter().map(|row| rows[row * dimension + column]);
+    values.next().is_some_and(|first| values.any(|value| value < first || first < value))
+}
+
+/// A random value above the least of a column and up to its largest, unless they are equal.
+fn cut(
+    (rows, dimension): (&[f64], usize),
+    column: usize,
+    sample: &[usize],
+    chance: &mut Chance,
+) -> Option<f64> {
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    for row in sample {
+        let value = rows[row * dimension + column];
+        low = low.min(value);
+        high = high.max(value);
+    }
+    let value = low + (high - low) * chance.unit();
+    // Between neighbouring floats there is nothing.
+    let value = if low < value { value } else { high };
+    (low < value && value <= high).then_some(value)
 }

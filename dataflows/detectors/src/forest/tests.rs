@@ -1,3 +1,5 @@
+use std::iter;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -11,8 +13,12 @@ enum Twin {
 impl Twin {
     fn grow(rows: &[Vec<f64>], depth: usize, chance: &mut Chance) -> Self {
         if depth < DEPTH && rows.len() > 1 {
-            for _ in 0..TRIES {
-                let column = chance.below(rows[0].len());
+            let differs = |column: &usize| rows.iter().any(|row| row[*column] != rows[0][*column]);
+            let differing: Vec<usize> = (0..rows[0].len()).filter(differs).collect();
+            let all: Vec<usize> = (0..rows[0].len()).collect();
+            let last = usize::from(!differing.is_empty());
+            for columns in iter::repeat_n(&all, TRIES).chain(iter::repeat_n(&differing, last)) {
+                let column = columns[chance.below(columns.len())];
                 let values: Vec<f64> = rows.iter().map(|row| row[column]).collect();
                 let low = values.iter().copied().fold(f64::INFINITY, f64::min);
                 let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -108,6 +114,23 @@ fn equal_rows_are_one_leaf() {
     assert!((path(&forest, &[9.0, -9.0]) - average_path(20)).abs() < 1e-6);
 }
 
+/// One column of 60 moves: each split finds it.
+#[test]
+fn a_lone_column_that_moves_is_found() {
+    let rows: Vec<f64> = (0..128)
+        .flat_map(|at| (0..60).map(move |column| if column == 41 { f64::from(at) } else { 5.0 }))
+        .collect();
+    let mut forest = Forest::default();
+    forest.renew((&rows, 60), (16, 16), &mut Chance::new(3));
+    let mut wide = vec![5.0; 60];
+    wide[41] = 1e9;
+    let mean = rows.chunks(60).map(|row| path(&forest, row)).sum::<f64>() / 128.0;
+    assert!(path(&forest, &wide) < mean - 0.5, "{} of {mean}", path(&forest, &wide));
+    // The first split, and the second unless a single row is left on its side.
+    let splits = |tree: &[u16]| tree[1] == 41 && (tree[2] == 41 || tree[3] == 41);
+    assert!(forest.columns.chunks(NODES).all(splits));
+}
+
 #[test]
 fn the_oldest_trees_give_way() {
     let rows: Vec<f64> = (0..200).map(f64::from).collect();
@@ -124,8 +147,10 @@ fn the_oldest_trees_give_way() {
 proptest! {
     #[test]
     fn paths_are_those_of_textbook_trees(
-        rows in (1_usize..4).prop_flat_map(|dimension| {
-            prop::collection::vec(prop::collection::vec(-5_i32..5, dimension), 1..200)
+        // Some of the columns stand still.
+        rows in (1_usize..4, 0_usize..6).prop_flat_map(|(moving, still)| {
+            let row = (prop::collection::vec(-5_i32..5, moving), Just(vec![3; still]));
+            prop::collection::vec(row.prop_map(|(moving, still)| [still, moving].concat()), 1..200)
         }),
         trees in 1_usize..11,
         seed: u64,

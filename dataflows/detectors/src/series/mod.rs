@@ -6,7 +6,8 @@
 //! its own such distances so far. `raw` is their mean of power 3, which lets one clear voice through.
 //!
 //! A disturbance lasts, but is news once: a row whose surprise is not the largest of the last
-//! [`QUIET_ROWS`] counts as a repeat, and its surprise is divided by [`REPEAT`]. The score is 1 - p
+//! [`QUIET_ROWS`] counts as a repeat, and its surprise is divided by [`REPEAT`] and held at
+//! [`REPEAT_MAX`]. The score is 1 - p
 //! with p = e^-surprise: the members' p are calibrated, each on the series itself, so the score is on
 //! one scale on every series. Joined by that mean they are no probability any more: where members are
 //! independent fewer rows reach a score than it says.
@@ -17,8 +18,9 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::number::present;
+use crate::number::{are_results, are_values, present};
 use crate::options::Options;
+use crate::schedule::Schedule;
 use crate::shingles::{LENGTH, Shingles};
 use crate::tail::{SURPRISE_MAX, Tail};
 use crate::why::{Aspect, Reason, by_share};
@@ -30,6 +32,8 @@ const TAIL: usize = 2048;
 const QUIET_ROWS: usize = 128;
 /// What the surprise of a repeat is divided by.
 const REPEAT: f64 = 4.0;
+/// The largest surprise of a repeat, ln of [`QUIET_ROWS`]: of so many rows it isn't the largest.
+const REPEAT_MAX: f64 = 4.852_030_263_919_617;
 /// Values that are kept for shapes: one that ended before the present one began is learnt.
 const RECENT: usize = 2 * LENGTH;
 /// Nanoseconds of an hour.
@@ -42,8 +46,13 @@ const HOUR_VALUES_MIN: usize = 12;
 const HOUR_GAIN_MIN: f64 = 1.0 / 32.0;
 /// The least deviation of an hour, or of means, against the series'.
 const PART_DEVIATION_MIN: f64 = 0.1;
-/// The least deviation of the series, against its whole range.
+/// The least deviation of the series, against its range.
 const DEVIATION_MIN: f64 = 0.02;
+/// The share of values at either end that the range leaves out: one wild value isn't the range.
+const ENDS: f64 = 0.01;
+/// Deviations beyond which a value counts to its hour as at most so far away: the hour's, or the
+/// series' where they are larger, since an hour that was still may wake.
+const REACH: f64 = 8.0;
 /// Deviations between the 10th and the 90th percentile of the standard normal distribution.
 const DECILES: f64 = 2.563;
 
@@ -69,13 +78,12 @@ pub struct Series {
     chance: Chance,
     /// Rows learnt.
     seen: usize,
-    /// Rows learnt by the next fit.
-    refit_at: usize,
+    schedule: Schedule,
     /// The last values, the newest last.
     recent: Vec<f64>,
     values: Tail,
-    low: f64,
-    high: f64,
+    /// The range of the values without [`ENDS`].
+    range: f64,
     hours: Vec<Hour>,
     shapes: Shingles,
     members: [Member; MEMBERS],
@@ -92,11 +100,10 @@ impl Series {
             warm_up: options.warm_up,
             chance: Chance::new(options.seed),
             seen: 0,
-            refit_at: 16,
+            schedule: Schedule::new(16, options.refit_ns),
             recent: Vec::new(),
             values: Tail::exponential(TAIL),
-            low: f64::INFINITY,
-            high: f64::NEG_INFINITY,
+            range: 0.0,
             hours: vec![Hour::default(); HOURS],
             shapes: Shingles::default(),
             members: std::array::from_fn(|_| member()),
@@ -107,18 +114,28 @@ impl Series {
     /// Whether the parts fit together, as they do in every state that this package wrote.
     pub(crate) fn is_whole(&self) -> bool {
         let tails = self.members.iter().flat_map(|member| [&member.numbers, &member.distances]);
+        let like = Tail::exponential(TAIL);
+        let is_peak = |(row, surprise): &(usize, f64)| {
+            *row <= self.seen && (0.0..=SURPRISE_MAX).contains(surprise)
+        };
         self.hours.len() == HOURS
-            && self.seen.max(self.refit_at) <= ROWS_MAX
+            && self.hours.iter().all(Hour::is_whole)
+            && self.seen <= ROWS_MAX
+            && self.schedule.row <= ROWS_MAX
             && self.recent.len() <= RECENT
+            && are_values(&self.recent)
+            && self.range >= 0.0
+            && are_results(&[self.range])
+            && self.peaks.len() <= QUIET_ROWS + 1
+            && self.peaks.iter().all(is_peak)
             && self.shapes.is_whole()
-            && tails.chain([&self.values]).all(Tail::is_whole)
+            && tails.chain([&self.values]).all(|tail| tail.is_whole(&like))
     }
 
     /// One deviation of the series.
     fn deviation(&self) -> f64 {
-        let [low, _, high] = self.values.deciles();
-        let range = (self.high - self.low).max(0.0);
-        ((high - low) / DECILES).max(range * DEVIATION_MIN).max(1e-9)
+        let [low, _, high] = self.values.deciles().unwrap_or_default();
+        ((high - low) / DECILES).max(self.range * DEVIATION_MIN).max(1e-9)
     }
 
     /// The mean of the last `count` values, `newest` among them.
@@ -147,9 +164,10 @@ impl Series {
         [against_hour, self.mean(4, value), self.mean(16, value), shape.unwrap_or(f64::NAN)]
     }
 
-    fn fit(&mut self) {
-        self.refit_at = self.seen + (self.seen / 16).clamp(8, 256);
+    fn fit(&mut self, time: Option<i64>) {
+        self.schedule.fitted(self.seen, (self.seen / 16).clamp(8, 256), time);
         self.values.fit_deciles();
+        self.range = self.values.range(ENDS);
         for member in &mut self.members {
             member.numbers.fit_deciles();
             member.distances.fit();
@@ -170,17 +188,24 @@ impl Series {
 }
 
 impl Member {
-    /// -ln p of a number; 0 of NaN.
+    /// -ln p of a number; 0 of NaN, and before there is a median.
     fn surprise(&self, number: f64) -> f64 {
-        if number.is_nan() {
-            return 0.0;
-        }
-        self.distances.surprise(self.distance(number))
+        self.distance(number).map_or(0.0, |distance| self.distances.surprise(distance))
     }
 
-    /// A number's distance from the median of those before.
-    fn distance(&self, number: f64) -> f64 {
-        (number - self.numbers.deciles()[1]).abs()
+    /// A number's distance from the median of those before; none of NaN, and before there is a median.
+    fn distance(&self, number: f64) -> Option<f64> {
+        let [_, median, _] = self.numbers.deciles()?;
+        (!number.is_nan()).then(|| (number - median).abs())
+    }
+
+    fn learn(&mut self, number: f64, chance: &mut Chance) {
+        if let Some(distance) = self.distance(number) {
+            self.distances.learn(distance, chance);
+        }
+        if !number.is_nan() {
+            self.numbers.learn(number, chance);
+        }
     }
 }
 
@@ -192,15 +217,15 @@ fn hour_of(time: i64) -> Option<usize> {
 impl Detector for Series {
     fn assess(&mut self, row: &[f64], time: Option<i64>) -> Assessed {
         let value = row.first().copied().and_then(present);
-        let value = value.or(self.recent.last().copied()).unwrap_or(0.0);
-        let numbers = self.numbers(value, time);
+        // A value that is missing says nothing.
+        let numbers = value.map_or([f64::NAN; MEMBERS], |value| self.numbers(value, time));
         let mut cubes = 0.0;
         for (member, number) in self.members.iter().zip(numbers) {
             let surprise = member.surprise(number);
             cubes += surprise * surprise * surprise;
         }
         let raw = libm::cbrt(cubes / 4.0).min(SURPRISE_MAX);
-        let surprise = if self.is_repeat(raw) { raw / REPEAT } else { raw };
+        let surprise = if self.is_repeat(raw) { (raw / REPEAT).min(REPEAT_MAX) } else { raw };
         let is_ready = self.seen >= self.warm_up;
         Assessed {
             raw,
@@ -214,19 +239,14 @@ impl Detector for Series {
     fn learn(&mut self, row: &[f64], time: Option<i64>, assessed: &Assessed) {
         let Some(value) = row.first().copied().and_then(present) else { return };
         for (member, number) in self.members.iter_mut().zip(assessed.numbers) {
-            if !number.is_nan() {
-                let distance = member.distance(number);
-                member.numbers.learn(number, &mut self.chance);
-                member.distances.learn(distance, &mut self.chance);
-            }
+            member.learn(number, &mut self.chance);
         }
         self.note_peak(assessed.raw);
         if let Some(hour) = time.and_then(hour_of) {
-            self.hours[hour].learn(value);
+            let deviation = self.deviation();
+            self.hours[hour].learn(value, deviation);
         }
         self.values.learn(value, &mut self.chance);
-        self.low = self.low.min(value);
-        self.high = self.high.max(value);
         self.recent.push(value);
         if self.recent.len() >= RECENT {
             if self.recent.len() > RECENT {
@@ -237,8 +257,8 @@ impl Detector for Series {
             }
         }
         self.seen += 1;
-        if self.seen >= self.refit_at {
-            self.fit();
+        if self.schedule.is_due(self.seen, time) {
+            self.fit(time);
         }
     }
 
@@ -253,7 +273,7 @@ impl Detector for Series {
             if surprise <= 0.0 {
                 continue;
             }
-            let [low, median, high] = member.numbers.deciles();
+            let [low, median, high] = member.numbers.deciles().unwrap_or_default();
             // Where means stand still the series' own deviation is the measure.
             let deviation = ((high - low) / DECILES).max(PART_DEVIATION_MIN * self.deviation());
             let (value, usual, deviations) = match aspect {
@@ -266,8 +286,10 @@ impl Detector for Series {
         by_share(reasons)
     }
 
-    fn refit(&mut self, _time: Option<i64>) {
-        self.fit();
+    fn refit(&mut self, time: Option<i64>) {
+        if self.values.deciles().is_some() {
+            self.fit(time);
+        }
     }
 
     fn state_bytes(&self) -> usize {
@@ -287,11 +309,27 @@ impl Detector for Series {
 }
 
 impl Hour {
-    fn learn(&mut self, value: f64) {
-        self.count += 1;
+    /// Whether it can have been learnt from values.
+    fn is_whole(&self) -> bool {
+        are_values(&[self.mean]) && self.deviation >= 0.0 && are_results(&[self.deviation])
+    }
+
+    /// Learns a value of this hour, of a series of this deviation.
+    fn learn(&mut self, value: f64, deviation: f64) {
+        self.count = self.count.saturating_add(1);
+        if self.count == 1 {
+            // The first lies nowhere near or far.
+            self.mean = value;
+            return;
+        }
         let gain = (1.0 / crate::number::float(self.count)).max(HOUR_GAIN_MIN);
-        let distance = (value - self.mean).abs();
-        self.mean += gain * (value - self.mean);
-        self.deviation += gain * (distance - self.deviation);
+        let mut step = value - self.mean;
+        // Where all were equal so far, what is new counts in full.
+        if self.count > HOUR_VALUES_MIN && self.deviation > 0.0 {
+            let reach = REACH * self.deviation.max(deviation);
+            step = step.clamp(-reach, reach);
+        }
+        self.mean += gain * step;
+        self.deviation += gain * (step.abs() - self.deviation);
     }
 }

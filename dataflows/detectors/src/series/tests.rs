@@ -58,6 +58,99 @@ fn a_lasting_disturbance_is_news_once() {
     assert!((1..=20).contains(&alarms), "{alarms} of 60 rows");
 }
 
+/// Only the first rows of a disturbance that is beyond all that was met can be alarms.
+#[test]
+fn a_repeat_is_no_alarm_however_large() {
+    let (mut series, _) = learnt(3_000);
+    for at in 3_000..3_100 {
+        let value = if at % 2 == 0 { 1e6 } else { 100.0 };
+        let is_repeat = at >= 3_016;
+        let assessed = step(&mut series, value, Some(at * STEP));
+        assert!(!is_repeat || assessed.score < Some(0.9923), "row {at}: {assessed:?}");
+    }
+}
+
+/// Where a series stands has no part in how unusual it is. Values and constants are exact.
+#[test]
+fn a_constant_added_to_a_series_changes_no_score() {
+    for constant in [1_024.0, -65_536.0] {
+        let mut chance = Chance::new(31);
+        let (mut low, mut high) =
+            (Series::new(&Options::default()), Series::new(&Options::default()));
+        for at in 0..3_000 {
+            let noise = (chance.normal() * 64.0).round() / 64.0;
+            let value = if at % 500 == 499 { 12.0 } else { noise };
+            let one = step(&mut low, value, Some(at * STEP));
+            let two = step(&mut high, value + constant, Some(at * STEP));
+            assert!((one.raw - two.raw).abs() < 1e-6, "row {at}: {one:?}, {two:?}");
+            assert!((one.surprise - two.surprise).abs() < 1e-6, "row {at}: {one:?}, {two:?}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_value_is_no_news_and_teaches_nothing() {
+    let (mut series, _) = learnt(1_000);
+    let spike = step(&mut series, 300.0, Some(1_000 * STEP));
+    assert!(spike.score > Some(0.999), "{spike:?}");
+    let before = Model::Series(Box::new(series.clone())).encode();
+    for row in [vec![f64::NAN], vec![f64::INFINITY], Vec::new()] {
+        let assessed = series.assess(&row, Some(1_001 * STEP));
+        assert!(assessed.numbers.iter().all(|number| number.is_nan()), "{assessed:?}");
+        assert_eq!((assessed.raw, assessed.score), (0.0, Some(0.0)));
+        series.learn(&row, Some(1_001 * STEP), &assessed);
+    }
+    assert_eq!(Model::Series(Box::new(series)).encode(), before);
+}
+
+#[test]
+fn one_wild_value_changes_no_measure_for_good() {
+    let (calm, _) = learnt(2_000);
+    let mut chance = Chance::new(21);
+    let mut series = Series::new(&Options::default());
+    for at in 0..2_000 {
+        let value = value(at, &mut chance);
+        step(&mut series, if at == 1_000 { 1e9 } else { value }, Some(at * STEP));
+    }
+    let ratio = series.deviation() / calm.deviation();
+    assert!((0.9..1.1).contains(&ratio), "{ratio}");
+    for (hour, calm) in series.hours.iter().zip(&calm.hours) {
+        assert!((hour.mean - calm.mean).abs() < 3.0, "{hour:?}, without it {calm:?}");
+    }
+}
+
+/// The same value within the hour that the wild one came in is usual at once.
+#[test]
+fn a_wild_value_leaves_its_hour_as_it_was() {
+    let mut hour = Hour::default();
+    for at in 0..200 {
+        hour.learn(f64::from(at % 5), 1.5);
+    }
+    let before = hour;
+    hour.learn(1e12, 1.5);
+    assert!((hour.mean - before.mean).abs() < 0.5, "{before:?} {hour:?}");
+    assert!(hour.deviation < 2.0 * before.deviation, "{before:?} {hour:?}");
+}
+
+#[test]
+fn fits_come_with_event_time_if_asked_for() {
+    let options = Options { refit_ns: Some(30 * STEP), ..Options::default() };
+    let mut chance = Chance::new(21);
+    let mut series = Series::new(&options);
+    let mut fits = 0;
+    for at in 0..3_049 {
+        let before = series.schedule.clone();
+        step(&mut series, value(at, &mut chance) + chance.unit(), Some(at * STEP));
+        fits += u32::from(at >= 2_048 && series.schedule.row != before.row);
+    }
+    assert!((28..=34).contains(&fits), "{fits}");
+    let mut never = Series::new(&options);
+    never.refit(Some(0));
+    step(&mut never, 1.0, None);
+    never.refit(None);
+    assert!(never.values.deciles().is_none());
+}
+
 /// Peaks against a scan of the last rows.
 #[test]
 fn repeats_are_those_of_a_scan() {
@@ -137,6 +230,29 @@ fn a_restart_changes_no_bit() {
             );
         }
         assert_eq!(one.encode(), two.encode());
+    }
+}
+
+#[test]
+fn parts_that_do_not_fit_are_no_model() {
+    let (whole, _) = learnt(100);
+    let encode = |series: Series| Model::Series(Box::new(series)).encode();
+    assert!(Model::decode(&encode(whole.clone())).is_ok());
+    type Forge = fn(&mut Series);
+    let forges: [Forge; 8] = [
+        |forged| forged.seen = usize::MAX,
+        |forged| forged.schedule.row = usize::MAX,
+        |forged| forged.recent[0] = f64::NAN,
+        |forged| forged.range = -1.0,
+        |forged| forged.hours[3].deviation = f64::INFINITY,
+        |forged| forged.values = Tail::exponential(0),
+        |forged| forged.peaks.push((usize::MAX, 1.0)),
+        |forged| forged.shapes.learn(&[f64::MAX; LENGTH], &mut Chance::new(0)),
+    ];
+    for (at, forge) in forges.iter().enumerate() {
+        let mut forged = whole.clone();
+        forge(&mut forged);
+        assert!(Model::decode(&encode(forged)).is_err(), "forged part {at}");
     }
 }
 

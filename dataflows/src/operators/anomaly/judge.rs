@@ -1,6 +1,6 @@
 //! The state of scores: a model and the usual numbers of each key; a row in, what is said of it out.
 
-use detectors::{Detector as _, Model, Normaliser, Reason};
+use detectors::{Aspect, Detector as _, Model, Normaliser, Reason};
 use types::{Text, VenueTime};
 
 use super::layout::Layout;
@@ -61,7 +61,7 @@ impl Judge {
             Some(score) => {
                 let is_explained = is_told && score >= self.explain_from;
                 let reasons = if is_explained { model.explain(numbers, time) } else { Vec::new() };
-                let because = self.because(reasons, usual).map(Box::new);
+                let because = self.because(reasons, usual, measured.numbers).map(Box::new);
                 Said::Scored { score, raw: assessed.raw, because }
             }
         };
@@ -69,12 +69,21 @@ impl Judge {
         said
     }
 
-    fn because(&self, reasons: Vec<Reason>, usual: Option<&Normaliser>) -> Option<Because> {
+    fn because(
+        &self,
+        reasons: Vec<Reason>,
+        usual: Option<&Normaliser>,
+        numbers: &[f64],
+    ) -> Option<Because> {
         let first = reasons.first()?;
         let (column, deviations) = (first.column, first.deviations);
         let sentence = |mut reason: Reason| {
             if let Some(usual) = usual {
-                reason.value = usual.restore(reason.column, reason.value);
+                // Units end somewhere, numbers don't.
+                reason.value = match reason.aspect {
+                    Aspect::Value => numbers.get(reason.column).copied().unwrap_or(f64::NAN),
+                    _ => usual.restore(reason.column, reason.value),
+                };
                 reason.usual = usual.restore(reason.column, reason.usual);
             }
             reason.sentence(self.layout.name(reason.column))
