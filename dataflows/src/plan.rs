@@ -188,7 +188,11 @@ impl Plan {
 
     /// Whether a view's rows depend on when events came; see [`Build::depends_on_arrival`].
     pub fn depends_on_arrival(&self) -> bool {
-        self.nodes.iter().any(|node| node.build.depends_on_arrival())
+        let is_read = |(index, node): (usize, &Node)| {
+            let mut ports = (0..node.n_outputs).map(|output| Port::Node { node: index, output });
+            node.build.depends_on_arrival() && ports.any(|port| self.is_read(port))
+        };
+        self.nodes.iter().enumerate().any(is_read)
     }
 
     /// The views whose changes leave the dataflow.

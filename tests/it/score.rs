@@ -123,9 +123,9 @@ fn the_detector_of_a_config_is_taken() {
     assert_eq!(loda.lines().filter(|line| line.contains("warming")).count(), 200);
     assert_ne!(loda, with(&["-c", "one.toml", "--why", "2", "--seed", "4"]).with(0).out);
     folder.write("two.toml", config + &anomaly("even", ""));
-    let several = with(&["-c", "two.toml"]).with(2).err;
+    let several = with(&["-c", "two.toml"]).with(3).err;
     assert!(several.contains("name one with `--view`: `odd`, `even`"), "{several}");
     assert_eq!(with(&["-c", "two.toml", "--view", "odd", "--why", "2"]).with(0).out, loda);
-    let none = with(&["-c", "two.toml", "--view", "flow"]).with(2).err;
+    let none = with(&["-c", "two.toml", "--view", "flow"]).with(3).err;
     assert!(none.contains("no view `flow`"), "{none}");
 }

@@ -52,6 +52,18 @@ impl Model {
         })
     }
 
+    /// As [`Model::new`], but for rows that don't follow one another as a series does: a single column
+    /// is judged by its values alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::new`].
+    pub fn of_rows(options: &Options, dimension: usize) -> Result<Self, Error> {
+        options.check()?;
+        crate::options::within("the number of columns", dimension, 1, COLUMNS_MAX)?;
+        Ok(Self::Rows(Box::new(Combined::new(options, dimension))))
+    }
+
     /// The state as bytes, the same for the same state.
     pub fn encode(&self) -> Vec<u8> {
         let start = vec![VERSION];

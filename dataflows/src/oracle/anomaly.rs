@@ -116,7 +116,8 @@ impl Twin {
             let key: Vec<Value> = asked.by.iter().map(|name| self.value(row, name)).collect();
             let x: Vec<f64> = asked.columns.iter().map(|n| float(&self.value(row, n))).collect();
             let model_of = if asked.is_by_key { key.clone() } else { Vec::new() };
-            let new = || Model::new(&asked.options, x.len()).expect("sound options");
+            let make = if asked.is_normalised { Model::of_rows } else { Model::new };
+            let new = || make(&asked.options, x.len()).expect("sound options");
             let model = models.entry(model_of).or_insert_with(new);
             let own = usual.entry(key).or_insert_with(|| Normaliser::new(x.len()));
             let units = if asked.is_normalised { own.normalise(&x) } else { x.clone() };

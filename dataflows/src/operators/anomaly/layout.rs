@@ -6,7 +6,7 @@ use std::sync::Arc;
 use types::number::pow10;
 use types::schema::{Column, Kind, Type};
 use types::value::Float;
-use types::{Decimal, Row, Schema, Text, Value};
+use types::{Decimal, Row, Schema, Span, Text, Value, VenueTime};
 
 use super::judge::Said;
 
@@ -40,11 +40,13 @@ pub(super) struct Layout {
     pub(super) measured: Vec<usize>,
     /// The columns that tell keys apart.
     pub(super) by: Vec<usize>,
+    /// The column of a bar's length, where rows are bars.
+    pub(super) length: Option<usize>,
 }
 
-/// The names of the columns that the operator adds.
+/// The names of the columns that the operator adds to one of the views.
 pub(super) fn added() -> impl Iterator<Item = &'static str> {
-    ADDED.iter().map(|(name, ..)| *name)
+    ADDED.iter().map(|(name, ..)| *name).chain(["change"])
 }
 
 impl Layout {
@@ -70,11 +72,23 @@ impl Layout {
 
     /// The columns that say whom a row is about: the key's, without time and id.
     pub(super) fn entity(schema: &Schema) -> Vec<usize> {
-        let is_one = |index: &usize| {
-            Some(*index) != schema.time
-                && schema.columns.get(*index).is_some_and(|column| column.name != "id")
+        (0..schema.n_key).filter(|index| !Self::is_of_row(schema, *index)).collect()
+    }
+
+    /// Whether a column of the key tells rows of one key apart: their time, or their id.
+    pub(super) fn is_of_row(schema: &Schema, index: usize) -> bool {
+        let is_id = |column: &Column| {
+            column.name == "id" && matches!(column.kind.of(), Type::Text | Type::Number)
         };
-        (0..schema.n_key).filter(is_one).collect()
+        Some(index) == schema.time || schema.columns.get(index).is_some_and(is_id)
+    }
+
+    /// When a row counts: at its time, a bar at its end.
+    pub(super) fn counts_at(&self, row: &Row, time: VenueTime) -> VenueTime {
+        match self.length.and_then(|index| row.0.get(index)) {
+            Some(Value::Text(text)) => Span::parse(text.as_str()).map_or(time, |n| time.plus(n)),
+            _ => time,
+        }
     }
 
     /// Whether a column holds numbers.

@@ -176,6 +176,11 @@ impl Line {
                 held.said = Some(said);
             }
         }
+        // Those behind all rows that stand are before the horizon as well.
+        for (place, gone) in gone {
+            let state = (&mut self.rungs, &mut self.numbers);
+            learn(judge, state, place, (&gone.row, gone.key), false);
+        }
     }
 
     /// How many states are kept.

@@ -24,16 +24,19 @@ pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepare
     };
     let options = options(settings);
     let outputs = outputs(&layout);
-    let empty = Model::new(&options, layout.measured.len()).map_err(|error| {
+    let is_by_key = settings.text("scope") == Some("key");
+    let is_normalised = !is_by_key && settings.flag("normalise") && !layout.by.is_empty();
+    // Of several keys the values before a row are no past of its own.
+    let model = if is_normalised { Model::of_rows } else { Model::new };
+    let empty = model(&options, layout.measured.len()).map_err(|error| {
         vec![Problem::new(settings.place.clone(), "wrong_value", error.to_string())]
     })?;
-    let is_by_key = settings.text("scope") == Some("key");
     let build = Judged {
         options,
         empty,
         settled: Settled {
             is_by_key,
-            is_normalised: !is_by_key && settings.flag("normalise") && !layout.by.is_empty(),
+            is_normalised,
             revise_within: settings.nanos("revise_within").unwrap_or_default(),
             judge: Judge { layout, explain_from },
         },
@@ -68,6 +71,12 @@ pub(super) fn settle(
             format!("rows of `{}` have no key, so scores couldn't be told apart", input.name);
         let problem = Problem::new(settings.place("input"), "wrong_input", message);
         problems.push(problem.hint("name features of it"));
+    } else if !(0..input.schema.n_key).any(|index| Layout::is_of_row(&input.schema, index)) {
+        let message = format!("each row of `{}` takes the place of the one before", input.name);
+        let problem = Problem::new(settings.place("input"), "wrong_input", message);
+        problems.push(
+            problem.hint("name something that keeps its rows: their key has a time or an id"),
+        );
     }
     let schema = &input.schema;
     for name in added().filter(|name| schema.index(name).is_some()) {
@@ -85,7 +94,16 @@ pub(super) fn settle(
         let problem = Problem::new(settings.place("by"), "wrong_option", message);
         problems.push(problem.hint("leave it out, or `normalise = false`"));
     }
-    let layout = Layout { input: Arc::clone(schema), measured, by };
+    for (name, place) in settings.list("by") {
+        if schema.index(name).is_some_and(|index| index >= schema.n_key) {
+            let message = format!("`{name}` is no part of the key of `{}`", input.name);
+            let known: Vec<&str> = schema.key().iter().map(|column| column.name.as_ref()).collect();
+            let problem = Problem::new(place.clone(), "wrong_column", message);
+            problems.push(problem.hint(format!("some of {}", known.join(", "))));
+        }
+    }
+    let length = (input.kind == RelationKind::Bars).then(|| schema.index("size")).flatten();
+    let layout = Layout { input: Arc::clone(schema), measured, by, length };
     Some((input, layout, explain_from))
 }
 

@@ -109,7 +109,8 @@ impl Scores {
     /// Whose model a row is for, and where it stands; `None` of one whose time is null.
     fn place(&mut self, row: Row, diff: isize) -> Option<(Key, Changed)> {
         let Self { settled, order, entity, texts, numbers, .. } = self;
-        let (time, seq, id) = order.place(&row, order.time(&row)?);
+        let time = settled.judge.layout.counts_at(&row, order.time(&row)?);
+        let (time, seq, id) = order.place(&row, time);
         let of = Layout::values(&row, entity);
         let text = match texts.get(&of) {
             Some(text) => Arc::clone(text),

@@ -117,7 +117,7 @@ fn options() -> Options {
 
 fn settled(history: &History) -> Settled {
     let schema = columns().shared();
-    let layout = Layout { measured: vec![2, 3], by: vec![0], input: schema };
+    let layout = Layout { measured: vec![2, 3], by: vec![0], input: schema, length: None };
     Settled {
         judge: Judge { layout, explain_from: 0.9 },
         is_by_key: history.is_by_key,
@@ -186,6 +186,31 @@ crate::operators::testing::noticed! {
     changes_behind_the_horizon_are_noticed: HorizonHolds by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
 }
 
+/// Rows behind all that stand went too late: they stay learnt.
+#[test]
+fn what_went_too_late_stays_learnt_behind_all_others() {
+    let made = |second: i64, x: i32| Made { asset: 1, second, x: Some(x), n: Some(x % 3) };
+    let rows = |seconds: std::ops::Range<i64>| -> Vec<(Made, bool)> {
+        seconds.map(|second| (made(second, i32::try_from(second % 7).unwrap()), false)).collect()
+    };
+    let goes = |second: i64, x: i32| (made(second, x), true);
+    let epochs = vec![
+        (rows(1..41), 40),
+        // From here on seconds are behind or before 40.
+        (vec![(made(10, 3), false)], 5),
+        (vec![goes(-5, 5), goes(5, 3)], 0),
+        (vec![(made(15, 60), false)], 20),
+    ];
+    for is_normalised in [false, true] {
+        check(&History {
+            is_by_key: false,
+            is_normalised,
+            revise_within: 0,
+            epochs: epochs.clone(),
+        });
+    }
+}
+
 /// However many rows can still change, few states are kept; and none that no change needs.
 #[test]
 fn few_states_are_kept() {
@@ -212,6 +237,20 @@ fn few_states_are_kept() {
     assert!(line.n_rungs() <= 3, "{}", line.n_rungs());
 }
 
+/// A bar is known at its end.
+#[test]
+fn bars_count_at_their_end() {
+    let schema = schema(&[("asset", Kind::Text), ("size", Kind::Text), ("bucket", Kind::Time)], 3);
+    let layout = Layout { input: schema.shared(), measured: vec![], by: vec![0], length: Some(1) };
+    let start = VenueTime::from_nanos(START);
+    let row = |size: &'static str| {
+        Row([Value::from("a"), Value::from(size), start.into()].into_iter().collect())
+    };
+    let end = VenueTime::from_nanos(START + 90 * SECOND);
+    assert_eq!(layout.counts_at(&row("90s"), start), end);
+    assert_eq!(Layout { length: None, ..layout }.counts_at(&row("90s"), start), start);
+}
+
 #[test]
 fn options_are_checked() {
     let relations = || vec![relation("flow", RelationKind::Rows, columns())];
@@ -235,6 +274,26 @@ fn options_are_checked() {
     );
     let problems = problems.err().unwrap();
     assert_eq!(problems[0].message, "`asset` holds no numbers");
+    let listed = Setting::List(vec![("x".to_owned(), 5..6)]);
+    let problems = prepare(
+        &Anomaly,
+        relations(),
+        &settings([
+            ("input", text("flow"), 1..2),
+            ("explain_from", text("0.9"), 3..4),
+            ("by", listed, 4..7),
+            ("normalise", Setting::Bool(true), 7..8),
+        ]),
+    );
+    assert_eq!(problems.err().unwrap()[0].message, "`x` is no part of the key of `flow`");
+    let newest = schema(&[("asset", Kind::Text), ("x", Kind::Float), ("time", Kind::Time)], 1);
+    let problems = prepare(
+        &Anomaly,
+        vec![relation("flow", RelationKind::Rows, newest)],
+        &settings([("input", text("flow"), 1..2), ("explain_from", text("0.9"), 3..4)]),
+    );
+    let message = "each row of `flow` takes the place of the one before";
+    assert_eq!(problems.err().unwrap()[0].message, message);
     let taken = schema(&[("asset", Kind::Text), ("time", Kind::Time), ("score", Kind::Float)], 2);
     let problems = prepare(
         &Anomaly,
