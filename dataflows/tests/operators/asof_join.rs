@@ -15,7 +15,7 @@ use crate::marks;
 fn check(epochs: &[Vec<Any>], lateness: i64) {
     let names = Arc::clone(harness::interner().names());
     let plan = || {
-        let views: [harness::ViewSpec<'_>; 4] = [
+        let views: [harness::ViewSpec<'_>; 5] = [
             ("a", "asof_join", &[("input", "fills"), ("with", "quotes"), ("on", "venue,asset")]),
             (
                 "b",
@@ -32,8 +32,14 @@ fn check(epochs: &[Vec<Any>], lateness: i64) {
                 "asof_join",
                 &[("input", "fills"), ("with", "fills"), ("on", "wallet"), ("within", "1ns")],
             ),
+            // Quotes are whole sevens of seconds apart, so that many are as old as they may be.
+            (
+                "e",
+                "asof_join",
+                &[("input", "fills"), ("with", "quotes"), ("on", "asset"), ("within", "7s")],
+            ),
         ];
-        harness::plan(&views, &["a", "b", "c", "d"])
+        harness::plan(&views, &["a", "b", "c", "d", "e"])
     };
     let one = run_on_all(plan, &names, epochs, lateness);
     for n in 1..=epochs.len() {
@@ -49,6 +55,8 @@ fn check(epochs: &[Vec<Any>], lateness: i64) {
         assert_eq!(total_rows(&given, 2), oracle::asof_join(trades, fills, &[], None, &names));
         let d = oracle::asof_join(fills, fills, &["wallet"], within("1ns"), &names);
         assert_eq!(total_rows(&given, 3), d, "of itself");
+        let e = oracle::asof_join(fills, quotes, &["asset"], within("7s"), &names);
+        assert_eq!(total_rows(&given, 4), e, "of fresh quotes");
     }
 }
 

@@ -76,6 +76,19 @@ pub(super) fn latest(rows: &[Placed], by: &[&'static str]) -> Vec<Placed> {
     keys.into_iter().map(last).collect()
 }
 
+/// The lines of the values of some columns, each once, and how many rows have them, as `distinct` must
+/// give them.
+pub(super) fn counted(rows: &[Placed], columns: &[&'static str]) -> BTreeSet<String> {
+    let all: Vec<Row> = rows.iter().map(|placed| placed.row.only(columns)).collect();
+    let whole = all.iter().filter(|row| row.0.iter().all(|(_, value)| value != "null"));
+    let counted = |row: &Row| {
+        let n = all.iter().filter(|other| other.0 == row.0).count();
+        let n = ("n", text(&n.to_string()));
+        Row(row.0.iter().cloned().chain([n]).collect()).line()
+    };
+    whole.map(counted).collect()
+}
+
 /// The lines of rows.
 pub(super) fn lines<'r>(rows: impl IntoIterator<Item = &'r Placed>) -> BTreeSet<String> {
     rows.into_iter().map(|placed| placed.row.line()).collect()

@@ -7,7 +7,7 @@ use num_bigint::BigInt;
 use num_traits::{Signed, Zero};
 
 use super::history::{Event, Holding, Tag, Visit};
-use super::rows::{self, Placed as Row, count, latest, lines, maybe, number, text, time};
+use super::rows::{self, Placed as Row, count, counted, latest, lines, maybe, number, text, time};
 use super::rules::Rule;
 use crate::exact::{Exact, nano, rounded};
 use crate::laws::history::{Arrival, Change, Placed, kept_wallet, standing};
@@ -75,6 +75,7 @@ fn holding_views(holdings: &[Change<Holding>], views: &mut Lines, alerts: &mut B
     views.insert("kept", lines(&kept));
     views.insert("last_kept", lines(&latest(&kept, &["flag"])));
     views.insert("newest", lines(&latest(&all, &["slot", "account"])));
+    views.insert("labels", counted(&all, &["label", "flag"]));
     let by_label = latest(&all, &["label", "account"]);
     views.insert("by_label", lines(&by_label));
     let quarter = half() / whole(2);
