@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use detectors::{Aspect, Detector as _, Model, Normaliser, Options};
+use detectors::{Aspect, Detector as _, Model, Normaliser, Options, Reason};
 use types::value::Float;
 use types::{Decimal, EventId, Names, Row, Schema, Text, Value, VenueTime};
 
@@ -54,6 +54,9 @@ impl Twin {
     }
 
     /// Takes an epoch's changes, each row once, and the watermark at its end.
+    ///
+    /// # Panics
+    /// If a row goes that never came.
     pub fn take(&mut self, changes: &[(Row, isize)], watermark: VenueTime) {
         let within = self.asked.revise_within;
         let horizon = self.watermark.nanos().saturating_sub(within);
@@ -131,7 +134,8 @@ impl Twin {
                     said[1] = Value::from(Float::new(assessed.raw));
                     said[2] = Value::word("ok");
                     if score >= asked.explain_from {
-                        self.explain(model, (own, &x), &units, time, &mut said);
+                        let reasons = model.explain(&units, time);
+                        self.explain((own, &x), reasons, &mut said);
                     }
                 }
                 model.learn(&units, time, &assessed);
@@ -147,16 +151,9 @@ impl Twin {
         rows
     }
 
-    fn explain(
-        &self,
-        model: &mut Model,
-        (own, x): (&Normaliser, &[f64]),
-        units: &[f64],
-        time: Option<i64>,
-        said: &mut [Value],
-    ) {
+    fn explain(&self, (own, x): (&Normaliser, &[f64]), reasons: Vec<Reason>, said: &mut [Value]) {
         let mut sentences = Vec::new();
-        for mut reason in model.explain(units, time) {
+        for mut reason in reasons {
             let name = self.asked.columns[reason.column];
             if sentences.is_empty() {
                 said[3] = Value::Text(Text::from(name));

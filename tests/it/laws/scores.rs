@@ -2,6 +2,7 @@
 //! some do, they are still the same on any number of workers, and after any interruption.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use dataflows::oracle::anomaly::{Asked, Twin};
 use detectors::{Kind, Options};
@@ -47,7 +48,7 @@ fn scores(loaded: &Loaded, history: &[Placed]) -> Lines {
         options: Options { warm_up: 16, ..Options::default() },
     };
     let own = Asked {
-        schema: schema("flow").clone(),
+        schema: Arc::clone(schema("flow")),
         columns: vec!["count_1m", "volume_5m", "vwap_1m", "last_return"],
         by: vec!["asset"],
         is_by_key: true,
@@ -67,7 +68,7 @@ fn scores(loaded: &Loaded, history: &[Placed]) -> Lines {
     for (view, rows, asked) in
         [("odd", fills, odd), ("own", flow.clone(), own), ("usual", flow, usual)]
     {
-        let mut twin = Twin::new(asked, names.clone());
+        let mut twin = Twin::new(asked, Arc::clone(names));
         let rows: Vec<(Row, isize)> = rows.into_iter().map(|row| (row, 1)).collect();
         twin.take(&rows, VenueTime::END);
         lines.insert(view, standing.lines(&twin.rows(), schema(view)));

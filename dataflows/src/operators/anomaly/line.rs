@@ -143,7 +143,9 @@ impl Line {
             self.refold(judge, &first, &mut differing);
         }
         differing.tell(tell);
-        stale.into_values().for_each(|(row, change)| tell(Told::Stale(row, change)));
+        for (row, change) in stale.into_values() {
+            tell(Told::Stale(row, change));
+        }
     }
 
     /// Judges rows anew from the first that changed.
@@ -229,8 +231,12 @@ impl Differing {
             if old == new {
                 continue;
             }
-            old.into_iter().for_each(|old| tell(Told::Row(old, -1)));
-            new.into_iter().for_each(|new| tell(Told::Row(new, 1)));
+            if let Some(old) = old {
+                tell(Told::Row(old, -1));
+            }
+            if let Some(new) = new {
+                tell(Told::Row(new, 1));
+            }
         }
     }
 }

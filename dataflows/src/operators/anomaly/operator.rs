@@ -39,7 +39,9 @@ pub(super) fn build<'s>(
             return 0;
         }
         let mut hasher = FxHasher::default();
-        by.iter().for_each(|index| row.0.get(*index).hash(&mut hasher));
+        for index in &by {
+            row.0.get(*index).hash(&mut hasher);
+        }
         mix(hasher.finish())
     });
     let clock = context.clock.stream().map(Input::Clock);
@@ -56,7 +58,7 @@ pub(super) fn build<'s>(
         }
         let watermark = newest.map(|clock| clock.watermark);
         scores.take(rows, watermark, &mut |told| {
-            out.push((told.is_stale, told.row, epoch, told.diff))
+            out.push((told.is_stale, told.row, epoch, told.diff));
         });
     });
     let of = |told: StreamVec<'s, u64, (bool, Row, u64, isize)>, wanted: bool| {

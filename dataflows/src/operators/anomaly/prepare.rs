@@ -85,9 +85,10 @@ pub(super) fn settle(
         problems.push(problem.hint("give it another name with `op = \"select\"`"));
     }
     let measured = measured(settings, &input, problems);
-    let by = match settings.has("by") {
-        true => columns(settings, "by", &input, problems),
-        false => Layout::entity(schema),
+    let by = if settings.has("by") {
+        columns(settings, "by", &input, problems)
+    } else {
+        Layout::entity(schema)
     };
     if settings.has("by") && settings.text("scope") == Some("view") && !settings.flag("normalise") {
         let message = "`by` says nothing where one model takes all numbers as they are";

@@ -30,7 +30,7 @@ struct Rung<P> {
 #[derive(Debug)]
 pub(super) struct Rungs<P> {
     /// The oldest first; never empty.
-    rungs: Vec<Rung<P>>,
+    kept: Vec<Rung<P>>,
     /// How often as long a gap may be as the way from there.
     slack: u64,
     last: Option<P>,
@@ -44,7 +44,7 @@ impl<P: Ord + Clone> Rungs<P> {
     pub(super) fn new(model: Model, slack: u64) -> Self {
         let first = Rung { last: None, n_rows: 0, model: model.clone(), before: BTreeMap::new() };
         let usual = FxHashMap::default();
-        Self { rungs: vec![first], slack, last: None, n_rows: 0, model, usual }
+        Self { kept: vec![first], slack, last: None, n_rows: 0, model, usual }
     }
 
     /// The last row that was learnt.
@@ -54,14 +54,14 @@ impl<P: Ord + Clone> Rungs<P> {
 
     /// The last row that the oldest state has learnt: no row up to there is learnt again.
     pub(super) fn first(&self) -> Option<&P> {
-        self.rungs.first()?.last.as_ref()
+        self.kept.first()?.last.as_ref()
     }
 
     /// Goes back to the newest state before a place.
     pub(super) fn go_back(&mut self, place: &P) {
         let is_before = |rung: &Rung<P>| rung.last.as_ref().is_none_or(|last| last < place);
         loop {
-            let Some(rung) = self.rungs.last_mut() else { unreachable!("the first is kept") };
+            let Some(rung) = self.kept.last_mut() else { unreachable!("the first is kept") };
             for (key, usual) in std::mem::take(&mut rung.before) {
                 if is_out(Safeguard::UsualGoesBack) {
                     continue;
@@ -71,12 +71,12 @@ impl<P: Ord + Clone> Rungs<P> {
                     None => self.usual.remove(&key),
                 };
             }
-            if is_before(rung) || self.rungs.len() == 1 {
+            if is_before(rung) || self.kept.len() == 1 {
                 break;
             }
-            self.rungs.pop();
+            self.kept.pop();
         }
-        let Some(rung) = self.rungs.last() else { unreachable!("the first is kept") };
+        let Some(rung) = self.kept.last() else { unreachable!("the first is kept") };
         self.model.clone_from(&rung.model);
         (self.last, self.n_rows) = (rung.last.clone(), rung.n_rows);
     }
@@ -93,7 +93,7 @@ impl<P: Ord + Clone> Rungs<P> {
             None => pass(&mut self.model, None),
             Some(key) => {
                 let known = self.usual.get(&key);
-                if let Some(rung) = self.rungs.last_mut() {
+                if let Some(rung) = self.kept.last_mut() {
                     rung.before.entry(key).or_insert_with(|| known.cloned());
                 }
                 let usual = self.usual.entry(key).or_insert_with(|| Normaliser::new(numbers.len()));
@@ -104,7 +104,7 @@ impl<P: Ord + Clone> Rungs<P> {
         };
         self.last = Some(place.clone());
         self.n_rows += 1;
-        if self.rungs.last().is_some_and(|rung| rung.n_rows + STEP <= self.n_rows) {
+        if self.kept.last().is_some_and(|rung| rung.n_rows + STEP <= self.n_rows) {
             self.keep();
         }
         said
@@ -112,19 +112,19 @@ impl<P: Ord + Clone> Rungs<P> {
 
     /// Keeps the state as it is now, and drops what is too close to another.
     fn keep(&mut self) {
-        self.rungs.push(Rung {
+        self.kept.push(Rung {
             last: self.last.clone(),
             n_rows: self.n_rows,
             model: self.model.clone(),
             before: BTreeMap::new(),
         });
         // The first and the newest two stay.
-        for index in (1..self.rungs.len().saturating_sub(2)).rev() {
-            let gap = self.rungs[index + 1].n_rows - self.rungs[index - 1].n_rows;
-            let behind = self.n_rows - self.rungs[index + 1].n_rows;
+        for index in (1..self.kept.len().saturating_sub(2)).rev() {
+            let gap = self.kept[index + 1].n_rows - self.kept[index - 1].n_rows;
+            let behind = self.n_rows - self.kept[index + 1].n_rows;
             if gap <= behind.saturating_mul(self.slack) {
-                let gone = self.rungs.remove(index);
-                let older = &mut self.rungs[index - 1].before;
+                let gone = self.kept.remove(index);
+                let older = &mut self.kept[index - 1].before;
                 for (key, usual) in gone.before {
                     older.entry(key).or_insert(usual);
                 }
@@ -136,13 +136,13 @@ impl<P: Ord + Clone> Rungs<P> {
     /// from `is_open` on.
     pub(super) fn close(&mut self, is_open: impl Fn(&P) -> bool) {
         let is_closed = |rung: &Rung<P>| !rung.last.as_ref().is_some_and(&is_open);
-        let n_closed = self.rungs.iter().take_while(|rung| is_closed(rung)).count();
-        self.rungs.drain(..n_closed.saturating_sub(1));
+        let n_closed = self.kept.iter().take_while(|rung| is_closed(rung)).count();
+        self.kept.drain(..n_closed.saturating_sub(1));
     }
 
     /// How many states are kept.
     #[cfg(test)]
     pub(super) const fn len(&self) -> usize {
-        self.rungs.len()
+        self.kept.len()
     }
 }

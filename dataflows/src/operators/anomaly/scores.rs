@@ -112,13 +112,12 @@ impl Scores {
         let time = settled.judge.layout.counts_at(&row, order.time(&row)?);
         let (time, seq, id) = order.place(&row, time);
         let of = Layout::values(&row, entity);
-        let text = match texts.get(&of) {
-            Some(text) => Arc::clone(text),
-            None => {
-                let text = text(&of);
-                texts.insert(of, Arc::clone(&text));
-                text
-            }
+        let text = if let Some(text) = texts.get(&of) {
+            Arc::clone(text)
+        } else {
+            let text = text(&of);
+            texts.insert(of, Arc::clone(&text));
+            text
         };
         let (mut key, mut line) = (None, Key::default());
         if settled.is_by_key {
@@ -148,7 +147,9 @@ fn tell_stale(
     let mut out = |change, diff| {
         tell(Out { is_stale: true, row: layout.stale_row(row, change), diff });
     };
-    old.into_iter().for_each(|old| out(old, -1));
+    if let Some(old) = old {
+        out(old, -1);
+    }
     out(change, 1);
 }
 

@@ -223,7 +223,7 @@ fn few_states_are_kept() {
     for at in 0..100 {
         let rows = (0..i64::try_from(STEP).unwrap()).map(|n| {
             let second = at * 1_000 + n;
-            let made = Made { asset: 1, second, x: Some(n as i32 % 5), n: None };
+            let made = Made { asset: 1, second, x: i32::try_from(n % 5).ok(), n: None };
             let place = (VenueTime::from_nanos(second), Value::Null, None, Arc::clone(&text));
             Changed { place, key: Some(0), row: made.row(), diff: 1 }
         });
