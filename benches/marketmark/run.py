@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""run.py SHARED WORK [options]: MarketMark's M1 to M5, M1 and M2 at once, M1 to M3 at once, by the
-binary at $TAPELINE (default target/release/tapeline). Makes the data with SHARED/marketmark/gen.py
+"""run.py SHARED WORK [options]: MarketMark's M1 to M5, M1 and M2 at once, M1 to M3 and M1 to M4 at
+once, by the binary at $TAPELINE (default target/release/tapeline). Makes the data with SHARED/marketmark/gen.py
 where WORK has none, prints rate, CPU time, peak memory and how long an epoch of 10,000 rows is inside
 (from fed to delivered; the least of the runs), checks every result against MarketMark's own reference;
 exits 1 if one differs.
@@ -42,6 +42,8 @@ TASKS = {
     "m4": ("fills", FLOW, {"flow": "m4"}),
     "m12": ("fills", POSITIONS + BARS, {"positions": "m1", "bars": "m2"}),
     "m123": ("fills", POSITIONS + BARS + PNL, {"positions": "m1", "bars": "m2", "pnl": "m3"}),
+    "m1234": ("fills", POSITIONS + BARS + PNL + FLOW,
+              {"positions": "m1", "bars": "m2", "pnl": "m3", "flow": "m4"}),
 }
 
 
