@@ -134,7 +134,8 @@ fn scored(before: &mut Before, x: i128, asked: &Followed<'_>) -> Option<Score> {
         let deviation = nearest_root(variance)?;
         let above = x.checked_sub(mean)?;
         let z = match deviation {
-            0 => Some(None),
+            // Half of what the ninth decimal counts.
+            0..=500_000_000 => Some(None),
             _ => narrow(half_even(wide(above) * wide(ONE), wide(deviation))).map(Some),
         };
         // What isn't looked at needn't fit.

@@ -121,8 +121,11 @@ fn rsi(close: &Line, n: usize) -> Line {
     };
     let (up, down) = (line(|change| change.max(0)), line(|change| (-change).max(0)));
     let strength = |(up, down): (&Option<i128>, &Option<i128>)| {
-        let (up, both) = ((*up)?, (*up)? + (*down)?);
-        (both != 0).then(|| narrow(half_even(wide(100 * ONE) * wide(up), wide(both))))?
+        let (up, down) = ((*up)?, (*down)?);
+        let both = up + down;
+        // Half of what the ninth decimal counts.
+        (up.max(down) > 500_000_000)
+            .then(|| narrow(half_even(wide(100 * ONE) * wide(up), wide(both))))?
     };
     up.iter().zip(&down).map(strength).collect()
 }

@@ -116,6 +116,11 @@ fn settle(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> Opt
             problems.push(problem.hint("give the new column another name"));
         }
     }
+    if let Some(taken) = key.iter().find(|column| column.name == "reason") {
+        let message = format!("`{}` is what errors say why in", taken.name);
+        let problem = Problem::new(settings.place("by"), "name_taken", message);
+        problems.push(problem.hint("give the column another name with `op = \"select\"`"));
+    }
     let time = by.iter().position(|index| Some(*index) == input.schema.time);
     Some(Groups { whole: Text::from(input.name.as_str()), by, key, time, asked: asked.into() })
 }

@@ -19,9 +19,16 @@ pub(crate) fn fixed(number: Decimal) -> Option<i128> {
     number.at_scale(SCALE)
 }
 
+/// What numbers leave at: 1e-9.
+const UNIT: i128 = 1_000_000_000;
+
+/// Whether a number leaves as zero.
+pub(crate) fn shows_as_zero(number: i128) -> bool {
+    div_half_even(number, UNIT) == 0
+}
+
 /// A value as it leaves: at 1e-9, half-even.
 pub(crate) fn shown(number: Option<i128>) -> Value {
-    const UNIT: i128 = 1_000_000_000;
     number.map(|number| Decimal::new(div_half_even(number, UNIT), 9)).into()
 }
 

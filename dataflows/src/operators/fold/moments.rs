@@ -3,7 +3,7 @@
 
 use ethnum::I256;
 
-use super::fixed::{ONE, product, quotient, root};
+use super::fixed::{ONE, product, quotient, root, shows_as_zero};
 use types::number::mul_div_half_even;
 
 /// Mean and variance of the rows so far.
@@ -21,7 +21,7 @@ pub(super) struct Moments {
 pub(super) struct Score {
     pub(super) mean: i128,
     pub(super) deviation: i128,
-    /// By how many deviations the number is above the mean; `None` where the deviation is zero.
+    /// By how many deviations the number is above the mean; `None` where the deviation leaves as zero.
     pub(super) z: Option<i128>,
 }
 
@@ -46,9 +46,11 @@ impl Moments {
     pub(super) fn score(&self, number: i128) -> Option<Score> {
         let deviation = i128::try_from(root(self.variance.unsigned_abs())).ok()?;
         let above = number.checked_sub(self.mean)?;
-        let z = match deviation {
-            0 => None,
-            deviation => Some(mul_div_half_even(above, ONE, deviation)?),
+        // Of a series that rests what is left of mean and variance is what rounding left.
+        let z = if shows_as_zero(deviation) {
+            None
+        } else {
+            Some(mul_div_half_even(above, ONE, deviation)?)
         };
         Some(Score { mean: self.mean, deviation, z })
     }

@@ -245,6 +245,20 @@ fn told(
     found.iter().map(|row| value(row)).chain(errors).collect()
 }
 
+/// What rounding leaves of the moments of a series that rests is no score, and adds up to no alarm.
+#[test]
+fn a_series_that_rests_has_no_scores() {
+    let mut values: Vec<&str> = ["0", "1"].into_iter().cycle().take(60).collect();
+    values.extend(["1"; 1_500]);
+    let alpha = ("alpha", text("0.1"));
+    let scores = told(&Zscore, &of([alpha.clone()]), &values);
+    let rests = r#""1","mean":"1","deviation":"0","zscore":null"#;
+    assert!(scores[1_000..].iter().all(|row| row == rests), "{:?}", scores.last());
+    let options = [alpha, ("drift", text("0.5")), ("threshold", text("5"))];
+    let sums = told(&Cusum, &of(options), &values);
+    assert!(sums[600..].iter().all(|row| !row.contains("true")), "{:?}", sums.last());
+}
+
 #[test]
 fn folds_say_what_their_formulas_say() {
     assert_eq!(

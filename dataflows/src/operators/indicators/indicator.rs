@@ -6,7 +6,7 @@ use types::number::mul_div_half_even;
 use types::relations::Bar;
 
 use super::average::{Recursive, Window};
-use crate::operators::fold::fixed::{ONE, root};
+use crate::operators::fold::fixed::{ONE, root, shows_as_zero};
 
 /// The prices of a bar, in whole 1e-18.
 #[derive(
@@ -40,7 +40,7 @@ pub(super) enum Indicator {
     /// The exponential average of closes, alpha = 2 / (n + 1), from the mean of the first n on.
     Ema(usize),
     /// The relative strength index of Wilder 1978: 100 x U / (U + D), of Wilder's averages of gains and
-    /// losses from close to close. Null where there was neither gain nor loss.
+    /// losses from close to close. Null where both averages leave as zero.
     Rsi(usize),
     /// The average true range of Wilder 1978: Wilder's average of the greatest of high - low,
     /// |high - close before| and |low - close before|; of the first bar, high - low.
@@ -158,7 +158,8 @@ impl State {
                 gains.take(change.max(0))?;
                 losses.take(change.checked_neg()?.max(0))?;
                 match gains.average().zip(losses.average()) {
-                    None | Some((0, 0)) => Some(one(None)),
+                    None => Some(one(None)),
+                    Some((up, down)) if shows_as_zero(up) && shows_as_zero(down) => Some(one(None)),
                     Some((up, down)) => Some(one(Some(strength(up, down)?))),
                 }
             }
