@@ -249,7 +249,7 @@ fn told(
 #[test]
 fn a_series_that_rests_has_no_scores() {
     let mut values: Vec<&str> = ["0", "1"].into_iter().cycle().take(60).collect();
-    values.extend(["1"; 1_500]);
+    values.extend(std::iter::repeat_n("1", 1_500));
     let alpha = ("alpha", text("0.1"));
     let scores = told(&Zscore, &of([alpha.clone()]), &values);
     let rests = r#""1","mean":"1","deviation":"0","zscore":null"#;
