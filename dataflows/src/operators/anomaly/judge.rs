@@ -33,7 +33,7 @@ pub(super) struct Judge {
     pub(super) explain_from: f64,
 }
 
-/// A row's numbers with its key's place among all, and its time.
+/// A row's numbers, and its time.
 pub(super) struct Measured<'a> {
     pub(super) numbers: &'a [f64],
     pub(super) time: VenueTime,

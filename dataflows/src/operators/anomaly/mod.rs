@@ -2,8 +2,8 @@
 //!
 //! A detector ([`detectors`]) takes rows in the order of event time, `seq`, id and text: it scores a row
 //! by what it has learnt so far, then learns it. With `scope = "view"` one model serves all keys, each in
-//! units of its own (`normalise`): a key's first rows, until its columns have eight values, are neither
-//! scored nor learnt. With `scope = "key"` each key has a model.
+//! units of its own (`normalise`): a key's first rows, until one of its columns has eight values, are
+//! neither scored nor learnt. With `scope = "key"` each key has a model.
 //!
 //! `score` is 1 - p, so that at least 0.999 comes of one usual row in a thousand; `raw` is the detector's
 //! own measure. `state` says `warming` where too little was learnt (score and raw are null then), `ok`, or

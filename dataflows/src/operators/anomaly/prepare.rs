@@ -93,7 +93,7 @@ pub(super) fn settle(
     if settings.has("by") && settings.text("scope") == Some("view") && !settings.flag("normalise") {
         let message = "`by` says nothing where one model takes all numbers as they are";
         let problem = Problem::new(settings.place("by"), "wrong_option", message);
-        problems.push(problem.hint("leave it out, or `normalise = false`"));
+        problems.push(problem.hint("leave out `by`, or take out `normalise = false`"));
     }
     for (name, place) in settings.list("by") {
         if schema.index(name).is_some_and(|index| index >= schema.n_key) {
