@@ -121,6 +121,8 @@ safeguards! {
     ExtremesLeave,
     /// Events of one key, time and id share one row.
     LikeEventsShareRows,
+    /// Sums of many ticks follow when a return changes.
+    ChunksAddedUp,
     /// Published steps follow a late or removed tick.
     StepsRevised,
     /// Ticks of one time, `seq` and id stand in the order of their texts.

@@ -181,6 +181,9 @@ pub enum Value {
     Text(Text),
 }
 
+// Rows are made of them: what they take is what most of a row costs.
+const _: () = assert!(size_of::<Value>() == 24, "a value is as large as its text");
+
 impl Value {
     /// A word of the program as a value.
     pub const fn word(word: &'static str) -> Self {

@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use ethnum::I256;
 use serde::{Deserialize, Serialize};
@@ -60,15 +61,48 @@ pub fn write_scaled(f: &mut impl fmt::Write, raw: i128, scale: u8) -> fmt::Resul
 
 /// An exact decimal of up to 38 digits. Always in its shortest form, so that equal numbers are
 /// equal bit by bit; ordered by value.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Parts", into = "Parts")]
 pub struct Decimal {
+    /// Little-endian. As an `i128` it would be aligned to 16 bytes, and a [`crate::Value`] take 48
+    /// instead of 24.
+    mantissa: [u8; 16],
+    scale: u8,
+}
+
+/// How a decimal is serialised.
+#[derive(Serialize, Deserialize)]
+struct Parts {
     mantissa: i128,
     scale: u8,
 }
 
+impl From<Parts> for Decimal {
+    fn from(Parts { mantissa, scale }: Parts) -> Self {
+        Self::of(mantissa, scale)
+    }
+}
+
+impl From<Decimal> for Parts {
+    fn from(decimal: Decimal) -> Self {
+        Self { mantissa: decimal.mantissa(), scale: decimal.scale }
+    }
+}
+
+impl Hash for Decimal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.mantissa(), self.scale).hash(state);
+    }
+}
+
 impl Decimal {
     /// Zero.
-    pub const ZERO: Self = Self { mantissa: 0, scale: 0 };
+    pub const ZERO: Self = Self::of(0, 0);
+
+    /// A number in its shortest form.
+    const fn of(mantissa: i128, scale: u8) -> Self {
+        Self { mantissa: mantissa.to_le_bytes(), scale }
+    }
 
     /// Makes `mantissa x 10^-scale`.
     ///
@@ -82,13 +116,13 @@ impl Decimal {
                 narrow /= 10;
                 scale -= 1;
             }
-            return Self { mantissa: narrow.into(), scale };
+            return Self::of(narrow.into(), scale);
         }
         while scale > 0 && mantissa % 10 == 0 {
             mantissa /= 10;
             scale -= 1;
         }
-        Self { mantissa, scale }
+        Self::of(mantissa, scale)
     }
 
     /// Reads a decimal of any scale up to [`SCALE_MAX`].
@@ -104,34 +138,34 @@ impl Decimal {
     /// The number x 10^`scale`, rounded half-even; `None` where it doesn't fit.
     pub fn at_scale(self, scale: u8) -> Option<i128> {
         if self.scale <= scale {
-            return self.mantissa.checked_mul(pow10(u32::from(scale - self.scale))?);
+            return self.mantissa().checked_mul(pow10(u32::from(scale - self.scale))?);
         }
-        Some(div_half_even(self.mantissa, pow10(u32::from(self.scale - scale))?))
+        Some(div_half_even(self.mantissa(), pow10(u32::from(self.scale - scale))?))
     }
 
     /// The mantissa of the shortest form.
-    pub fn mantissa(self) -> i128 {
-        self.mantissa
+    pub const fn mantissa(self) -> i128 {
+        i128::from_le_bytes(self.mantissa)
     }
 
     /// The scale of the shortest form.
-    pub fn scale(self) -> u8 {
+    pub const fn scale(self) -> u8 {
         self.scale
     }
 
     /// Whether the number is below zero.
     pub fn is_negative(self) -> bool {
-        self.mantissa < 0
+        self.mantissa() < 0
     }
 
     /// The number without its sign; `None` where it doesn't fit.
     pub fn checked_abs(self) -> Option<Self> {
-        Some(Self { mantissa: self.mantissa.checked_abs()?, scale: self.scale })
+        Some(Self::of(self.mantissa().checked_abs()?, self.scale))
     }
 
     /// The number with the other sign; `None` where it doesn't fit.
     pub fn checked_neg(self) -> Option<Self> {
-        Some(Self { mantissa: self.mantissa.checked_neg()?, scale: self.scale })
+        Some(Self::of(self.mantissa().checked_neg()?, self.scale))
     }
 
     /// The exact sum; `None` where it doesn't fit.
@@ -149,12 +183,12 @@ impl Decimal {
     /// The exact product; `None` where it doesn't fit.
     pub fn checked_mul(self, other: Self) -> Option<Self> {
         let scale = self.scale.checked_add(other.scale).filter(|s| *s <= SCALE_MAX)?;
-        Some(Self::new(self.mantissa.checked_mul(other.mantissa)?, scale))
+        Some(Self::new(self.mantissa().checked_mul(other.mantissa())?, scale))
     }
 
     /// The quotient, rounded half-even at 1e-9; `None` for a zero divisor or where it doesn't fit.
     pub fn checked_div(self, other: Self) -> Option<Self> {
-        if other.mantissa == 0 {
+        if other.mantissa() == 0 {
             return None;
         }
         // a/10^s / (b/10^t) x 10^9 = a x 10^(t+9-s) / b: only one side grows, so that what fits is
@@ -162,20 +196,23 @@ impl Decimal {
         let (up, down) = (u32::from(other.scale) + 9, u32::from(self.scale));
         if up >= down {
             let factor = pow10(up - down)?;
-            return Some(Self::new(mul_div_half_even(self.mantissa, factor, other.mantissa)?, 9));
+            return Some(Self::new(
+                mul_div_half_even(self.mantissa(), factor, other.mantissa())?,
+                9,
+            ));
         }
-        if let Some(divisor) = other.mantissa.checked_mul(pow10(down - up)?) {
-            return Some(Self::new(div_half_even(self.mantissa, divisor), 9));
+        if let Some(divisor) = other.mantissa().checked_mul(pow10(down - up)?) {
+            return Some(Self::new(div_half_even(self.mantissa(), divisor), 9));
         }
         // A divisor beyond 128 bits: the quotient is below one unit, and a tie goes to zero.
-        let divisor = I256::from(other.mantissa) * I256::from(10).pow(down - up);
-        let is_unit = (I256::from(self.mantissa) * I256::from(2)).abs() > divisor.abs();
-        let same_sign = (self.mantissa < 0) == (other.mantissa < 0);
+        let divisor = I256::from(other.mantissa()) * I256::from(10).pow(down - up);
+        let is_unit = (I256::from(self.mantissa()) * I256::from(2)).abs() > divisor.abs();
+        let same_sign = (self.mantissa() < 0) == (other.mantissa() < 0);
         Some(Self::new(i128::from(is_unit) * if same_sign { 1 } else { -1 }, 9))
     }
 
     fn widened(self, scale: u8) -> Option<i128> {
-        self.mantissa.checked_mul(pow10(u32::from(scale - self.scale))?)
+        self.mantissa().checked_mul(pow10(u32::from(scale - self.scale))?)
     }
 }
 
@@ -198,14 +235,14 @@ impl Ord for Decimal {
             return a.cmp(&b);
         }
         let wide =
-            |d: &Self| I256::from(d.mantissa) * I256::from(10).pow(u32::from(scale - d.scale));
+            |d: &Self| I256::from(d.mantissa()) * I256::from(10).pow(u32::from(scale - d.scale));
         wide(self).cmp(&wide(other))
     }
 }
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, self.mantissa, self.scale)
+        write_scaled(f, self.mantissa(), self.scale)
     }
 }
 
