@@ -26,6 +26,20 @@ pub(crate) trait HasId: Relation {
     fn event_id(&self) -> Option<EventId> {
         None
     }
+
+    /// The row without the columns behind the first so many, where it has columns of its own.
+    fn cut(self, _n_columns: usize) -> Self {
+        self
+    }
+}
+
+impl HasId for Row {
+    fn cut(self, n_columns: usize) -> Self {
+        match self.0.get(..n_columns) {
+            Some(kept) if kept.len() < self.0.len() => Self(kept.into()),
+            _ => self,
+        }
+    }
 }
 
 macro_rules! has_id {
@@ -40,7 +54,7 @@ macro_rules! has_id {
 }
 has_id! {
     with: Fill, Trade, FoldError, Break;
-    without: Quote, Settlement, Position, Bar, Pnl, PositionPnl, PnlNow, MarkNow, Alert, Row
+    without: Quote, Settlement, Position, Bar, Pnl, PositionPnl, PnlNow, MarkNow, Alert
 }
 
 /// Finds places and texts of a view's rows.
@@ -60,6 +74,11 @@ impl Order {
             seq: schema.index("seq"),
             id: schema.index("id"),
         }
+    }
+
+    /// The columns that places are made of.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = usize> {
+        [self.schema.time, self.seq, self.id].into_iter().flatten()
     }
 
     /// When a row happened; `None` where that is null or no column says it.

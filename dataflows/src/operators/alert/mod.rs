@@ -247,7 +247,7 @@ struct Watch {
 impl Build for Watch {
     fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
         let [input] = inputs else { unreachable!("a rule reads one view") };
-        let rule = Rule {
+        let mut rule = Rule {
             name: self.name.clone(),
             severity: self.severity,
             severities: self.severities.clone(),
@@ -259,8 +259,10 @@ impl Build for Watch {
             when: self.when.clone(),
             entity: self.entity.clone(),
             id: self.schema.index("id"),
+            n_kept: 0,
             order: Order::new(&self.schema, &context.names),
         };
+        rule.n_kept = rule.n_read();
         let name = format!("alert {}", context.view);
         let alerts = match input.clone() {
             Edge::Steps(steps) => {

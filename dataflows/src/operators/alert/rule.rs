@@ -42,6 +42,8 @@ pub(super) struct Rule {
     pub(super) entity: Vec<usize>,
     /// The column of a row's id.
     pub(super) id: Option<usize>,
+    /// Rows are kept without what stands behind so many columns: see [`Rule::n_read`].
+    pub(super) n_kept: usize,
     pub(super) order: Order,
 }
 
@@ -54,8 +56,20 @@ pub(super) struct Seen<R> {
 }
 
 impl Rule {
+    /// The columns up to the last that is looked at, and the whole key, which breaks ties. All rows are
+    /// kept, and most views have many more columns than a rule reads.
+    pub(super) fn n_read(&self) -> usize {
+        let conditions = [Some(&self.when), self.resolve_when.as_ref()].into_iter().flatten();
+        let conditions = conditions.chain(self.severities.iter().map(|(_, when)| when));
+        let read = conditions.flat_map(Compiled::columns);
+        let shown = self.template.iter().flat_map(Template::columns);
+        let places = self.entity.iter().copied().chain(self.id).chain(self.order.columns());
+        let last = read.chain(shown).chain(places).max();
+        last.map_or(0, |last| last + 1).max(self.order.schema.n_key)
+    }
+
     /// A row that counts as of a time.
-    pub(super) fn see<R: Relation>(&self, row: R, time: VenueTime) -> Seen<R> {
+    pub(super) fn see<R: HasId>(&self, row: R, time: VenueTime) -> Seen<R> {
         let value = |index: &usize| plain(&row.column(*index, &self.order.names));
         let mut texts = self.entity.iter().map(value);
         let entity = match (texts.next(), self.entity.len()) {
@@ -73,7 +87,7 @@ impl Rule {
                 Text::from(String::from_utf8_lossy(&array).into_owned())
             }
         };
-        Seen { entity, time, row }
+        Seen { entity, time, row: row.cut(self.n_kept) }
     }
 
     /// The alerts of some rows.

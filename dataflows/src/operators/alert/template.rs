@@ -60,6 +60,14 @@ impl Template {
         Some(Self(parts))
     }
 
+    /// The columns whose values it shows.
+    pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Column(column) => Some(*column),
+        })
+    }
+
     /// Fills in values.
     pub(super) fn fill(&self, value: impl Fn(usize) -> Text) -> Text {
         let mut text = String::new();
