@@ -1,6 +1,7 @@
 //! What rows of the view are like, and what of the input's is looked at.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use types::number::pow10;
@@ -144,10 +145,32 @@ impl Layout {
         let key = row.0.iter().take(self.input.n_key).cloned();
         Row(key.chain([Value::word(word)]).collect())
     }
+}
 
-    /// The values of some columns.
-    pub(super) fn values(row: &Row, columns: &[usize]) -> Box<[Value]> {
-        columns.iter().map(|index| row.0.get(*index).cloned().unwrap_or(Value::Null)).collect()
+/// Some columns of rows.
+pub(super) struct Columns {
+    indices: Vec<usize>,
+    /// Where they stand, if side by side: then nothing need be copied.
+    range: Option<Range<usize>>,
+}
+
+impl Columns {
+    pub(super) fn new(indices: Vec<usize>) -> Self {
+        let range = match (indices.first(), indices.last()) {
+            (Some(first), Some(last)) => Some(*first..last + 1),
+            _ => None,
+        };
+        let range = range.filter(|range| range.clone().eq(indices.iter().copied()));
+        Self { indices, range }
+    }
+
+    /// Their values.
+    pub(super) fn of<'a>(&self, row: &'a Row) -> Cow<'a, [Value]> {
+        if let Some(values) = self.range.clone().and_then(|range| row.0.get(range)) {
+            return Cow::Borrowed(values);
+        }
+        let value = |index: &usize| row.0.get(*index).cloned().unwrap_or(Value::Null);
+        Cow::Owned(self.indices.iter().map(value).collect())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use detectors::{COLUMNS_MAX, Kind, Model, Options};
 use types::options::{Problem, Settings};
 use types::relations::RelationKind;
+use types::schema::Column;
 
 use super::judge::Judge;
 use super::layout::{Layout, added};
@@ -119,7 +120,9 @@ fn measured(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> V
             problems.push(Problem::new(place.clone(), "wrong_column", message));
         }
     }
-    let is_free = |index: &usize| schema.columns.get(*index).is_some_and(Layout::is_number);
+    // `seq` says where a row stands, and measures nothing.
+    let is_measure = |column: &Column| Layout::is_number(column) && column.name != "seq";
+    let is_free = |index: &usize| schema.columns.get(*index).is_some_and(is_measure);
     let measured: Vec<usize> = if settings.has("columns") {
         listed
     } else {

@@ -10,7 +10,7 @@ use types::json::write_value;
 use types::{Row, Value, VenueTime};
 
 use super::judge::Judge;
-use super::layout::{Change, Layout};
+use super::layout::{Change, Columns, Layout};
 use super::line::{Changed, Line, Told};
 use crate::operators::ordered::Order;
 
@@ -37,8 +37,10 @@ type Key = Box<[Value]>;
 pub(super) struct Scores {
     settled: Settled,
     order: Order,
+    /// The columns that say whose model or units count.
+    by: Columns,
     /// The columns that say whom a row is about, and the texts of those that were met.
-    entity: Vec<usize>,
+    entity: Columns,
     texts: FxHashMap<Key, Arc<[u8]>>,
     /// The numbers of keys with units of their own; nothing that is told depends on them.
     numbers: FxHashMap<Key, u32>,
@@ -62,7 +64,8 @@ impl Scores {
     /// Without rows; `empty` is a model of these options that has learnt nothing.
     pub(super) fn new(settled: Settled, order: Order, empty: Model) -> Self {
         Self {
-            entity: Layout::entity(&settled.judge.layout.input),
+            by: Columns::new(settled.judge.layout.by.clone()),
+            entity: Columns::new(Layout::entity(&settled.judge.layout.input)),
             settled,
             order,
             texts: FxHashMap::default(),
@@ -108,24 +111,25 @@ impl Scores {
 
     /// Whose model a row is for, and where it stands; `None` of one whose time is null.
     fn place(&mut self, row: Row, diff: isize) -> Option<(Key, Changed)> {
-        let Self { settled, order, entity, texts, numbers, .. } = self;
+        let Self { settled, order, entity, by, texts, numbers, .. } = self;
         let time = settled.judge.layout.counts_at(&row, order.time(&row)?);
         let (time, seq, id) = order.place(&row, time);
-        let of = Layout::values(&row, entity);
-        let text = if let Some(text) = texts.get(&of) {
+        let of = entity.of(&row);
+        let text = if let Some(text) = texts.get(&*of) {
             Arc::clone(text)
         } else {
             let text = text(&of);
-            texts.insert(of, Arc::clone(&text));
+            texts.insert((&*of).into(), Arc::clone(&text));
             text
         };
         let (mut key, mut line) = (None, Key::default());
         if settled.is_by_key {
-            line = Layout::values(&row, &settled.judge.layout.by);
+            line = (&*by.of(&row)).into();
         } else if settled.is_normalised {
-            let by = Layout::values(&row, &settled.judge.layout.by);
+            let by = by.of(&row);
             let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-            key = Some(*numbers.entry(by).or_insert(next));
+            let number = numbers.get(&*by).copied();
+            key = Some(number.unwrap_or_else(|| *numbers.entry((&*by).into()).or_insert(next)));
         }
         Some((line, Changed { place: (time, seq, id, text), key, row, diff }))
     }
