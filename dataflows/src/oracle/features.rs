@@ -26,6 +26,8 @@ pub struct Observed {
     pub wallet: Option<String>,
     /// The id of an event.
     pub id: Option<EventId>,
+    /// Its number among those of its time.
+    pub seq: u64,
 }
 
 /// What is asked for.
@@ -62,6 +64,7 @@ pub fn of_fill(fill: &Fill, names: &Names) -> Option<Observed> {
         spread: 0,
         wallet: Some(names.text(fill.wallet).to_string()),
         id: Some(fill.id),
+        seq: fill.seq,
     })
 }
 
@@ -80,6 +83,7 @@ pub fn of_trade(trade: &Trade, _names: &Names) -> Option<Observed> {
         spread: 0,
         wallet: None,
         id: Some(trade.id),
+        seq: trade.seq,
     })
 }
 
@@ -96,6 +100,7 @@ pub fn of_quote(quote: &Quote, _names: &Names) -> Option<Observed> {
         spread: ask - bid,
         wallet: None,
         id: None,
+        seq: quote.seq,
     })
 }
 
@@ -157,7 +162,8 @@ fn at_events(
         if ticks[n + 1..].iter().any(is_same) {
             continue;
         }
-        let at = [Value::Time(tick.time), Value::Text(names.id_text(id))];
+        let seq = Value::from(tick.observed.seq);
+        let at = [Value::Time(tick.time), Value::Text(names.id_text(id)), seq];
         let since = n.checked_sub(1).map(|before| ticks[before].time);
         let values = values(&ticks[..=n], asked, (tick.time, tick.time, since));
         found.insert(Row([key, &at, &values].concat().into()));
@@ -221,6 +227,10 @@ fn values(
                 let nanos = since.map(|since| i128::from(at.nanos()) - i128::from(since.nanos()));
                 values.push(nanos.map(|nanos| Decimal::new(nanos, 9)).into());
             }
+            "covered" => {
+                let shares = windows.iter().map(|window| share(ticks, window, (end, at), asked));
+                values.extend(shares);
+            }
             feature => {
                 let longest = windows.last().map(|w| (*w, covered(ticks, w, end, asked).len()));
                 for window in &windows {
@@ -232,6 +242,23 @@ fn values(
         }
     }
     values
+}
+
+/// How much of a window lies behind the first tick of all.
+fn share(
+    ticks: &[Placed],
+    window: &str,
+    (end, at): (VenueTime, VenueTime),
+    asked: &Asked<'_>,
+) -> Value {
+    let span = Span::parse(window).expect("a length of time");
+    let start = if asked.is_tumbling {
+        end.bucket(span).nanos()
+    } else {
+        at.nanos().saturating_sub(span.nanos())
+    };
+    let first = ticks.first().expect("a tick").time.nanos();
+    float(over(I256::from(at.nanos() - start.max(first)), I256::from(span.nanos())))
 }
 
 /// A feature of a window.

@@ -186,7 +186,8 @@ impl Standing {
         let flow = FLOW;
         let last_step = |step, reads| steps(history, step, reads).last().copied();
         let traded = last_step("30s", |arrival| matches!(arrival, Arrival::Trade(_)));
-        let features = &["count", "vwap", "return_z", "range", "last_return", "since_last"][..];
+        let features =
+            &["count", "vwap", "return_z", "range", "covered", "last_return", "since_last"][..];
         let steps = Some(("30s", traded.unwrap_or(VenueTime::MIN)));
         let pace = Asked { windows: &["2m"], features, steps, ..flow };
         let quoted = last_step("20s", |arrival| matches!(arrival, Arrival::Quote(_)));
@@ -339,7 +340,7 @@ const FLOW: Asked<'static> = Asked {
 };
 
 /// The features of fills by asset, in the order of their columns.
-const OF_FILLS: [&str; 17] = [
+const OF_FILLS: [&str; 18] = [
     "count",
     "volume",
     "signed_volume",
@@ -353,6 +354,7 @@ const OF_FILLS: [&str; 17] = [
     "momentum",
     "range",
     "rate_ratio",
+    "covered",
     "wallets",
     "largest_share",
     "last_return",
@@ -360,7 +362,7 @@ const OF_FILLS: [&str; 17] = [
 ];
 
 /// Those of quotes, with one window.
-const OF_QUOTES: [&str; 10] = [
+const OF_QUOTES: [&str; 11] = [
     "count",
     "return_mean",
     "return_std",
@@ -369,6 +371,7 @@ const OF_QUOTES: [&str; 10] = [
     "momentum",
     "spread",
     "size_imbalance",
+    "covered",
     "last_return",
     "since_last",
 ];

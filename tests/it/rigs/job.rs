@@ -165,6 +165,13 @@ impl Job {
         self
     }
 
+    /// With features, scores that depend on when rows came, and their alerts.
+    pub(super) fn scored(mut self) -> Self {
+        self.rest += SCORES;
+        self.write();
+        self
+    }
+
     /// With something else in its config.
     pub(super) fn with(mut self, what: &str, instead: &str) -> Self {
         assert!(self.rest.contains(what), "{what} isn't in the config");
@@ -364,4 +371,38 @@ mode = "changes"
 path = "out/parts"
 part_rows = 400
 views = ["positions", "bars", "pnl"]
+"#;
+
+/// Rows come up to 200 s late, so that some are too late to be scored.
+const SCORES: &str = r#"
+[views.flow]
+op = "features"
+input = "fills"
+windows = ["1m", "5m"]
+emit = "event"
+features = ["count", "volume", "imbalance", "momentum", "last_return"]
+
+[views.scores]
+op = "anomaly"
+input = "flow"
+revise_within = "1m"
+explain_from = "0.9"
+
+[alerts.unusual]
+view = "scores"
+when = "score >= 0.98"
+message = "{asset}: {why}"
+
+[sinks.scores]
+type = "jsonl"
+mode = "final"
+path = "out/scores"
+views = ["scores", "scores.stale", "alerts"]
+
+[sinks.told]
+type = "jsonl"
+mode = "changes"
+path = "out/told"
+sync_bytes = "20KiB"
+views = ["scores", "scores.stale", "alerts"]
 "#;

@@ -61,13 +61,17 @@ fn check(seed: u64, n_wanted: usize, stops: &[Stop], what: &str) {
     let (mut n_stopped, mut round) = (0, 0);
     while n_stopped < n_wanted {
         let fills = fills(seed + round);
-        let undisturbed = Job::new(&fills).tables(house, &format!("whole{round}"));
+        // Scores that depend on when rows came are gone on with in another way.
+        let job = |fills: &str| {
+            if round % 2 == 0 { Job::new(fills) } else { Job::new(fills).scored() }
+        };
+        let undisturbed = job(&fills).tables(house, &format!("whole{round}"));
         let watch = Stopwatch::start();
         undisturbed.finish();
         let takes = u64::try_from(watch.elapsed().as_micros()).unwrap();
         let expected = undisturbed.given(house);
         let keeps = Keeps::ALL[usize::try_from(round % 3).unwrap()];
-        let mut stopped = Job::new(&fills).tables(house, &format!("stopped{round}"));
+        let mut stopped = job(&fills).tables(house, &format!("stopped{round}"));
         let mut is_done = false;
         for _ in 0..12 {
             let wait = Duration::from_micros(dice.below(takes));

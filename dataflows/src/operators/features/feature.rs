@@ -72,6 +72,8 @@ features! {
     SizeImbalance = "size_imbalance": Kind::Float;
     /// How many come in a length of time, over that of the longest window.
     RateRatio = "rate_ratio": Kind::Float;
+    /// How much of the window lies behind the key's first event: 1 where all of it does.
+    Covered = "covered": Kind::Float;
     /// How many wallets there are.
     Wallets = "wallets": Kind::Count;
     /// The share of the largest wallet in the volume.
@@ -98,6 +100,7 @@ impl Feature {
             | Self::ReturnZ
             | Self::Momentum
             | Self::RateRatio
+            | Self::Covered
             | Self::LastReturn
             | Self::SinceLast => true,
             Self::Volume
@@ -113,7 +116,7 @@ impl Feature {
 
     /// Whether it is never null.
     pub(super) const fn is_always_there(self) -> bool {
-        matches!(self, Self::Count | Self::Wallets)
+        matches!(self, Self::Count | Self::Covered | Self::Wallets)
     }
 }
 
@@ -171,7 +174,7 @@ impl Seen<'_> {
                 let largest = self.window.wallets.as_ref().and_then(Wallets::largest);
                 shown(largest.and_then(|largest| quotient(largest, first)))
             }
-            Feature::LastReturn | Feature::SinceLast => Value::Null,
+            Feature::Covered | Feature::LastReturn | Feature::SinceLast => Value::Null,
         }
     }
 
@@ -213,6 +216,11 @@ impl Seen<'_> {
 /// The last log return.
 pub(super) fn last_return(last: &Held) -> Value {
     shown(last.log_return.map(|log_return| scaled(float(I256::from(log_return)))))
+}
+
+/// The quotient of two lengths of time.
+pub(super) fn ratio(nanos: i64, of: i64) -> Value {
+    shown(quotient(I256::from(nanos), I256::from(of)))
 }
 
 const NANO: i64 = 1_000_000_000;

@@ -28,9 +28,10 @@ pub(super) struct Features {
     /// Keys by the next step at which they may have a row; an entry that isn't its key's is of no
     /// meaning.
     due: BTreeMap<VenueTime, Vec<usize>>,
-    /// Room for one key's changes and for a row's values.
+    /// Room for one key's changes, for the values of its columns and for those of a row.
     one: Vec<(Tick, isize)>,
     values: Vec<Value>,
+    room: Vec<Value>,
 }
 
 impl Features {
@@ -49,6 +50,7 @@ impl Features {
             due: BTreeMap::new(),
             one: Vec::new(),
             values: Vec::new(),
+            room: Vec::new(),
         }
     }
 
@@ -124,9 +126,9 @@ impl Features {
 
     /// Makes the changes at hand, of a key whose events are told.
     fn revise_events(&mut self, number: usize, tell: &mut impl FnMut(Row, isize)) {
-        let Self { layout, names, keys, one, values, longest, .. } = self;
+        let Self { layout, names, keys, one, values, room, longest, .. } = self;
         let (layout, series) = (&**layout, &mut keys[number]);
-        let mut maker = Maker { layout, names, values };
+        let mut maker = Maker { layout, names, key: values, room };
         let is_late = !series.are_appended(one, names) && !is_out(Safeguard::LateRevised);
         if is_late {
             let intervals = series.intervals(one, *longest, names);
@@ -158,11 +160,11 @@ impl Features {
 
     /// Makes the changes at hand, of a key whose steps are told: published ones are revised at once.
     fn revise_steps(&mut self, number: usize, grid: Span, tell: &mut impl FnMut(Row, isize)) {
-        let Self { layout, names, keys, one, values, longest, published, .. } = self;
+        let Self { layout, names, keys, one, values, room, longest, published, .. } = self;
         let Some(((first, _), _)) = one.split_first() else { return };
         let first_step = first.time.next_step(grid);
         let series = &mut keys[number];
-        let mut maker = Maker { layout, names, values };
+        let mut maker = Maker { layout, names, key: values, room };
         if series.are_appended(one, names) && first_step > *published {
             // Windows that are kept end before it.
             for (tick, _) in one.iter() {
@@ -206,11 +208,11 @@ impl Features {
                 if self.keys[number].next_step != Some(step) {
                     continue;
                 }
-                let Self { layout, names, keys, values, .. } = self;
+                let Self { layout, names, keys, values, room, .. } = self;
                 let series = &mut keys[number];
                 values.clear();
                 series.key.values(names, values);
-                let mut maker = Maker { layout, names, values };
+                let mut maker = Maker { layout, names, key: values, room };
                 let mut windows = series.windows.take();
                 let tell = |shown: Shown| tell(shown.row, 1);
                 let next = series.step_rows(&mut windows, (step, last), &mut maker, tell);
@@ -227,11 +229,11 @@ impl Features {
     fn take_back(&mut self, last: VenueTime, grid: Span, tell: &mut impl FnMut(Row, isize)) {
         let steps = (last.plus(grid), self.published);
         for number in 0..self.keys.len() {
-            let Self { layout, names, keys, values, .. } = self;
+            let Self { layout, names, keys, values, room, .. } = self;
             let series = &mut keys[number];
             values.clear();
             series.key.values(names, values);
-            let mut maker = Maker { layout, names, values };
+            let mut maker = Maker { layout, names, key: values, room };
             let mut n_rows = 0_u64;
             series.step_rows(&mut None, steps, &mut maker, |shown| {
                 n_rows += 1;

@@ -7,6 +7,7 @@ use types::sabotage::{Safeguard, is_out};
 use types::{Names, VenueTime};
 
 use super::logarithm::log_return;
+use super::sums::Sums;
 use super::tick::Tick;
 
 /// A tick and its return.
@@ -31,24 +32,57 @@ const CHUNK: usize = if cfg!(test) { 4 } else { 256 };
 /// Ticks in order, in chunks of which none is empty.
 #[derive(Default)]
 pub(super) struct History {
-    chunks: Vec<Vec<Held>>,
+    chunks: Vec<Chunk>,
+}
+
+/// Ticks side by side.
+struct Chunk {
+    ticks: Vec<Held>,
+    /// Of all of them, once another chunk follows: the last one still grows.
+    sums: Option<Box<Sums>>,
+}
+
+/// A whole chunk, which windows can take and let go at once.
+pub(super) struct Whole<'a> {
+    pub(super) sums: &'a Sums,
+    /// The place and the time of its last tick.
+    pub(super) end: Cursor,
+    pub(super) last: VenueTime,
+}
+
+impl Chunk {
+    const fn of(ticks: Vec<Held>) -> Self {
+        Self { ticks, sums: None }
+    }
+
+    /// Adds its ticks up.
+    fn close(&mut self) {
+        let mut sums = Box::<Sums>::default();
+        self.ticks.iter().for_each(|held| sums.add(held));
+        self.sums = Some(sums);
+    }
 }
 
 impl History {
     /// The tick at a place; `None` at the end.
     pub(super) fn get(&self, cursor: Cursor) -> Option<&Held> {
-        self.chunks.get(cursor.chunk)?.get(cursor.index)
+        self.chunks.get(cursor.chunk)?.ticks.get(cursor.index)
     }
 
     /// The last tick's place.
     pub(super) fn last(&self) -> Option<Cursor> {
         let chunk = self.chunks.len().checked_sub(1)?;
-        Some(Cursor { chunk, index: self.chunks[chunk].len() - 1 })
+        Some(Cursor { chunk, index: self.chunks[chunk].ticks.len() - 1 })
+    }
+
+    /// The first tick.
+    pub(super) fn oldest(&self) -> Option<&Held> {
+        self.chunks.first()?.ticks.first()
     }
 
     /// The last tick.
     pub(super) fn newest(&self) -> Option<&Held> {
-        self.chunks.last()?.last()
+        self.chunks.last()?.ticks.last()
     }
 
     /// The place behind one, where there is a tick.
@@ -73,15 +107,22 @@ impl History {
             return Some(Cursor { index, ..cursor });
         }
         let chunk = cursor.chunk.checked_sub(1)?;
-        Some(Cursor { chunk, index: self.chunks.get(chunk)?.len() - 1 })
+        Some(Cursor { chunk, index: self.chunks.get(chunk)?.ticks.len() - 1 })
+    }
+
+    /// The chunk that starts at a place, where its sums are known.
+    pub(super) fn whole(&self, at: Cursor) -> Option<Whole<'_>> {
+        let chunk = self.chunks.get(at.chunk).filter(|_| at.index == 0)?;
+        let (sums, last) = (chunk.sums.as_deref()?, chunk.ticks.last()?.tick.time);
+        Some(Whole { sums, end: Cursor { index: chunk.ticks.len() - 1, ..at }, last })
     }
 
     /// The first place of a tick that isn't among the first ones as `is_before` says; it may be the
     /// end.
     pub(super) fn partition_point(&self, is_before: impl Fn(&Tick) -> bool) -> Cursor {
-        let is_whole = |chunk: &Vec<Held>| chunk.last().is_some_and(|held| is_before(&held.tick));
+        let is_whole = |chunk: &Chunk| chunk.ticks.last().is_some_and(|held| is_before(&held.tick));
         let chunk = self.chunks.partition_point(is_whole);
-        let index = |chunk: &Vec<Held>| chunk.partition_point(|held| is_before(&held.tick));
+        let index = |chunk: &Chunk| chunk.ticks.partition_point(|held| is_before(&held.tick));
         Cursor { chunk, index: self.chunks.get(chunk).map_or(0, index) }
     }
 
@@ -101,16 +142,18 @@ impl History {
         let held =
             Held { tick, log_return: before.and_then(|from| log_return(from, tick.level())) };
         match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(held),
+            Some(chunk) if chunk.ticks.len() < CHUNK => chunk.ticks.push(held),
             // Many keys have one tick: the first chunk grows from there.
-            None => self.chunks.push(vec![held]),
-            Some(_) => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(held);
-                self.chunks.push(chunk);
+            None => self.chunks.push(Chunk::of(vec![held])),
+            Some(full) => {
+                full.close();
+                let mut ticks = Vec::with_capacity(CHUNK);
+                ticks.push(held);
+                self.chunks.push(Chunk::of(ticks));
             }
         }
-        Cursor { chunk: self.chunks.len() - 1, index: self.chunks.last().map_or(0, Vec::len) - 1 }
+        let index = self.chunks.last().map_or(0, |chunk| chunk.ticks.len()) - 1;
+        Cursor { chunk: self.chunks.len() - 1, index }
     }
 
     /// Adds a tick wherever it belongs. Places move.
@@ -120,10 +163,18 @@ impl History {
             self.push(tick);
             return;
         }
+        let held = Held { tick, log_return: None };
         let chunk = &mut self.chunks[at.chunk];
-        chunk.insert(at.index, Held { tick, log_return: None });
-        let rest = (chunk.len() > CHUNK).then(|| chunk.split_off(CHUNK / 2));
-        if let Some(rest) = rest {
+        chunk.ticks.insert(at.index, held);
+        if let Some(sums) = &mut chunk.sums {
+            sums.add(&held);
+        }
+        if chunk.ticks.len() > CHUNK {
+            let mut rest = Chunk::of(chunk.ticks.split_off(CHUNK / 2));
+            if chunk.sums.is_some() {
+                rest.close();
+            }
+            chunk.close();
             self.chunks.insert(at.chunk + 1, rest);
         }
         let at = self.partition_point(|held| held.order(&tick, names) == Ordering::Less);
@@ -141,9 +192,17 @@ impl History {
         let at = self.partition_point(|held| held.order(tick, names) == Ordering::Less);
         let is_held = self.get(at).is_some_and(|held| held.tick == *tick);
         assert!(is_held, "a tick that isn't held was removed: {tick:?}");
-        self.chunks[at.chunk].remove(at.index);
-        if self.chunks[at.chunk].is_empty() {
+        let chunk = &mut self.chunks[at.chunk];
+        let held = chunk.ticks.remove(at.index);
+        if let Some(sums) = &mut chunk.sums {
+            sums.subtract(&held);
+        }
+        if chunk.ticks.is_empty() {
             self.chunks.remove(at.chunk);
+        }
+        // The last one grows.
+        if let Some(last) = self.chunks.last_mut() {
+            last.sums = None;
         }
         // At the end of a chunk the next tick starts another.
         let next = if self.get(at).is_some() { at } else { first_of(at.chunk + 1) };
@@ -156,8 +215,16 @@ impl History {
     fn renew(&mut self, at: Cursor) {
         let from = self.before(at).and_then(|before| self.get(before));
         let from = from.map(|held| held.tick.level());
-        let held = &mut self.chunks[at.chunk][at.index];
+        let Chunk { ticks, sums } = &mut self.chunks[at.chunk];
+        let held = &mut ticks[at.index];
+        let old = *held;
         held.log_return = from.and_then(|from| log_return(from, held.tick.level()));
+        if let Some(sums) = sums
+            && !is_out(Safeguard::ChunksAddedUp)
+        {
+            sums.subtract(&old);
+            sums.add(held);
+        }
     }
 }
 

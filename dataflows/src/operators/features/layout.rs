@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use types::{AssetId, Column, Decimal, EventId, Kind, Names, Row, Schema, ShortText, Span, Sym};
 use types::{Text, Value, VenueTime};
 
-use super::feature::{Feature, Seen, last_return};
+use super::feature::{Feature, Seen, last_return, ratio};
 use super::history::Held;
 use super::tick::Ticked;
 use super::window::{Shape, Windows};
@@ -103,10 +103,18 @@ pub(super) struct Layout {
 /// Where a row stands beside its key.
 pub(super) struct At {
     pub(super) time: VenueTime,
-    /// The event's, with [`Emit::Event`].
-    pub(super) id: Option<u128>,
+    /// The event, with [`Emit::Event`].
+    pub(super) event: Option<Event>,
     /// When the event before was.
     pub(super) previous: Option<VenueTime>,
+    /// When the key's first event was.
+    pub(super) first: VenueTime,
+}
+
+/// What tells a row's event from others of its time.
+pub(super) struct Event {
+    pub(super) id: u128,
+    pub(super) seq: u64,
 }
 
 impl Layout {
@@ -119,6 +127,10 @@ impl Layout {
             columns.push(column("id".into(), Kind::Text, false));
         }
         let n_key = columns.len();
+        if self.emit == Emit::Event {
+            // Who orders rows needs it: ids of one time don't come in their order.
+            columns.push(column("seq".into(), Kind::Count, false));
+        }
         for feature in &self.features {
             let (name, kind) = (feature.name(), feature.kind());
             let is_null = !feature.is_always_there();
@@ -133,17 +145,19 @@ impl Layout {
         Schema { columns, n_key, time: Some(time) }
     }
 
-    /// The row of a key's windows. `values` holds the key's and is left so.
+    /// The row of a key's windows, behind the values of the key's columns; `values` is room that is left
+    /// empty.
     pub(super) fn row(
         &self,
-        values: &mut Vec<Value>,
+        (key, values): (&[Value], &mut Vec<Value>),
         at: &At,
         (windows, last): (&Windows, &Held),
         names: &Names,
     ) -> Row {
-        let n_key = values.len();
         values.push(Value::from(at.time));
-        values.extend(at.id.map(|id| Value::Text(id_text(id, names))));
+        if let Some(event) = &at.event {
+            values.extend([Value::Text(id_text(event.id, names)), Value::from(event.seq)]);
+        }
         let spans = self.shape.spans.iter();
         let longest = spans.zip(&windows.windows).map(|(span, window)| (*span, window.sums.n));
         let longest = longest.max().unwrap_or((LEAST, 0));
@@ -151,6 +165,9 @@ impl Layout {
             match feature {
                 Feature::LastReturn => values.push(last_return(last)),
                 Feature::SinceLast => values.push(since(at)),
+                Feature::Covered => {
+                    values.extend(self.shape.spans.iter().map(|span| self.covered(*span, at)));
+                }
                 feature => {
                     for (window, span) in windows.windows.iter().zip(&self.shape.spans) {
                         let seen = Seen { window, span: *span, longest, last };
@@ -159,9 +176,18 @@ impl Layout {
                 }
             }
         }
-        let row = Row(values.iter().cloned().collect());
-        values.truncate(n_key);
-        row
+        Row(key.iter().cloned().chain(values.drain(..)).collect())
+    }
+
+    /// How much of a window lies behind the key's first event.
+    fn covered(&self, span: Span, at: &At) -> Value {
+        let start = match self.emit {
+            _ if !self.shape.is_tumbling => at.time.less(span.nanos()),
+            Emit::Event => self.shape.first(span, at.time),
+            Emit::Step(_) => self.shape.first(span, at.time.less(1)),
+        };
+        let nanos = at.time.nanos().saturating_sub(start.max(at.first).nanos());
+        ratio(nanos, span.nanos())
     }
 }
 

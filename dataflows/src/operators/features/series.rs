@@ -4,7 +4,7 @@ use types::sabotage::{Safeguard, is_out};
 use types::{Names, Row, Span, Value, VenueTime};
 
 use super::history::{Cursor, History};
-use super::layout::{At, Emit, Key, Layout};
+use super::layout::{At, Emit, Event, Key, Layout};
 use super::tick::Tick;
 use super::window::Windows;
 
@@ -36,7 +36,9 @@ pub(super) struct Maker<'a> {
     pub(super) layout: &'a Layout,
     pub(super) names: &'a Names,
     /// The values of the key at hand.
-    pub(super) values: &'a mut Vec<Value>,
+    pub(super) key: &'a [Value],
+    /// Room for those of a row; empty.
+    pub(super) room: &'a mut Vec<Value>,
 }
 
 /// An interval of time in which rows may change: from its start, as long as ticks of its last instant
@@ -125,10 +127,17 @@ impl Series {
     pub(super) fn event_row(&self, at: Cursor, windows: &Windows, maker: &mut Maker<'_>) -> Shown {
         let held = self.history.get(at).expect("an event of the history");
         let before = self.history.before(at).and_then(|before| self.history.get(before));
-        let (time, id) = (held.tick.time, held.tick.id);
-        let at = At { time, id: Some(id), previous: before.map(|held| held.tick.time) };
-        let row = maker.layout.row(maker.values, &at, (windows, held), maker.names);
+        let Tick { time, id, seq, .. } = held.tick;
+        let previous = before.map(|held| held.tick.time);
+        let at = At { time, event: Some(Event { id, seq }), previous, first: self.first() };
+        let values = (maker.key, &mut *maker.room);
+        let row = maker.layout.row(values, &at, (windows, held), maker.names);
         Shown { time, id, row }
+    }
+
+    /// When its first event was.
+    fn first(&self) -> VenueTime {
+        self.history.oldest().map_or(VenueTime::MIN, |held| held.tick.time)
     }
 
     /// Whether a later event has the same time and id: its row stands for both.
@@ -202,8 +211,15 @@ impl Series {
             while let Some(at) = next
                 && let Some(held) = history.get(at).filter(|held| held.tick.time < step)
             {
-                windows.enter(at, held);
-                next = history.next(at);
+                let whole = history.whole(at).filter(|whole| whole.last < step);
+                let mut last = at;
+                if let Some(whole) = whole.filter(|_| shape.is_plain()) {
+                    windows.enter_whole(at, &whole);
+                    last = whole.end;
+                } else {
+                    windows.enter(at, held);
+                }
+                next = history.next(last);
             }
             windows.leave(shape, history, end);
             let newest = windows.newest.and_then(|at| history.get(at));
@@ -212,8 +228,10 @@ impl Series {
                 step = next.and_then(|at| history.get(at))?.tick.time.next_step(grid);
                 continue;
             };
-            let at = At { time: step, id: None, previous: Some(newest.tick.time) };
-            let row = maker.layout.row(maker.values, &at, (windows, newest), maker.names);
+            let previous = Some(newest.tick.time);
+            let at = At { time: step, event: None, previous, first: self.first() };
+            let values = (maker.key, &mut *maker.room);
+            let row = maker.layout.row(values, &at, (windows, newest), maker.names);
             tell(Shown { time: step, id: 0, row });
             step = step.plus(grid);
         }

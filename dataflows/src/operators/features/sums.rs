@@ -76,6 +76,34 @@ impl Sums {
             self.squares -= square(log_return);
         }
     }
+
+    /// Adds what was added up elsewhere.
+    pub(super) fn add_all(&mut self, other: &Self) {
+        self.n += other.n;
+        for (amount, other) in self.amounts.iter_mut().zip(other.amounts) {
+            *amount += other;
+        }
+        self.n_unfit += other.n_unfit;
+        self.signed += other.signed;
+        self.spread += other.spread;
+        self.n_returns += other.n_returns;
+        self.returns += other.returns;
+        self.squares += other.squares;
+    }
+
+    /// Takes off what was added up elsewhere, and added.
+    pub(super) fn subtract_all(&mut self, other: &Self) {
+        self.n -= other.n;
+        for (amount, other) in self.amounts.iter_mut().zip(other.amounts) {
+            *amount -= other;
+        }
+        self.n_unfit -= other.n_unfit;
+        self.signed -= other.signed;
+        self.spread -= other.spread;
+        self.n_returns -= other.n_returns;
+        self.returns -= other.returns;
+        self.squares -= other.squares;
+    }
 }
 
 fn spread(held: &Held) -> i128 {

@@ -30,6 +30,8 @@ struct Step {
 struct History {
     windows: usize,
     is_tumbling: bool,
+    /// Whether sums are all that windows keep.
+    is_plain: bool,
     by: usize,
     /// The grid in seconds; rows at events without it.
     grid: Option<i64>,
@@ -60,8 +62,9 @@ fn history(steps: bool) -> impl Strategy<Value = History> {
     let on = prop_oneof![3 => Just(0), 3 => 0..9_i64, 1 => 0..100_i64, 1 => -5..0_i64];
     let epochs = prop::collection::vec((prop::collection::vec(step, 0..25), on), 1..12);
     let grid = prop::sample::select(vec![1, 7, 60, 3_600]);
-    (0..WINDOWS.len(), any::<bool>(), 0..4_usize, grid, prop::collection::vec(near(), 40), epochs)
-        .prop_map(move |(windows, is_tumbling, by, grid, mut pool, epochs)| {
+    let kinds = (any::<bool>(), any::<bool>());
+    (0..WINDOWS.len(), kinds, 0..4_usize, grid, prop::collection::vec(near(), 40), epochs).prop_map(
+        move |(windows, (is_tumbling, is_plain), by, grid, mut pool, epochs)| {
             let grid = steps.then_some(if windows == 3 { 3_600 } else { grid });
             if steps {
                 // Each of them is a row for each step of an hour.
@@ -70,8 +73,9 @@ fn history(steps: bool) -> impl Strategy<Value = History> {
                     fill.event_time = VenueTime::from_nanos(START + nanos);
                 }
             }
-            History { windows, is_tumbling, by, grid, pool, epochs }
-        })
+            History { windows, is_tumbling, is_plain, by, grid, pool, epochs }
+        },
+    )
 }
 
 /// The changes of an epoch: what is held may be removed, also before it comes. Of one identity at most
@@ -109,17 +113,20 @@ fn layout(history: &History) -> Layout {
         shape: Shape {
             spans: windows.iter().map(|window| Span::parse(window).unwrap()).collect(),
             is_tumbling: history.is_tumbling,
-            keeps_extremes: true,
-            keeps_wallets: true,
+            keeps_extremes: !history.is_plain,
+            keeps_wallets: !history.is_plain,
         },
         window_names: windows.iter().map(|window| (*window).to_owned()).collect(),
-        features: all_of_fills(),
+        features: of_fills(history.is_plain),
     }
 }
 
-fn all_of_fills() -> Vec<Feature> {
+/// The features of fills: all, or those that sums are enough for.
+fn of_fills(is_plain: bool) -> Vec<Feature> {
     let is_of_fills = |feature: &Feature| feature.is_of(RelationKind::Fills);
-    Feature::ALL.iter().copied().filter(is_of_fills).collect()
+    let needs_more = [Feature::Range, Feature::Wallets, Feature::LargestShare];
+    let is_wanted = |feature: &Feature| !is_plain || !needs_more.contains(feature);
+    Feature::ALL.iter().copied().filter(is_of_fills).filter(is_wanted).collect()
 }
 
 /// Runs a history on both: what each epoch tells makes of the rows before those of the twin after it.
@@ -166,7 +173,8 @@ fn twin(
     let by: &[&str] =
         [&["venue", "asset"][..], &["wallet"], &["venue", "wallet", "asset"], &["market"]]
             [history.by];
-    let named: Vec<&str> = all_of_fills().iter().map(|feature| feature.name()).collect();
+    let named = of_fills(history.is_plain);
+    let named: Vec<&str> = named.iter().map(|feature| feature.name()).collect();
     let grid = history.grid.map(|grid| format!("{grid}s"));
     let asked = Asked {
         by,
@@ -227,5 +235,6 @@ mod sabotage {
         events_of_one_time_and_id: LikeEventsShareRows by 200 of at_events;
         published_steps: StepsRevised by 100 of at_steps;
         ticks_that_tie: FeaturesTie by 200 of at_events;
+        sums_of_chunks: ChunksAddedUp by 200 of at_steps;
     }
 }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use types::sabotage::{Safeguard, is_out};
 use types::{Span, Sym, VenueTime};
 
-use super::history::{Cursor, Held, History};
+use super::history::{Cursor, Held, History, Whole};
 use super::sums::Sums;
 
 /// What windows are like.
@@ -27,6 +27,11 @@ impl Shape {
     /// The first instant of a window whose last one is given.
     pub(super) const fn first(&self, span: Span, last: VenueTime) -> VenueTime {
         if self.is_tumbling { last.bucket(span) } else { last.less(span.nanos() - 1) }
+    }
+
+    /// Whether sums are all that is kept, so that whole chunks can enter and leave.
+    pub(super) const fn is_plain(&self) -> bool {
+        !self.keeps_extremes && !self.keeps_wallets
     }
 
     /// The longest window.
@@ -68,10 +73,19 @@ impl Windows {
                 extremes: shape.keeps_extremes.then(Extremes::default),
                 wallets: shape.keeps_wallets.then(Wallets::default),
             };
-            let mut next = Some(start).filter(|start| newest.is_some_and(|end| *start <= end));
-            while let Some(held) = next.and_then(|at| history.get(at)) {
-                window.add(held);
-                next = next.and_then(|at| history.next(at)).filter(|at| Some(*at) <= newest);
+            let mut next = Some(start).filter(|start| Some(*start) <= newest);
+            while let Some(at) = next
+                && let Some(held) = history.get(at)
+            {
+                let whole = history.whole(at).filter(|whole| Some(whole.end) <= newest);
+                let mut last = at;
+                if let Some(whole) = whole.filter(|_| shape.is_plain()) {
+                    window.sums.add_all(whole.sums);
+                    last = whole.end;
+                } else {
+                    window.add(held);
+                }
+                next = history.next(last).filter(|at| Some(*at) <= newest);
             }
             window
         };
@@ -90,16 +104,37 @@ impl Windows {
         }
     }
 
+    /// Lets the chunk enter that follows the newest; only of plain windows.
+    pub(super) fn enter_whole(&mut self, at: Cursor, whole: &Whole<'_>) {
+        self.newest = Some(whole.end);
+        for window in &mut self.windows {
+            if window.sums.n == 0 {
+                window.start = at;
+            }
+            window.sums.add_all(whole.sums);
+        }
+    }
+
     /// Lets go of what lies before the windows whose last instant is given.
     #[inline]
     pub(super) fn leave(&mut self, shape: &Shape, history: &History, last: VenueTime) {
+        let newest = self.newest;
         for (window, span) in self.windows.iter_mut().zip(&shape.spans) {
             let first = shape.first(*span, last);
             while window.sums.n > 0
                 && let Some(held) = history.get(window.start).filter(|h| h.tick.time < first)
             {
-                window.subtract(held);
-                window.start = history.next(window.start).unwrap_or(window.start);
+                let mut last = window.start;
+                // What is behind the newest never entered.
+                let is_out = |whole: &Whole<'_>| whole.last < first && Some(whole.end) <= newest;
+                let whole = history.whole(last).filter(|_| shape.is_plain());
+                if let Some(whole) = whole.filter(is_out) {
+                    window.sums.subtract_all(whole.sums);
+                    last = whole.end;
+                } else {
+                    window.subtract(held);
+                }
+                window.start = history.next(last).unwrap_or(last);
             }
         }
     }

@@ -15,7 +15,7 @@ use types::expr::Compiled;
 use types::options::{Need, OptionKind, OptionSpec, Place, Problem, Settings, option};
 use types::relations::{Relation, RelationKind};
 use types::schema::{Column, Kind};
-use types::{Names, Row, Schema, Text, Value};
+use types::{Names, Row, Schema, ShortText, Text, Value};
 
 use super::Operator;
 use super::expressions::{condition, error_row, errors_output, split};
@@ -250,7 +250,11 @@ impl Labeller {
         if labels.is_empty() && !self.keeps_all {
             return Ok(None);
         }
-        let labels = Value::Text(Text::from(labels));
+        // Most rows have none, or few short ones.
+        let labels = Value::Text(match ShortText::new(&labels) {
+            Some(short) => Text::Short(short),
+            None => Text::from(labels),
+        });
         let value = |from: &Source| match from {
             Source::Column(index) => column(*index),
             Source::Labels => labels.clone(),

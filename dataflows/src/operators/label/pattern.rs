@@ -22,15 +22,15 @@ const fn pattern(name: &'static str, help: &'static str, condition: &'static str
 /// All of them. A share of a window is compared by products, since these are exact.
 #[rustfmt::skip]
 pub(super) const PATTERNS: &[Pattern] = &[
-    pattern("price_volume_spike", "the last return is beyond 4 deviations on 3 times the usual volume", "(return_z_usual > 4 or return_z_usual < -4) and volume_now * usual > 3 * volume_usual * now and count_usual >= 20"),
-    pattern("volume_spike", "5 times the usual volume", "volume_now * usual > 5 * volume_usual * now and count_usual >= 20"),
+    pattern("price_volume_spike", "the last return is beyond 4 deviations on 3 times the usual volume", "(return_z_usual > 4 or return_z_usual < -4) and volume_now * usual > 3 * volume_usual * now and count_usual >= 20 and covered_usual >= 1"),
+    pattern("volume_spike", "5 times the usual volume", "volume_now * usual > 5 * volume_usual * now and count_usual >= 20 and covered_usual >= 1"),
     pattern("price_jump", "the last return is beyond 6 deviations", "(return_z_usual > 6 or return_z_usual < -6) and count_now > 0"),
     pattern("liquidity_drop", "less than a fifth of the usual number of events, which is 20 or more", "5 * count_now * usual < count_usual * now and count_usual * now >= 20 * usual"),
     pattern("spread_blowout", "3 times the usual spread", "number(spread_now) > 3 * number(spread_usual) and count_usual >= 20"),
     pattern("order_flow_skew", "9 in 10 parts of the volume are on one side, of 10 events or more", "(imbalance_now > 0.8 or imbalance_now < -0.8) and count_now >= 10"),
-    pattern("whale_trade", "one wallet makes at least half of 5 times the usual notional", "largest_share_now >= 0.5 and notional_now * usual > 5 * notional_usual * now and count_usual >= 20"),
-    pattern("new_wallet_large", "a wallet that did nothing before trades for 10000 or more", "wallet is not null and count_usual = count_now and notional_now >= 10000"),
-    pattern("pump", "the price gains 5 % on 3 times the usual volume, 3 in 4 parts of it bought", "momentum_now > 0.05 and imbalance_now > 0.5 and volume_now * usual > 3 * volume_usual * now and count_usual >= 20"),
+    pattern("whale_trade", "one wallet makes at least half of 5 times the usual notional", "largest_share_now >= 0.5 and notional_now * usual > 5 * notional_usual * now and count_usual >= 20 and covered_usual >= 1"),
+    pattern("new_wallet_large", "a wallet whose first trade lies in the window trades for 10000 or more", "wallet is not null and covered_now < 1 and notional_now >= 10000"),
+    pattern("pump", "the price gains 5 % on 3 times the usual volume, 3 in 4 parts of it bought", "momentum_now > 0.05 and imbalance_now > 0.5 and volume_now * usual > 3 * volume_usual * now and count_usual >= 20 and covered_usual >= 1"),
 ];
 
 /// The windows of a view's columns that are named `<feature>_<window>`.

@@ -42,6 +42,7 @@ fn features(windows: &[&str], without: &[&str]) -> Vec<RelationSpec> {
         ("momentum", Kind::Float),
         ("spread", Kind::Float),
         ("largest_share", Kind::Float),
+        ("covered", Kind::Float),
     ] {
         let named = windows.iter().map(|window| format!("{feature}_{window}"));
         columns.extend(named.map(|name| Column { name: name.into(), kind, nullable: true }));
@@ -125,7 +126,10 @@ fn patterns_are_written_out_over_the_windows() {
             .collect::<BTreeMap<_, _>>()
     };
     let of = conditions(&["5m", "90s", "1h"]);
-    assert_eq!(of["volume_spike"], "volume_90s * 40 > 5 * volume_1h * 1 and count_1h >= 20");
+    assert_eq!(
+        of["volume_spike"],
+        "volume_90s * 40 > 5 * volume_1h * 1 and count_1h >= 20 and covered_1h >= 1"
+    );
     assert_eq!(
         of["order_flow_skew"],
         "(imbalance_90s > 0.8 or imbalance_90s < -0.8) and count_90s >= 10"
@@ -140,11 +144,16 @@ fn patterns_are_written_out_over_the_windows() {
     assert!(PATTERNS.iter().all(|pattern| !pattern.help.is_empty()));
 }
 
-/// A row of `features`: the named columns, 20 for the count of an hour, zero for the others.
+/// A row of `features`: the named columns, 20 for the count of an hour, windows that are covered, zero
+/// for the others.
 fn features_row(schema: &Schema, values: &[(&str, &str)]) -> Row {
     let value = |column: &Column| {
         let text = values.iter().find(|(name, _)| *name == column.name).map(|value| value.1);
-        let text = text.unwrap_or(if column.name == "count_1h" { "20" } else { "0" });
+        let text = text.unwrap_or(match column.name.as_ref() {
+            "count_1h" => "20",
+            "covered_1m" | "covered_1h" => "1",
+            _ => "0",
+        });
         match column.kind {
             Kind::Text => Value::Text("w".into()),
             Kind::Time => Value::Null,
@@ -184,7 +193,7 @@ fn patterns_say_what_they_are_meant_to() {
             "largest_share_1m=0.5 notional_1m=9 notional_1h=100",
             "largest_share_1m=0.4 notional_1m=9 notional_1h=100",
         ),
-        ("new_wallet_large", "count_1m=20 notional_1m=10000", "count_1m=19 notional_1m=10000"),
+        ("new_wallet_large", "covered_1m=0.5 notional_1m=10000", "notional_1m=10000"),
         (
             "pump",
             "momentum_1m=0.06 imbalance_1m=0.6 volume_1m=6 volume_1h=100",
@@ -196,6 +205,10 @@ fn patterns_say_what_they_are_meant_to() {
         };
         assert!(is_shown(name, &values(shown)), "{name}: {shown}");
         assert!(!is_shown(name, &values(hidden)), "{name}: {hidden}");
+        // What is usual isn't known before the longest window is covered.
+        let early = [&values(shown)[..], &[("covered_1h", "0.9")]].concat();
+        let is_volume = shown.contains("volume_1h") || shown.contains("notional_1h");
+        assert_eq!(is_shown(name, &early), !is_volume, "{name}, early");
     }
 }
 
