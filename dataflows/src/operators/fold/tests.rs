@@ -254,8 +254,12 @@ fn a_series_that_rests_has_no_scores() {
     let scores = told(&Zscore, &of([alpha.clone()]), &values);
     let rests = r#""1","mean":"1","deviation":"0","zscore":null"#;
     assert!(scores[1_000..].iter().all(|row| row == rests), "{:?}", scores.last());
+    let averages = told(&Ewma, &of([alpha.clone()]), &values);
+    assert!(averages[600..].iter().all(|row| row == r#""1","ewma":"1""#), "{:?}", averages.last());
     let options = [alpha, ("drift", text("0.5")), ("threshold", text("5"))];
     let sums = told(&Cusum, &of(options), &values);
+    let rests = r#""1","up":null,"down":null,"alarm":null"#;
+    assert!(sums[1_000..].iter().all(|row| row == rests), "{:?}", sums.last());
     assert!(sums[600..].iter().all(|row| !row.contains("true")), "{:?}", sums.last());
 }
 

@@ -52,6 +52,22 @@ fn wilder_s_index_is_as_charts_show_it() {
     assert!(super::tests::told(&["rsi_14"], &flat).iter().all(|values| values[0].is_none()));
 }
 
+/// What rounding leaves of the averages of a price that rests is no strength.
+#[test]
+fn a_price_that_rests_has_no_strength() {
+    let mut closes: Vec<&str> = ["10", "11"].into_iter().cycle().take(60).collect();
+    closes.extend(std::iter::repeat_n("11", 1_000));
+    let told = told(&["rsi_14", "ema_14"], &bars(&closes));
+    let first_null = 60 + told[60..].iter().position(|values| values[0].is_none()).unwrap();
+    // Of half: (13 / 14)^n is below 1e-9 from n = 280 on.
+    assert!((60 + 270..60 + 290).contains(&first_null), "{first_null}");
+    assert!(told[first_null..].iter().all(|values| values[0].is_none()));
+    assert!(told[1_000..].iter().all(|values| shown(values[1]) == Value::from(Decimal::from(11))));
+    // Only gains are a strength of 100, however small they have become.
+    let rises = bars(&["5", "6", "6", "6", "6", "6"]);
+    assert_eq!(short(super::tests::told(&["rsi_2"], &rises)[5][0]), "100");
+}
+
 #[test]
 fn averages_and_bands_are_what_a_hand_makes_them() {
     let told = told(
