@@ -13,6 +13,7 @@ use super::scores::Settled;
 use crate::edge::Edge;
 use crate::operators::declared::declared;
 use crate::operators::latest::{columns, no_time};
+use crate::operators::ordered::is_of_row;
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
 
 /// Settles the options.
@@ -71,7 +72,7 @@ pub(super) fn settle(
             format!("rows of `{}` have no key, so scores couldn't be told apart", input.name);
         let problem = Problem::new(settings.place("input"), "wrong_input", message);
         problems.push(problem.hint("name features of it"));
-    } else if !(0..input.schema.n_key).any(|index| Layout::is_of_row(&input.schema, index)) {
+    } else if !(0..input.schema.n_key).any(|index| is_of_row(&input.schema, index)) {
         let message = format!("each row of `{}` takes the place of the one before", input.name);
         let problem = Problem::new(settings.place("input"), "wrong_input", message);
         problems.push(
