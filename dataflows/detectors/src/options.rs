@@ -43,8 +43,8 @@ pub struct Options {
     pub projections: usize,
     /// Rows of the reservoir that neighbours are looked for among, 1 to 1,024. Default: 32.
     pub neighbours: usize,
-    /// Nanoseconds of event time between fits once 2,048 rows are learnt, above 0. Default: none, fits
-    /// go by rows: when those learnt have grown by a quarter, and every 2,048; of a single column by a
+    /// Nanoseconds of event time between fits once 2,048 rows are learnt, above 0; 64 rows lie between two
+    /// at least. Default: none, fits go by rows: when those learnt have grown by a quarter, and every 2,048; of a single column by a
     /// sixteenth, and every 256. They also do while times lie before that of the last fit.
     pub refit_ns: Option<i64>,
 }

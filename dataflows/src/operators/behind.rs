@@ -1,14 +1,75 @@
 //! The columns of a row with those of another view's row behind it: what joins give.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use types::options::{Place, Problem, Settings, did_you_mean};
+use types::options::{
+    Need, OptionKind, OptionSpec, Place, Problem, Settings, did_you_mean, option,
+};
+use types::relations::RelationKind;
 use types::schema::Column;
-use types::{Row, Value};
+use types::{Row, Schema, Value};
 
+use super::declared::check_keyed;
 use super::expressions::is_column_name;
 use super::latest::columns;
-use crate::plan::View;
+use crate::plan::{Build, Output, PlanBuilder, Prepared, View};
+
+/// How the columns that must be equal are named.
+pub(super) const ON: OptionSpec =
+    option("on", OptionKind::Columns, Need::Required, "columns of both that must be equal");
+/// What keeps names apart; see [`named_behind`].
+pub(super) const PREFIX: OptionSpec = option(
+    "prefix",
+    OptionKind::Text,
+    Need::Optional,
+    "in front of a name that both have; by default the other view's name and `_`",
+);
+
+/// An operator that puts rows of `with` behind those of `input`.
+pub(super) trait Behind: Build + Sized + 'static {
+    /// Settles the options.
+    fn settle(settings: &Settings, input: &View, with: &View, problems: &mut Vec<Problem>) -> Self;
+
+    /// Checks what the views must be like, whatever the options.
+    fn check(settings: &Settings, input: &View, with: &View, problems: &mut Vec<Problem>);
+
+    /// The columns of its rows.
+    fn schema(&self) -> &Arc<Schema>;
+}
+
+/// The output of an operator with these options; `None` where they have problems.
+pub(super) fn outputs<B: Behind>(settings: &Settings, plan: &PlanBuilder) -> Option<Vec<Output>> {
+    let mut problems = Vec::new();
+    let input = plan.input(settings, "input", &mut problems)?;
+    let with = plan.input(settings, "with", &mut problems)?;
+    let settled = B::settle(settings, input, with, &mut problems);
+    problems.is_empty().then(|| vec![output(&settled)])
+}
+
+/// Prepares an operator with these options.
+pub(super) fn prepare<B: Behind>(
+    settings: &Settings,
+    plan: &PlanBuilder,
+) -> Result<Prepared, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let input = plan.input(settings, "input", &mut problems);
+    let with = plan.input(settings, "with", &mut problems);
+    let (Some(input), Some(with)) = (input, with) else { return Err(problems) };
+    check_keyed(input, settings, "input", &mut problems);
+    B::check(settings, input, with, &mut problems);
+    let settled = B::settle(settings, input, with, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let outputs = vec![output(&settled)];
+    Ok(Prepared { inputs: vec![input.port, with.port], outputs, build: Box::new(settled) })
+}
+
+fn output(settled: &impl Behind) -> Output {
+    let schema = Arc::clone(settled.schema());
+    Output { suffix: "", kind: RelationKind::Rows, schema, is_keyed: true }
+}
 
 /// The columns that must be equal, as indices of both views' columns.
 pub(super) struct On {

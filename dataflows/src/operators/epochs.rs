@@ -5,7 +5,11 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::Operator;
+use timely::dataflow::operators::vec::Map;
+
+use crate::clock::Clock;
 
 /// Calls `logic` once an epoch that has input, when all of that input is there, in epoch order. Its
 /// second argument is the input, which it may reorder and must empty; what it pushes into the
@@ -52,6 +56,41 @@ where
             }
         }
     })
+}
+
+/// As [`per_epoch`], for logic that follows event time, of epochs that have rows or a clock. Its second
+/// argument are the rows with their diffs, as they came, which it may leave there, and the newest clock;
+/// `None` where none came.
+pub(crate) fn per_epoch_with_clock<'s, R, O>(
+    rows: StreamVec<'s, u64, (R, u64, isize)>,
+    clock: StreamVec<'s, u64, Clock>,
+    name: &str,
+    mut logic: impl FnMut(u64, (&mut Vec<(R, isize)>, Option<Clock>), &mut Vec<O>) + 'static,
+) -> StreamVec<'s, u64, O>
+where
+    R: Clone + 'static,
+    O: ExchangeData,
+{
+    let rows = rows.map(|(row, _, diff)| Timed::Row(row, diff));
+    let mut held = Vec::new();
+    per_epoch(rows.concat(clock.map(Timed::Clock)), name, move |epoch, inputs, out| {
+        let mut newest: Option<Clock> = None;
+        for input in inputs.drain(..) {
+            match input {
+                Timed::Row(row, diff) => held.push((row, diff)),
+                Timed::Clock(clock) => newest = newest.take().max(Some(clock)),
+            }
+        }
+        logic(epoch, (&mut held, newest), out);
+        held.clear();
+    })
+}
+
+/// A row with its diff, or the clock.
+#[derive(Clone)]
+enum Timed<R> {
+    Row(R, isize),
+    Clock(Clock),
 }
 
 /// The input of an epoch that isn't complete yet, with the right to answer it.

@@ -10,6 +10,7 @@ use types::relations::{
     Relation, Settlement, Trade,
 };
 use types::sabotage::{Safeguard, is_out};
+use types::schema::{Column, Type};
 use types::{EventId, Names, Row, Schema, Value, VenueTime};
 
 /// A row's place, without its text: only rows that tie are worth writing out.
@@ -18,6 +19,14 @@ pub(crate) type Place = (VenueTime, Value, Option<EventId>);
 /// Stands before every place of a time.
 pub(crate) const fn first_at(time: VenueTime) -> Place {
     (time, Value::Null, None)
+}
+
+/// Whether a column tells rows of one key apart, as their places do: their time, or their id.
+pub(crate) fn is_of_row(schema: &Schema, index: usize) -> bool {
+    let is_id = |column: &Column| {
+        column.name == "id" && matches!(column.kind.of(), Type::Text | Type::Number)
+    };
+    Some(index) == schema.time || schema.columns.get(index).is_some_and(is_id)
 }
 
 /// A row whose id may be known better than its text tells.

@@ -4,16 +4,13 @@
 use std::collections::BTreeMap;
 
 use differential_dataflow::AsCollection;
-use timely::dataflow::operators::Concat;
-use timely::dataflow::operators::vec::Map;
 use types::changes::consolidate;
 use types::options::{Problem, Settings};
 use types::relations::PositionStep;
 use types::{Span, VenueTime};
 
-use crate::clock::Clock;
 use crate::edge::Coll;
-use crate::operators::epochs::per_epoch;
+use crate::operators::epochs::per_epoch_with_clock;
 use crate::plan::Context;
 
 /// The largest grid, 5,200 weeks: its steps around all allowed event times fit 64 bits.
@@ -30,13 +27,6 @@ pub(super) fn grid(settings: &Settings, option: &str, problems: &mut Vec<Problem
     Some(grid)
 }
 
-/// What the operator takes.
-#[derive(Clone)]
-enum Input {
-    Step(PositionStep, isize),
-    Clock(Clock),
-}
-
 /// Lets steps of a grid through as they are published.
 pub(super) fn published<'s>(
     steps: Coll<'s, PositionStep>,
@@ -44,24 +34,19 @@ pub(super) fn published<'s>(
     context: &Context<'s, '_>,
 ) -> Coll<'s, PositionStep> {
     let reads = context.reads.clone();
-    let rows = steps.inner.map(|(row, _, diff)| Input::Step(row, diff));
-    let clock = context.clock.stream().map(Input::Clock);
+    let clock = context.clock.stream();
     let name = format!("{}: published steps", context.view);
     let mut held: BTreeMap<VenueTime, Vec<(PositionStep, isize)>> = BTreeMap::new();
     let mut last: Option<VenueTime> = None;
-    let published = per_epoch(rows.concat(clock), &name, move |epoch, inputs, out| {
+    let published = per_epoch_with_clock(steps.inner, clock, &name, move |epoch, input, out| {
+        let (rows, clock) = input;
         let mut published = Vec::new();
-        // The clock may stand behind rows that it publishes.
-        let clock = |input: &Input| match input {
-            Input::Step(..) => None,
-            Input::Clock(clock) => clock.last_step(grid, &reads),
-        };
-        last = last.max(inputs.iter().filter_map(clock).max());
-        for input in inputs.drain(..) {
-            match input {
-                Input::Step(row, diff) if Some(row.step) <= last => published.push((row, diff)),
-                Input::Step(row, diff) => held.entry(row.step).or_default().push((row, diff)),
-                Input::Clock(_) => {}
+        last = last.max(clock.and_then(|clock| clock.last_step(grid, &reads)));
+        for (row, diff) in rows.drain(..) {
+            if Some(row.step) <= last {
+                published.push((row, diff));
+            } else {
+                held.entry(row.step).or_default().push((row, diff));
             }
         }
         while let Some(entry) = held.first_entry().filter(|entry| Some(*entry.key()) <= last) {

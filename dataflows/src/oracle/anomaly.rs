@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use detectors::{Aspect, Detector as _, Model, Normaliser, Options, Reason};
 use types::value::Float;
-use types::{Decimal, EventId, Names, Row, Schema, Text, Value, VenueTime};
+use types::{Decimal, EventId, Names, Row, Schema, Span, Text, Value, VenueTime};
 
 use super::place;
 
@@ -19,6 +19,8 @@ pub struct Asked {
     pub columns: Vec<&'static str>,
     /// Those that tell keys apart.
     pub by: Vec<&'static str>,
+    /// The column of a bar's length, where rows are bars: they count at their ends.
+    pub length: Option<&'static str>,
     /// Whether each key has a model.
     pub is_by_key: bool,
     /// Whether each key's numbers are in units of its own.
@@ -60,11 +62,19 @@ impl Twin {
     pub fn take(&mut self, changes: &[(Row, isize)], watermark: VenueTime) {
         let within = self.asked.revise_within;
         let horizon = self.watermark.nanos().saturating_sub(within);
-        let mut late: BTreeMap<Vec<Value>, (bool, bool)> = BTreeMap::new();
+        // Whether a row of the key came, and whether one went; and whether one did so too late.
+        let mut touched: BTreeMap<Vec<Value>, (bool, bool, bool)> = BTreeMap::new();
         let mut changes = changes.to_vec();
         changes.sort_by_key(|(_, diff)| *diff);
         for (row, diff) in &changes {
-            let Some(at) = place(row, &self.asked.schema, &self.names) else { continue };
+            let Some(at) = self.place(row) else { continue };
+            let key = row.0.iter().take(self.asked.schema.n_key).cloned().collect();
+            let entry = touched.entry(key).or_default();
+            if *diff > 0 {
+                entry.0 = true;
+            } else {
+                entry.1 = true;
+            }
             if at.0.nanos() >= horizon {
                 if *diff > 0 {
                     self.learnt.insert(at, (row.clone(), true));
@@ -73,19 +83,17 @@ impl Twin {
                 }
                 continue;
             }
-            let key = row.0.iter().take(self.asked.schema.n_key).cloned().collect();
-            let entry = late.entry(key).or_default();
+            entry.2 = true;
             if *diff > 0 {
-                entry.0 = true;
                 self.late.insert(row.clone());
-            } else {
-                entry.1 = true;
-                if !self.late.remove(row) {
-                    self.learnt.get_mut(&at).expect("it was learnt").1 = false;
-                }
+            } else if !self.late.remove(row) {
+                self.learnt.get_mut(&at).expect("it was learnt").1 = false;
             }
         }
-        for (key, (came, went)) in late {
+        for (key, (came, went, is_late)) in touched {
+            if !is_late {
+                continue;
+            }
             let change = if came && went {
                 "replaced"
             } else if came {
@@ -149,6 +157,17 @@ impl Twin {
         let stale: Vec<Value> = stale.into_iter().chain([Value::Null]).collect();
         rows.extend(self.late.iter().map(|row| self.row(row, &stale)));
         rows
+    }
+
+    /// Where a row stands in the order.
+    fn place(&self, row: &Row) -> Option<Place> {
+        let mut at = place(row, &self.asked.schema, &self.names)?;
+        if let Some(length) = self.asked.length {
+            let Value::Text(length) = self.value(row, length) else { return None };
+            let length = Span::parse(length.as_str())?.nanos();
+            at.0 = VenueTime::from_nanos(at.0.nanos() + length);
+        }
+        Some(at)
     }
 
     fn explain(&self, (own, x): (&Normaliser, &[f64]), reasons: Vec<Reason>, said: &mut [Value]) {

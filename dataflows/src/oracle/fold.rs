@@ -99,7 +99,11 @@ pub fn cusum<R: Relation>(
                 |sum: i128, z: i128| Some(sum.checked_add(z)?.checked_sub(asked.drift)?.max(0));
             match z.map(|z| next(up, z).zip(z.checked_neg().and_then(|z| next(down, z)))) {
                 None => {}
-                Some(None) => before.clear(),
+                Some(None) => {
+                    // The series starts anew behind it: the next row is its first, with sums of zero.
+                    before.clear();
+                    (up, down) = (0, 0);
+                }
                 Some(Some(sums)) => {
                     let is_alarm = sums.0 > asked.threshold || sums.1 > asked.threshold;
                     seen = [at_nano(Some(sums.0)), at_nano(Some(sums.1)), Value::Bool(is_alarm)];

@@ -15,11 +15,17 @@ const ONE: i128 = 1_000_000_000_000_000_000;
 /// A column of a series: nothing where it isn't defined.
 type Line = Vec<Option<i128>>;
 
-/// The rows of the final bars of one size. `asked` names the indicators: `rsi_14`.
+/// The rows of the final bars of one size. `asked` names the indicators: `rsi_14`; those of the first
+/// bars are null where `warmup` is more than their number.
 ///
 /// # Panics
 /// If there is no such indicator, or a number doesn't fit.
-pub fn indicators(bars: &[Bar], size: &str, asked: &[&str], names: &Names) -> BTreeSet<Row> {
+pub fn indicators(
+    bars: &[Bar],
+    size: &str,
+    (asked, warmup): (&[&str], usize),
+    names: &Names,
+) -> BTreeSet<Row> {
     let mut series: BTreeMap<AssetId, BTreeMap<VenueTime, &Bar>> = BTreeMap::new();
     for bar in bars.iter().filter(|bar| bar.is_final && bar.size.as_str() == size) {
         series.entry(bar.asset).or_default().insert(bar.bucket, bar);
@@ -31,7 +37,8 @@ pub fn indicators(bars: &[Bar], size: &str, asked: &[&str], names: &Names) -> BT
         for (index, bar) in bars.iter().enumerate() {
             let mut values: Vec<Value> = (0..4).map(|column| bar.column(column, names)).collect();
             values.push(Value::from(bar.close));
-            values.extend(lines.iter().map(|line| at_nano(line[index])));
+            let is_told = index + 1 >= warmup;
+            values.extend(lines.iter().map(|line| at_nano(line[index].filter(|_| is_told))));
             rows.insert(Row(values.into()));
         }
     }

@@ -89,17 +89,21 @@ fn check_indicators(epochs: &[Vec<Any>], lateness: i64) {
     let names = Arc::clone(harness::interner().names());
     let list = INDICATORS.join(",");
     let options = [("input", "bars"), ("size", "1m"), ("indicators", &*list)];
-    let views: [ViewSpec<'_>; 2] = [
+    let warm = [options[0], options[1], options[2], ("warmup", "4")];
+    let views: [ViewSpec<'_>; 3] = [
         ("bars", "rollup", &[("input", "trades"), ("sizes", "1m,90s,5m")]),
         ("charts", "indicators", &options),
+        ("warm", "indicators", &warm),
     ];
     let told = same(&views, epochs, lateness, &names);
     for n in 1..=epochs.len() {
         let told = told[..n].to_vec();
         let bars: Vec<Bar> = rows!(Bars, total(&told, 0));
-        let expected = indicators(&bars, "1m", INDICATORS, &names);
-        let found: BTreeSet<Row> = rows!(Rows, total(&told, 1)).into_iter().collect();
-        assert_eq!(found, expected, "after epoch {n}");
+        for (view, warmup) in [(1, 0), (2, 4)] {
+            let expected = indicators(&bars, "1m", (INDICATORS, warmup), &names);
+            let found: BTreeSet<Row> = rows!(Rows, total(&told, view)).into_iter().collect();
+            assert_eq!(found, expected, "{} after epoch {n}", views[view].0);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod alert;
+mod anomaly;
 mod asof_join;
 mod distinct;
 mod edges;

@@ -120,27 +120,31 @@ impl Float {
     }
 
     /// The decimal next to it with 15 decimals at most, ties to even; `None` where it doesn't fit 38
-    /// digits. Made of the float's bits (IEEE 754) by whole numbers alone, so it is the same everywhere.
+    /// digits: from 1e38 on. Made of the float's bits (IEEE 754) by whole numbers alone, so it is the same
+    /// everywhere.
     pub fn decimal(self) -> Option<Decimal> {
         const FRACTION: u32 = 52;
         const DECIMALS: u8 = 15;
+        const BEYOND: i128 = 10i128.pow(38);
         let bits = self.0.to_bits();
         let fraction = bits & ((1 << FRACTION) - 1);
         let exponent = u32::try_from((bits >> FRACTION) & 0x7ff).unwrap_or_default();
         // Subnormals have the exponent of the least normal numbers, and no leading one.
         let leading = if exponent == 0 { 0 } else { 1 << FRACTION };
         let shift = exponent.max(1).cast_signed() - 1_075;
-        // 53 and 50 bits.
-        let scaled = i128::from(fraction | leading) * 10i128.pow(DECIMALS.into());
-        let magnitude = match shift.unsigned_abs() {
-            _ if scaled == 0 => 0,
-            left if shift >= 0 && left < scaled.leading_zeros() => scaled << left,
+        let whole = i128::from(fraction | leading);
+        let (magnitude, decimals) = match shift.unsigned_abs() {
+            // From 2^53 on floats are whole: decimals would only take room.
+            left if shift >= 0 && left < whole.leading_zeros() => (whole << left, 0),
             _ if shift >= 0 => return None,
-            right if right < 127 => div_half_even(scaled, 1 << right),
-            _ => 0,
+            // 53 and 50 bits.
+            right if right < 127 => {
+                (div_half_even(whole * 10i128.pow(DECIMALS.into()), 1 << right), DECIMALS)
+            }
+            _ => (0, 0),
         };
-        let is_negative = self.0.is_sign_negative();
-        Some(Decimal::new(if is_negative { -magnitude } else { magnitude }, DECIMALS))
+        let number = if self.0.is_sign_negative() { -magnitude } else { magnitude };
+        (magnitude < BEYOND).then(|| Decimal::new(number, decimals))
     }
 }
 
@@ -240,6 +244,12 @@ mod tests {
             (0.1, "0.1"),
             (-1.5, "-1.5"),
             (1e22, "10000000000000000000000"),
+            // 2^53 and 2^100, and what lies before and behind 1e38.
+            (9_007_199_254_740_992.0, "9007199254740992"),
+            (9_007_199_254_740_991.0, "9007199254740991"),
+            (-1_267_650_600_228_229_401_496_703_205_376.0, "-1267650600228229401496703205376"),
+            (2e23, "199999999999999983222784"),
+            (1e38, "99999999999999997748809823456034029568"),
             (123_456.789, "123456.789000000004307"),
             // Halves of the last digit go to the even neighbour: 2^-16 x 5 is exact in 16 decimals.
             (0.000_015_258_789_062_5, "0.000015258789062"),
@@ -251,7 +261,7 @@ mod tests {
             let found = Float::new(float).unwrap().decimal();
             assert_eq!(found, Some(Decimal::parse(decimal.as_bytes()).unwrap()), "{float}");
         }
-        for large in [1e24, -1e30, f64::MAX] {
+        for large in [1.000_000_000_000_000_1e38, 1.7e38, -2e38, f64::MAX] {
             assert_eq!(Float::new(large).unwrap().decimal(), None, "{large}");
         }
     }

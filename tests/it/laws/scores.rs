@@ -41,6 +41,7 @@ fn scores(loaded: &Loaded, history: &[Placed]) -> Lines {
         schema: Fill::schema().shared(),
         columns: vec!["price", "size"],
         by: Vec::new(),
+        length: None,
         is_by_key: false,
         is_normalised: false,
         revise_within: i64::MAX,

@@ -278,12 +278,12 @@ fn the_state_stays_bounded() {
 
 #[test]
 fn fits_come_with_event_time_if_asked_for() {
-    let options = Options { refit_ns: Some(1_000), ..Options::default() };
+    let options = Options { refit_ns: Some(10_000), ..Options::default() };
     let mut detector = learnt(&options, 2_100);
     let before = detector.fitted.clone();
     let mut time = 0;
     let mut fits = 0;
-    for _ in 0..100 {
+    for _ in 0..1_000 {
         time += 100;
         let row = [0.0, 0.0, 5.0];
         let assessed = detector.assess(&row, Some(time));

@@ -18,6 +18,8 @@
 mod entity;
 mod rule;
 mod template;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

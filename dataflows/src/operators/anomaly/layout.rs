@@ -10,6 +10,7 @@ use types::value::Float;
 use types::{Decimal, Row, Schema, Span, Text, Value, VenueTime};
 
 use super::judge::Said;
+use crate::operators::ordered::is_of_row;
 
 /// The words of `state`.
 const STATES: &[&str] = &["warming", "ok", "stale"];
@@ -73,15 +74,7 @@ impl Layout {
 
     /// The columns that say whom a row is about: the key's, without time and id.
     pub(super) fn entity(schema: &Schema) -> Vec<usize> {
-        (0..schema.n_key).filter(|index| !Self::is_of_row(schema, *index)).collect()
-    }
-
-    /// Whether a column of the key tells rows of one key apart: their time, or their id.
-    pub(super) fn is_of_row(schema: &Schema, index: usize) -> bool {
-        let is_id = |column: &Column| {
-            column.name == "id" && matches!(column.kind.of(), Type::Text | Type::Number)
-        };
-        Some(index) == schema.time || schema.columns.get(index).is_some_and(is_id)
+        (0..schema.n_key).filter(|index| !is_of_row(schema, *index)).collect()
     }
 
     /// When a row counts: at its time, a bar at its end.

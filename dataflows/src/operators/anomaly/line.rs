@@ -84,10 +84,26 @@ impl Line {
         } else {
             self.revise(judge, changes, horizon, tell);
         }
-        self.rungs.close(|place| !is_stale(place, next_horizon));
+        self.close(next_horizon);
+    }
+
+    /// Lets go of what only changes before a horizon would need.
+    pub(super) fn close(&mut self, horizon: VenueTime) {
+        self.rungs.close(|place| !is_stale(place, horizon));
         if let Some(first) = self.rungs.first().filter(|_| !self.gone.is_empty()) {
             self.gone = self.gone.split_off(first);
+            self.gone.remove(first);
         }
+    }
+
+    /// Whether states are kept beside the newest.
+    pub(super) const fn is_open(&self) -> bool {
+        !self.rungs.is_empty()
+    }
+
+    /// The time of the last row that was learnt.
+    pub(super) fn last(&self) -> Option<VenueTime> {
+        self.rungs.last().map(|place| place.0)
     }
 
     /// Takes rows that come behind all others.
@@ -112,18 +128,15 @@ impl Line {
         // A row that is replaced may stand where it stood.
         changes.sort_by_key(|changed| changed.diff);
         let mut differing = Differing::default();
-        let mut stale: BTreeMap<Box<[Value]>, (Row, Change)> = BTreeMap::new();
+        let mut late = BTreeMap::new();
         let mut first: Option<Place> = None;
-        let mut note = |row: &Row, change: Change| {
-            let entry = stale.entry(differing_key(judge, row));
-            let both = |known: &mut (Row, Change)| known.1 = Change::Replaced;
-            entry.and_modify(both).or_insert_with(|| (row.clone(), change));
-        };
+        let are_late = changes.iter().any(|changed| is_stale(&changed.place, horizon));
         for Changed { place, key, row, diff } in changes {
             let is_stale = is_stale(&place, horizon);
-            if is_stale {
-                note(&row, if diff > 0 { Change::Inserted } else { Change::Removed });
-            } else if first.as_ref().is_none_or(|first| place < *first) {
+            if are_late {
+                note(judge, &mut late, (&row, diff), is_stale);
+            }
+            if !is_stale && first.as_ref().is_none_or(|first| place < *first) {
                 first = Some(place.clone());
             }
             if diff > 0 {
@@ -143,7 +156,7 @@ impl Line {
             self.refold(judge, &first, &mut differing);
         }
         differing.tell(tell);
-        for (row, change) in stale.into_values() {
+        for Late { row, change, .. } in late.into_values().filter(|late| late.is_stale) {
             tell(Told::Stale(row, change));
         }
     }
@@ -185,11 +198,41 @@ impl Line {
         }
     }
 
-    /// How many states are kept.
+    /// How many states are kept beside the newest.
     #[cfg(test)]
     pub(super) const fn n_rungs(&self) -> usize {
         self.rungs.len()
     }
+
+    /// What all states take.
+    #[cfg(test)]
+    pub(super) fn state_bytes(&self) -> usize {
+        self.rungs.state_bytes()
+    }
+}
+
+/// What becomes of a key in an epoch; it is told where a row of it comes or goes too late.
+struct Late {
+    row: Row,
+    change: Change,
+    is_stale: bool,
+}
+
+/// Notes that a row comes or goes. One that comes where another goes replaces it, also where only one of
+/// the two is before the horizon.
+fn note(
+    judge: &Judge,
+    late: &mut BTreeMap<Box<[Value]>, Late>,
+    (row, diff): (&Row, isize),
+    is_stale: bool,
+) {
+    let change = if diff > 0 { Change::Inserted } else { Change::Removed };
+    let both = |known: &mut Late| {
+        known.change = Change::Replaced;
+        known.is_stale |= is_stale;
+    };
+    let new = || Late { row: row.clone(), change, is_stale };
+    late.entry(differing_key(judge, row)).and_modify(both).or_insert_with(new);
 }
 
 /// Whether a place is before the horizon.

@@ -15,6 +15,7 @@
 //! if they had come in time. The model is kept at some rows for that, fewer the older they are. This ends
 //! at `revise_within` behind the watermark as it stood before the epoch: what comes or changes there is
 //! not learnt, has no score and is `stale`, and what goes away stays learnt. `<view>.stale` tells of each.
+//! A model whose rows all lie there keeps no states beside itself.
 //! So a view with such rows depends on when they came, and a run that goes on is fed epoch by epoch.
 //!
 //! Rows and scores are kept for good, because a row that goes away takes back what it said.
@@ -71,8 +72,8 @@ const OPTIONS: &[OptionSpec] = &[
     option(
         "normalise",
         OptionKind::Bool,
-        Need::Default("true"),
-        "with one model: each key's numbers in deviations from its own usual ones",
+        Need::Optional,
+        "with one model: each key's numbers in deviations from its own usual ones; true where not given",
     ),
     option(
         "seed",
@@ -90,7 +91,8 @@ const OPTIONS: &[OptionSpec] = &[
         "refit",
         OptionKind::Duration,
         Need::Optional,
-        "event time between fits of the model; by rows where not given",
+        "event time between fits of the model, of which 64 rows lie between two at least; by rows where not \
+         given",
     ),
     option(
         "revise_within",

@@ -6,37 +6,34 @@ use detectors::Model;
 use differential_dataflow::AsCollection;
 use rustc_hash::FxHasher;
 use timely::dataflow::StreamVec;
+use timely::dataflow::operators::Exchange;
+use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concat, Exchange};
 use types::Row;
 
 use super::scores::{Scores, Settled};
-use crate::clock::Clock;
 use crate::edge::Coll;
-use crate::operators::epochs::per_epoch;
+use crate::operators::epochs::per_epoch_with_clock;
 use crate::operators::ordered::Order;
 use crate::plan::Context;
 use crate::route::mix;
 
-/// What the operator takes.
-#[derive(Clone)]
-enum Input {
-    Row(Row, isize),
-    Clock(Clock),
-}
+/// The place of the changes that came too late among the outputs.
+const STALE: usize = 1;
 
-/// Adds the operator to a dataflow; gives the scores, and the changes that came too late. A model's
-/// rows stand on one worker.
+/// Adds the operator to a dataflow; gives the scores, and the changes that came too late, where anybody
+/// reads them. A model's rows stand on one worker: that of its key, or that of the view.
 pub(super) fn build<'s>(
     rows: Coll<'s, Row>,
     context: &Context<'s, '_>,
-    (settled, empty): (Settled, Model),
+    (settled, empty_model): (Settled, Model),
 ) -> [Coll<'s, Row>; 2] {
     let name = format!("view {}: anomaly", context.view);
     let (is_by_key, by) = (settled.is_by_key, settled.judge.layout.by.clone());
+    let of_view = hashed(context.view);
     let routed = rows.inner.exchange(move |(row, _, _): &(Row, u64, isize)| {
         if !is_by_key {
-            return 0;
+            return of_view;
         }
         let mut hasher = FxHasher::default();
         for index in &by {
@@ -44,23 +41,20 @@ pub(super) fn build<'s>(
         }
         mix(hasher.finish())
     });
-    let clock = context.clock.stream().map(Input::Clock);
-    let inputs = routed.map(|(row, _, diff)| Input::Row(row, diff)).concat(clock);
     let order = Order::new(&settled.judge.layout.input, &context.names);
-    let mut scores = Scores::new(settled, order, empty);
-    let told = per_epoch(inputs, &name, move |epoch, inputs, out| {
-        let (mut rows, mut newest): (Vec<(Row, isize)>, Option<Clock>) = (Vec::new(), None);
-        for input in inputs.drain(..) {
-            match input {
-                Input::Row(row, diff) => rows.push((row, diff)),
-                Input::Clock(clock) => newest = newest.max(Some(clock)),
-            }
-        }
-        let watermark = newest.map(|clock| clock.watermark);
-        scores.take(rows, watermark, &mut |told| {
+    let reads_stale = context.is_read.get(STALE).copied().unwrap_or(true);
+    let mut scores = Scores::new(settled, order, (empty_model, reads_stale));
+    let clock = context.clock.stream();
+    let told = per_epoch_with_clock(routed, clock, &name, move |epoch, (rows, clock), out| {
+        let watermark = clock.map(|clock| clock.watermark);
+        scores.take(std::mem::take(rows), watermark, &mut |told| {
             out.push((told.is_stale, told.row, epoch, told.diff));
         });
     });
+    if !reads_stale {
+        let scores = told.map(|(_, row, epoch, diff)| (row, epoch, diff));
+        return [scores.as_collection(), empty(context.scope).as_collection()];
+    }
     let of = |told: StreamVec<'s, u64, (bool, Row, u64, isize)>, wanted: bool| {
         let of = told.flat_map(move |(is_stale, row, epoch, diff)| {
             (is_stale == wanted).then_some((row, epoch, diff))
@@ -69,4 +63,11 @@ pub(super) fn build<'s>(
     };
     let stale = of(told.clone(), true);
     [of(told, false), stale]
+}
+
+/// The route of a text: views whose models stand alone stand on different workers.
+fn hashed(text: &str) -> u64 {
+    let mut hasher = FxHasher::default();
+    text.hash(&mut hasher);
+    mix(hasher.finish())
 }

@@ -14,6 +14,7 @@ use super::scores::Settled;
 use crate::edge::Edge;
 use crate::operators::declared::declared;
 use crate::operators::latest::{columns, no_time};
+use crate::operators::ordered::is_of_row;
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
 
 /// Settles the options.
@@ -26,7 +27,7 @@ pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepare
     let options = options(settings);
     let outputs = outputs(&layout);
     let is_by_key = settings.text("scope") == Some("key");
-    let is_normalised = !is_by_key && settings.flag("normalise") && !layout.by.is_empty();
+    let is_normalised = !is_by_key && !takes_as_they_are(settings) && !layout.by.is_empty();
     // Of several keys the values before a row are no past of its own.
     let model = if is_normalised { Model::of_rows } else { Model::new };
     let empty = model(&options, layout.measured.len()).map_err(|error| {
@@ -72,7 +73,7 @@ pub(super) fn settle(
             format!("rows of `{}` have no key, so scores couldn't be told apart", input.name);
         let problem = Problem::new(settings.place("input"), "wrong_input", message);
         problems.push(problem.hint("name features of it"));
-    } else if !(0..input.schema.n_key).any(|index| Layout::is_of_row(&input.schema, index)) {
+    } else if !(0..input.schema.n_key).any(|index| is_of_row(&input.schema, index)) {
         let message = format!("each row of `{}` takes the place of the one before", input.name);
         let problem = Problem::new(settings.place("input"), "wrong_input", message);
         problems.push(
@@ -91,11 +92,7 @@ pub(super) fn settle(
     } else {
         Layout::entity(schema)
     };
-    if settings.has("by") && settings.text("scope") == Some("view") && !settings.flag("normalise") {
-        let message = "`by` says nothing where one model takes all numbers as they are";
-        let problem = Problem::new(settings.place("by"), "wrong_option", message);
-        problems.push(problem.hint("leave out `by`, or take out `normalise = false`"));
-    }
+    check_normalise(settings, problems);
     for (name, place) in settings.list("by") {
         if schema.index(name).is_some_and(|index| index >= schema.n_key) {
             let message = format!("`{name}` is no part of the key of `{}`", input.name);
@@ -107,6 +104,26 @@ pub(super) fn settle(
     let length = (input.kind == RelationKind::Bars).then(|| schema.index("size")).flatten();
     let layout = Layout { input: Arc::clone(schema), measured, by, length };
     Some((input, layout, explain_from))
+}
+
+/// Whether numbers are taken as they are, not in units of their key's own.
+fn takes_as_they_are(settings: &Settings) -> bool {
+    settings.has("normalise") && !settings.flag("normalise")
+}
+
+/// Checks that `normalise` and what stands beside it say something.
+fn check_normalise(settings: &Settings, problems: &mut Vec<Problem>) {
+    if settings.text("scope") == Some("key") {
+        if settings.has("normalise") {
+            let message = "`normalise` says nothing where each key has a model of its own";
+            let problem = Problem::new(settings.place("normalise"), "wrong_option", message);
+            problems.push(problem.hint("leave out `normalise`, or take out `scope = \"key\"`"));
+        }
+    } else if settings.has("by") && takes_as_they_are(settings) {
+        let message = "`by` says nothing where one model takes all numbers as they are";
+        let problem = Problem::new(settings.place("by"), "wrong_option", message);
+        problems.push(problem.hint("leave out `by`, or take out `normalise = false`"));
+    }
 }
 
 /// The columns that are looked at.

@@ -4,7 +4,8 @@
 //! rung notes what those that were touched since had been, so going back takes the notes of all rungs
 //! behind. Rungs are fewer the older they are: one goes when the gap that it leaves is at most so many
 //! times as long as the way from there to the newest row. So the rows that are folded once more are a
-//! constant times those behind the change.
+//! constant times those behind the change. Where no change can go back any more none is kept: then there
+//! is the newest state alone, and the next row begins with a rung of it.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,7 @@ struct Rung<P> {
 /// The newest state, and those that are kept; by places `P` of rows.
 #[derive(Debug)]
 pub(super) struct Rungs<P> {
-    /// The oldest first; never empty.
+    /// The oldest first; empty where no row before the newest state can change.
     kept: Vec<Rung<P>>,
     /// How often as long a gap may be as the way from there.
     slack: u64,
@@ -42,9 +43,8 @@ pub(super) struct Rungs<P> {
 impl<P: Ord + Clone> Rungs<P> {
     /// Starts with a model that has learnt nothing.
     pub(super) fn new(model: Model, slack: u64) -> Self {
-        let first = Rung { last: None, n_rows: 0, model: model.clone(), before: BTreeMap::new() };
         let usual = FxHashMap::default();
-        Self { kept: vec![first], slack, last: None, n_rows: 0, model, usual }
+        Self { kept: Vec::new(), slack, last: None, n_rows: 0, model, usual }
     }
 
     /// The last row that was learnt.
@@ -54,14 +54,13 @@ impl<P: Ord + Clone> Rungs<P> {
 
     /// The last row that the oldest state has learnt: no row up to there is learnt again.
     pub(super) fn first(&self) -> Option<&P> {
-        self.kept.first()?.last.as_ref()
+        self.kept.first().map_or(self.last.as_ref(), |rung| rung.last.as_ref())
     }
 
-    /// Goes back to the newest state before a place.
+    /// Goes back to the newest state before a place; stays where none is kept.
     pub(super) fn go_back(&mut self, place: &P) {
         let is_before = |rung: &Rung<P>| rung.last.as_ref().is_none_or(|last| last < place);
-        loop {
-            let Some(rung) = self.kept.last_mut() else { unreachable!("the first is kept") };
+        while let Some(rung) = self.kept.last_mut() {
             for (key, usual) in std::mem::take(&mut rung.before) {
                 if is_out(Safeguard::UsualGoesBack) {
                     continue;
@@ -76,7 +75,7 @@ impl<P: Ord + Clone> Rungs<P> {
             }
             self.kept.pop();
         }
-        let Some(rung) = self.kept.last() else { unreachable!("the first is kept") };
+        let Some(rung) = self.kept.last() else { return };
         self.model.clone_from(&rung.model);
         (self.last, self.n_rows) = (rung.last.clone(), rung.n_rows);
     }
@@ -89,6 +88,9 @@ impl<P: Ord + Clone> Rungs<P> {
         (key, numbers): (Option<u32>, &[f64]),
         pass: impl FnOnce(&mut Model, Option<&Normaliser>) -> T,
     ) -> T {
+        if self.kept.is_empty() {
+            self.keep();
+        }
         let said = match key {
             None => pass(&mut self.model, None),
             Some(key) => {
@@ -133,16 +135,36 @@ impl<P: Ord + Clone> Rungs<P> {
     }
 
     /// Forgets states that no change needs any more: those before the last one that has learnt nothing
-    /// from `is_open` on.
+    /// from `is_open` on, and all where the newest state is that one.
     pub(super) fn close(&mut self, is_open: impl Fn(&P) -> bool) {
+        if !self.last.as_ref().is_some_and(&is_open) {
+            self.kept.clear();
+            return;
+        }
         let is_closed = |rung: &Rung<P>| !rung.last.as_ref().is_some_and(&is_open);
         let n_closed = self.kept.iter().take_while(|rung| is_closed(rung)).count();
         self.kept.drain(..n_closed.saturating_sub(1));
     }
 
-    /// How many states are kept.
+    /// Whether no state is kept beside the newest.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// How many states are kept beside the newest.
     #[cfg(test)]
     pub(super) const fn len(&self) -> usize {
         self.kept.len()
+    }
+
+    /// What all states take, the newest among them.
+    #[cfg(test)]
+    pub(super) fn state_bytes(&self) -> usize {
+        use detectors::Detector as _;
+        let usual = |usual: &Normaliser| usual.state_bytes();
+        let before = self.kept.iter().flat_map(|rung| rung.before.values().flatten());
+        let models = self.kept.iter().map(|rung| &rung.model).chain([&self.model]);
+        models.map(Model::state_bytes).sum::<usize>()
+            + self.usual.values().chain(before).map(usual).sum::<usize>()
     }
 }

@@ -1,6 +1,6 @@
 //! All models of a worker: an epoch's rows in, the views' changes out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use detectors::Model;
@@ -47,9 +47,12 @@ pub(super) struct Scores {
     /// A model that has learnt nothing.
     empty: Model,
     lines: BTreeMap<Key, Line>,
-    /// What is told of changes that came too late.
-    stale: FxHashMap<Key, Change>,
+    /// What is told of changes that came too late; `None` where nobody reads it.
+    stale: Option<FxHashMap<Key, Change>>,
     horizon: VenueTime,
+    /// The lines that keep states, by the last row that they had learnt when they were looked at: behind
+    /// the horizon the states go. Each stands here once.
+    open: BTreeSet<(VenueTime, Key)>,
 }
 
 /// A change of one of the two views.
@@ -61,8 +64,9 @@ pub(super) struct Out {
 }
 
 impl Scores {
-    /// Without rows; `empty` is a model of these options that has learnt nothing.
-    pub(super) fn new(settled: Settled, order: Order, empty: Model) -> Self {
+    /// Without rows; `empty` is a model of these options that has learnt nothing, and `reads_stale` says
+    /// whether anybody reads of changes that came too late.
+    pub(super) fn new(settled: Settled, order: Order, (empty, reads_stale): (Model, bool)) -> Self {
         Self {
             by: Columns::new(settled.judge.layout.by.clone()),
             entity: Columns::new(Layout::entity(&settled.judge.layout.input)),
@@ -72,8 +76,9 @@ impl Scores {
             numbers: FxHashMap::default(),
             empty,
             lines: BTreeMap::new(),
-            stale: FxHashMap::default(),
+            stale: reads_stale.then(FxHashMap::default),
             horizon: VenueTime::MIN,
+            open: BTreeSet::new(),
         }
     }
 
@@ -96,17 +101,39 @@ impl Scores {
         let next = watermark.map(|at| VenueTime::from_nanos(at.nanos().saturating_sub(within)));
         let next = next.unwrap_or(self.horizon).max(self.horizon);
         for (key, changes) in changes {
-            let Self { settled, lines, stale, empty, .. } = self;
+            let Self { settled, lines, stale, empty, open, .. } = self;
             let slack = SLACK[usize::from(settled.is_by_key)];
+            let of_key = key.clone();
             let line = lines.entry(key).or_insert_with(|| Line::new(empty.clone(), slack));
+            let was_open = line.is_open();
             line.take(&settled.judge, changes, (self.horizon, next), &mut |told| match told {
                 Told::Row(row, diff) => tell(Out { is_stale: false, row, diff }),
                 Told::Stale(row, change) => {
-                    tell_stale(stale, &settled.judge.layout, &row, change, tell);
+                    if let Some(stale) = stale {
+                        tell_stale(stale, &settled.judge.layout, &row, change, tell);
+                    }
                 }
             });
+            if let Some(last) = line.last().filter(|_| line.is_open() && !was_open) {
+                open.insert((last, of_key));
+            }
         }
         self.horizon = next;
+        self.close();
+    }
+
+    /// Lets go of the states of lines whose rows have all come to lie behind the horizon.
+    fn close(&mut self) {
+        while let Some((time, _)) = self.open.first()
+            && *time < self.horizon
+            && let Some((_, key)) = self.open.pop_first()
+        {
+            let Some(line) = self.lines.get_mut(&key) else { continue };
+            line.close(self.horizon);
+            if let Some(last) = line.last().filter(|_| line.is_open()) {
+                self.open.insert((last, key));
+            }
+        }
     }
 
     /// Whose model a row is for, and where it stands; `None` of one whose time is null.
@@ -132,6 +159,19 @@ impl Scores {
             key = Some(number.unwrap_or_else(|| *numbers.entry((&*by).into()).or_insert(next)));
         }
         Some((line, Changed { place: (time, seq, id, text), key, row, diff }))
+    }
+}
+
+#[cfg(test)]
+impl Scores {
+    /// How many states are kept beside the newest ones.
+    pub(super) fn n_states(&self) -> usize {
+        self.lines.values().map(Line::n_rungs).sum()
+    }
+
+    /// What all states take.
+    pub(super) fn state_bytes(&self) -> usize {
+        self.lines.values().map(Line::state_bytes).sum()
     }
 }
 

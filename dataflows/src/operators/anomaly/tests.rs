@@ -24,9 +24,17 @@ use crate::oracle::anomaly::{Asked, Twin};
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_767_571_200 * SECOND;
 
-fn columns() -> Schema {
-    let columns =
-        [("asset", Kind::Text), ("time", Kind::Time), ("x?", Kind::Float), ("n?", Kind::Number)];
+/// Rows are told apart by their time, or by an id, so that a row may move in time.
+fn columns(has_id: bool) -> Schema {
+    let mut columns = vec![
+        ("asset", Kind::Text),
+        ("time", Kind::Time),
+        ("x?", Kind::Float),
+        ("n?", Kind::Number),
+    ];
+    if has_id {
+        columns.insert(1, ("id", Kind::Text));
+    }
     schema(&columns, 2)
 }
 
@@ -34,18 +42,21 @@ fn columns() -> Schema {
 #[derive(Clone, Debug)]
 struct Made {
     asset: u8,
+    id: u8,
     second: i64,
     x: Option<i32>,
     n: Option<i32>,
 }
 
 impl Made {
-    fn row(&self) -> Row {
+    fn row(&self, has_id: bool) -> Row {
         let asset = ["b", "a", "a\"", "c"][usize::from(self.asset)];
         let time = VenueTime::from_nanos(START + self.second * SECOND);
         let x = self.x.and_then(|x| Float::new(f64::from(x) / 7.0));
         let n = self.n.map(|n| Decimal::new(i128::from(n), 2));
-        Row([Value::from(asset), time.into(), x.into(), n.into()].into_iter().collect())
+        let id = has_id.then(|| Value::Text(self.id.to_string().as_str().into()));
+        let rest = [time.into(), x.into(), n.into()];
+        Row([Value::from(asset)].into_iter().chain(id).chain(rest).collect())
     }
 }
 
@@ -53,6 +64,7 @@ impl Made {
 struct History {
     is_by_key: bool,
     is_normalised: bool,
+    has_id: bool,
     /// Seconds.
     revise_within: i64,
     /// Each epoch's rows: how far behind or before the newest second, whether they go away where they
@@ -64,8 +76,8 @@ fn made(spread: i64) -> impl Strategy<Value = (Made, bool)> {
     let second = prop_oneof![12 => 0..spread, 1 => -40..spread, 1 => -400..0_i64];
     let x = prop::option::weighted(0.9, prop_oneof![20 => -9..9_i32, 1 => 500..900_i32]);
     let n = prop::option::weighted(0.9, prop_oneof![20 => 0..5_i32, 1 => Just(1_000_000)]);
-    (0..4_u8, second, x, n, prop::bool::weighted(0.1))
-        .prop_map(|(asset, second, x, n, goes)| (Made { asset, second, x, n }, goes))
+    (0..4_u8, any::<u8>(), second, x, n, prop::bool::weighted(0.1))
+        .prop_map(|(asset, id, second, x, n, goes)| (Made { asset, id, second, x, n }, goes))
 }
 
 fn history() -> impl Strategy<Value = History> {
@@ -73,11 +85,12 @@ fn history() -> impl Strategy<Value = History> {
     let large = (prop::collection::vec(made(300), 200..700), Just(290_i64));
     let small = (prop::collection::vec(made(9), 0..9), 0..9_i64);
     let epochs = (prop::collection::vec(large, 1..3), prop::collection::vec(small, 1..12));
-    (any::<bool>(), any::<bool>(), prop::sample::select(vec![0, 50, 10_000]), epochs).prop_map(
-        |(is_by_key, normalises, revise_within, (mut epochs, small))| {
+    let is = (any::<bool>(), any::<bool>(), any::<bool>());
+    (is, prop::sample::select(vec![0, 50, 10_000]), epochs).prop_map(
+        |((is_by_key, normalises, has_id), revise_within, (mut epochs, small))| {
             epochs.extend(small);
             let is_normalised = normalises && !is_by_key;
-            History { is_by_key, is_normalised, revise_within, epochs }
+            History { is_by_key, is_normalised, has_id, revise_within, epochs }
         },
     )
 }
@@ -85,12 +98,12 @@ fn history() -> impl Strategy<Value = History> {
 /// The changes of an epoch: a row in the place of the one of its key, or none there.
 fn changes(
     rows: &[(Made, bool)],
-    now: i64,
+    (now, has_id): (i64, bool),
     held: &mut BTreeMap<Vec<Value>, Row>,
 ) -> Vec<(Row, isize)> {
     let mut net: BTreeMap<Row, isize> = BTreeMap::new();
     for (made, goes) in rows {
-        let row = Made { second: now + made.second, ..made.clone() }.row();
+        let row = Made { second: now + made.second, ..made.clone() }.row(has_id);
         let key = row.0[..2].to_vec();
         let old = if *goes { held.remove(&key) } else { held.insert(key, row.clone()) };
         if !*goes {
@@ -116,8 +129,9 @@ fn options() -> Options {
 }
 
 fn settled(history: &History) -> Settled {
-    let schema = columns().shared();
-    let layout = Layout { measured: vec![2, 3], by: vec![0], input: schema, length: None };
+    let schema = columns(history.has_id).shared();
+    let x = schema.index("x").unwrap();
+    let layout = Layout { measured: vec![x, x + 1], by: vec![0], input: schema, length: None };
     Settled {
         judge: Judge { layout, explain_from: 0.9 },
         is_by_key: history.is_by_key,
@@ -133,6 +147,7 @@ fn check(history: &History) {
         schema: Arc::clone(&schema),
         columns: vec!["x", "n"],
         by: vec!["asset"],
+        length: None,
         is_by_key: history.is_by_key,
         is_normalised: history.is_normalised,
         revise_within: settled.revise_within,
@@ -140,12 +155,12 @@ fn check(history: &History) {
         options: options(),
     };
     let order = Order::new(&schema, &no_names());
-    let mut fast = Scores::new(settled, order, Model::new(&options(), 2).unwrap());
+    let mut fast = Scores::new(settled, order, (Model::new(&options(), 2).unwrap(), true));
     let mut twin = Twin::new(asked, no_names());
     let (mut held, mut rows, mut stale) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     let mut now = 0;
     for (index, (made, on)) in history.epochs.iter().enumerate() {
-        let changes = changes(made, now, &mut held);
+        let changes = changes(made, (now, history.has_id), &mut held);
         now += on;
         let watermark = VenueTime::from_nanos(START + now * SECOND);
         twin.take(&changes, watermark);
@@ -189,7 +204,7 @@ crate::operators::testing::noticed! {
 /// Rows behind all that stand went too late: they stay learnt.
 #[test]
 fn what_went_too_late_stays_learnt_behind_all_others() {
-    let made = |second: i64, x: i32| Made { asset: 1, second, x: Some(x), n: Some(x % 3) };
+    let made = |second: i64, x: i32| Made { asset: 1, id: 0, second, x: Some(x), n: Some(x % 3) };
     let rows = |seconds: std::ops::Range<i64>| -> Vec<(Made, bool)> {
         seconds.map(|second| (made(second, i32::try_from(second % 7).unwrap()), false)).collect()
     };
@@ -205,36 +220,122 @@ fn what_went_too_late_stays_learnt_behind_all_others() {
         check(&History {
             is_by_key: false,
             is_normalised,
+            has_id: false,
             revise_within: 0,
             epochs: epochs.clone(),
         });
     }
 }
 
+/// A model a key, without corrections.
+fn by_key(revise_within: i64) -> History {
+    let epochs = Vec::new();
+    History { is_by_key: true, is_normalised: false, has_id: true, revise_within, epochs }
+}
+
+/// Scores of a history's options without rows, and a row of theirs.
+fn scores(history: &History, reads_stale: bool) -> Scores {
+    let settled = settled(history);
+    let order = Order::new(&settled.judge.layout.input, &no_names());
+    Scores::new(settled, order, (Model::new(&options(), 2).unwrap(), reads_stale))
+}
+
+fn some(asset: u8, id: u8, second: i64) -> Row {
+    Made { asset, id, second, x: i32::try_from(second % 7).ok(), n: Some(1) }.row(true)
+}
+
+/// Takes rows; gives what is told of changes that came too late, without their keys.
+fn stale_of(scores: &mut Scores, rows: Vec<(Row, isize)>, watermark: i64) -> Vec<(Value, isize)> {
+    let watermark = VenueTime::from_nanos(START + watermark * SECOND);
+    let mut told = Vec::new();
+    scores.take(rows, Some(watermark), &mut |out| {
+        if out.is_stale {
+            told.push((out.row.0[2].clone(), out.diff));
+        }
+    });
+    told
+}
+
+/// A row that moves out of what can still change, or into it, is there before and behind: it is replaced.
+#[test]
+fn a_row_that_moves_over_the_horizon_is_replaced() {
+    let mut scores = scores(&by_key(50), true);
+    let rows = vec![(some(0, 1, 10), 1), (some(0, 2, 90), 1), (some(0, 3, 11), 1)];
+    assert_eq!(stale_of(&mut scores, rows, 100), []);
+    // From here on what lies before 50 is too late.
+    let replaced = |diff| (Value::word("replaced"), diff);
+    let out = vec![(some(0, 1, 10), -1), (some(0, 1, 95), 1)];
+    assert_eq!(stale_of(&mut scores, out, 100), [replaced(1)]);
+    let into = vec![(some(0, 2, 90), -1), (some(0, 2, 20), 1)];
+    assert_eq!(stale_of(&mut scores, into, 100), [replaced(1)]);
+    let goes = vec![(some(0, 3, 11), -1)];
+    assert_eq!(stale_of(&mut scores, goes, 100), [(Value::word("removed"), 1)]);
+    let again = vec![(some(0, 1, 12), 1), (some(0, 1, 95), -1)];
+    assert_eq!(stale_of(&mut scores, again, 100), []);
+}
+
+/// What nobody reads isn't told, nor kept.
+#[test]
+fn late_changes_that_nobody_reads_are_not_told() {
+    let mut scores = scores(&by_key(50), false);
+    assert_eq!(stale_of(&mut scores, vec![(some(0, 1, 90), 1)], 100), []);
+    assert_eq!(stale_of(&mut scores, vec![(some(0, 2, 10), 1)], 100), []);
+}
+
+/// Rows of some assets, one a second from a time on.
+fn of_assets(assets: std::ops::Range<u8>, seconds: std::ops::Range<i64>) -> Vec<(Row, isize)> {
+    let row =
+        |(asset, second): (u8, i64)| (some(asset, u8::try_from(second % 251).unwrap(), second), 1);
+    assets.flat_map(|asset| seconds.clone().map(move |second| (asset, second))).map(row).collect()
+}
+
+/// A key that rests costs its model, whether others go on or not; one that goes on keeps states again.
+#[test]
+fn a_key_that_rests_keeps_its_model_alone() {
+    let mut scores = scores(&by_key(2_000), true);
+    stale_of(&mut scores, of_assets(0..3, 0..1_000), 1_000);
+    assert_eq!(scores.n_states(), 3 * 3);
+    let bytes = scores.state_bytes();
+    // An epoch without rows, and one with rows of one key.
+    stale_of(&mut scores, Vec::new(), 2_500);
+    assert_eq!(scores.n_states(), 3 * 3);
+    stale_of(&mut scores, of_assets(1..2, 3_990..4_000), 4_000);
+    assert_eq!(scores.n_states(), 1, "what key 1 had learnt before");
+    stale_of(&mut scores, Vec::new(), 9_000);
+    assert_eq!(scores.n_states(), 0);
+    // A model where there were it and three states.
+    assert!(scores.state_bytes() * 3 < bytes, "{} {bytes}", scores.state_bytes());
+    stale_of(&mut scores, of_assets(0..1, 9_000..9_600), 9_600);
+    assert_eq!(scores.n_states(), 3);
+}
+
 /// However many rows can still change, few states are kept; and none that no change needs.
 #[test]
 fn few_states_are_kept() {
-    let history =
-        History { is_by_key: false, is_normalised: true, revise_within: 0, epochs: Vec::new() };
-    let judge = settled(&history).judge;
-    let mut line = Line::new(Model::new(&options(), 2).unwrap(), 1);
-    let text: Arc<[u8]> = Arc::from([]);
-    let mut n_most = 0;
-    for at in 0..100 {
-        let rows = (0..i64::try_from(STEP).unwrap()).map(|n| {
-            let second = at * 1_000 + n;
-            let made = Made { asset: 1, second, x: i32::try_from(n % 5).ok(), n: None };
-            let place = (VenueTime::from_nanos(second), Value::Null, None, Arc::clone(&text));
-            Changed { place, key: Some(0), row: made.row(), diff: 1 }
-        });
-        let next = if at == 99 { VenueTime::from_nanos(98_000) } else { VenueTime::MIN };
-        line.take(&judge, rows.collect(), (VenueTime::MIN, next), &mut |_| ());
-        if at < 99 {
-            n_most = n_most.max(line.n_rungs());
+    for (slack, most) in [(1, 8..=16), (8, 4..=6)] {
+        let history = History { is_by_key: false, is_normalised: true, ..by_key(0) };
+        let judge = settled(&history).judge;
+        let mut line = Line::new(Model::new(&options(), 2).unwrap(), slack);
+        let text: Arc<[u8]> = Arc::from([]);
+        let mut n_most = 0;
+        for at in 0..100 {
+            let rows = (0..i64::try_from(STEP).unwrap()).map(|n| {
+                let second = at * 1_000 + n;
+                let x = i32::try_from(n % 5).ok();
+                let row = Made { asset: 1, id: 0, second, x, n: None }.row(true);
+                let time = VenueTime::from_nanos(second);
+                let place = (time, Value::Null, None, Arc::clone(&text));
+                Changed { place, key: Some(0), row, diff: 1 }
+            });
+            let next = if at == 99 { VenueTime::from_nanos(98_000) } else { VenueTime::MIN };
+            line.take(&judge, rows.collect(), (VenueTime::MIN, next), &mut |_| ());
+            if at < 99 {
+                n_most = n_most.max(line.n_rungs());
+            }
         }
+        assert!(most.contains(&n_most), "{slack}: {n_most}");
+        assert!(line.n_rungs() <= 3, "{}", line.n_rungs());
     }
-    assert!((8..=16).contains(&n_most), "{n_most}");
-    assert!(line.n_rungs() <= 3, "{}", line.n_rungs());
 }
 
 /// A bar is known at its end.
@@ -253,8 +354,15 @@ fn bars_count_at_their_end() {
 
 #[test]
 fn options_are_checked() {
-    let relations = || vec![relation("flow", RelationKind::Rows, columns())];
+    let relations = || vec![relation("flow", RelationKind::Rows, columns(false))];
     let text = |text: &str| Setting::Text(text.to_owned());
+    // A time or an id in the key tells rows apart.
+    for has_id in [false, true] {
+        let relations = vec![relation("flow", RelationKind::Rows, columns(has_id))];
+        let settings =
+            settings([("input", text("flow"), 1..2), ("explain_from", text("0.9"), 3..4)]);
+        assert!(prepare(&Anomaly, relations, &settings).is_ok(), "{has_id}");
+    }
     let problems = prepare(
         &Anomaly,
         relations(),
@@ -262,6 +370,20 @@ fn options_are_checked() {
     );
     let problems = problems.err().unwrap();
     assert_eq!((problems[0].code, problems[0].place.clone()), ("wrong_value", 3..4));
+    let problems = prepare(
+        &Anomaly,
+        relations(),
+        &settings([
+            ("input", text("flow"), 1..2),
+            ("explain_from", text("0.9"), 3..4),
+            ("scope", text("key"), 5..6),
+            ("normalise", Setting::Bool(true), 7..8),
+        ]),
+    );
+    let problem = problems.err().unwrap().remove(0);
+    let message = "`normalise` says nothing where each key has a model of its own";
+    assert_eq!((problem.code, problem.place, &*problem.message), ("wrong_option", 7..8, message));
+    assert!(problem.hint.is_some());
     let listed = Setting::List(vec![("asset".to_owned(), 5..6)]);
     let problems = prepare(
         &Anomaly,

@@ -9,13 +9,12 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::operators::{Concat, Exchange};
 use types::changes::{adjoin, consolidate};
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
-use types::relations::RelationKind;
 use types::{Row, Schema, Span};
 
 use self::group::{Group, Matching};
 use super::Operator;
-use super::behind::{On, Source, joined, named_behind, on};
-use super::declared::{Values, check_keyed, declared, follow_key, route, settled, values};
+use super::behind::{self, Behind, ON, On, PREFIX, Source, joined, named_behind, on};
+use super::declared::{Values, declared, follow_key, route, settled, values};
 use super::epochs::per_epoch;
 use super::latest::no_time;
 use super::ordered::Order;
@@ -34,14 +33,9 @@ pub(super) struct AsofJoin;
 const OPTIONS: &[OptionSpec] = &[
     option("input", OptionKind::Input, Need::Required, "the rows to complete; they have a time"),
     option("with", OptionKind::Input, Need::Required, "where the last row before is looked up"),
-    option("on", OptionKind::Columns, Need::Required, "columns of both that must be equal"),
+    ON,
     option("within", OptionKind::Duration, Need::Optional, "how old what is found may be"),
-    option(
-        "prefix",
-        OptionKind::Text,
-        Need::Optional,
-        "in front of a name that both have; by default the other view's name and `_`",
-    ),
+    PREFIX,
 ];
 
 impl Operator for AsofJoin {
@@ -58,11 +52,7 @@ impl Operator for AsofJoin {
     }
 
     fn outputs(&self, settings: &Settings, plan: &PlanBuilder) -> Option<Vec<Output>> {
-        let mut problems = Vec::new();
-        let input = plan.input(settings, "input", &mut problems)?;
-        let with = plan.input(settings, "with", &mut problems)?;
-        let settled = settle(settings, input, with, &mut problems);
-        problems.is_empty().then(|| vec![output(&settled.schema)])
+        behind::outputs::<AsOf>(settings, plan)
     }
 
     fn prepare(
@@ -70,27 +60,8 @@ impl Operator for AsofJoin {
         settings: &Settings,
         plan: &mut PlanBuilder,
     ) -> Result<Prepared, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let input = plan.input(settings, "input", &mut problems);
-        let with = plan.input(settings, "with", &mut problems);
-        let (Some(input), Some(with)) = (input, with) else { return Err(problems) };
-        check_keyed(input, settings, "input", &mut problems);
-        for (view, option) in [(input, "input"), (with, "with")] {
-            if view.schema.time.is_none() {
-                problems.push(no_time(view, settings, option));
-            }
-        }
-        let settled = settle(settings, input, with, &mut problems);
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let outputs = vec![output(&settled.schema)];
-        Ok(Prepared { inputs: vec![input.port, with.port], outputs, build: Box::new(settled) })
+        behind::prepare::<AsOf>(settings, plan)
     }
-}
-
-fn output(schema: &Arc<Schema>) -> Output {
-    Output { suffix: "", kind: RelationKind::Rows, schema: Arc::clone(schema), is_keyed: true }
 }
 
 /// Settles the options: the input's columns, and behind them those of the other view that are neither
@@ -141,6 +112,24 @@ type Coming = ((Values, Side, Row), u64, isize);
 enum Side {
     Input,
     With,
+}
+
+impl Behind for AsOf {
+    fn settle(settings: &Settings, input: &View, with: &View, problems: &mut Vec<Problem>) -> Self {
+        settle(settings, input, with, problems)
+    }
+
+    fn check(settings: &Settings, input: &View, with: &View, problems: &mut Vec<Problem>) {
+        for (view, option) in [(input, "input"), (with, "with")] {
+            if view.schema.time.is_none() {
+                problems.push(no_time(view, settings, option));
+            }
+        }
+    }
+
+    fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
 }
 
 impl Build for AsOf {

@@ -7,14 +7,13 @@ use differential_dataflow::AsCollection;
 use rustc_hash::{FxHashMap, FxHasher};
 use timely::dataflow::operators::Exchange;
 use types::changes::consolidate;
-use types::schema::Type;
-use types::{Row, Schema, Value};
+use types::{Row, Value};
 
 use super::Step;
 use super::series::{Position, Seen, Series};
 use crate::edge::Coll;
 use crate::operators::epochs::per_epoch;
-use crate::operators::ordered::{HasId, Order};
+use crate::operators::ordered::{HasId, Order, is_of_row};
 use crate::route::mix;
 
 /// Where the rows of a view stand: in which series, and where in it.
@@ -30,13 +29,9 @@ pub(crate) struct Standing {
 impl Standing {
     /// `by` are the columns that tell series apart, all of the key; `head` those that rows start with.
     pub(crate) fn new(order: Order, by: &[usize], head: &[usize]) -> Self {
-        let Schema { columns, n_key, time } = &*order.schema;
-        let is_in_place = |index: usize| {
-            let is_id = columns[index].name == "id";
-            let is_read = matches!(columns[index].kind.of(), Type::Text | Type::Number);
-            Some(index) == *time || (is_id && is_read)
-        };
-        let has_ties = (0..*n_key).any(|index| !by.contains(&index) && !is_in_place(index));
+        let schema = &*order.schema;
+        let has_ties =
+            (0..schema.n_key).any(|index| !by.contains(&index) && !is_of_row(schema, index));
         Self { order, by: by.into(), head: head.into(), has_ties }
     }
 

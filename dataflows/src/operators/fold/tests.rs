@@ -188,6 +188,43 @@ proptest! {
     }
 }
 
+/// Where only a sum doesn't fit, the row has nulls and the series starts anew, sums and all.
+#[test]
+fn a_sum_that_does_not_fit_starts_anew() {
+    // Of 0, 4 and 6 (whole 1e-9): mean 4, deviation the root of 6. A score of as many whole deviations as
+    // fit leaves less than one, and `up` is 1.5.
+    let deviation = 2_449_489_743;
+    let beyond = 4_000_000_000 + i128::MAX / ONE * deviation;
+    let tiny = 1_000_000_000;
+    let values = [0, 4 * tiny, 6 * tiny, beyond, 0, 4 * tiny, 6 * tiny, 6 * tiny];
+    let at = |index: usize| i64::try_from(index).unwrap();
+    let row = |(index, value): (usize, &i128)| {
+        (2 * index, Some((at(index), 0, Some(Decimal::new(*value, 18)))))
+    };
+    let epoch: Epoch = values.iter().enumerate().map(row).collect();
+    let history = History { alpha: ONE / 2, warmup: 1, epochs: vec![epoch] };
+    let asked = asked(&history);
+    let rate = moments::Rate { alpha: history.alpha, warmup: history.warmup };
+    let step = cusum::Summed { rate, drift: asked.drift, threshold: asked.threshold };
+    check(&history, &step, 3, |rows, schema| {
+        let told = cusum(rows, price, &asked, (schema, &no_names()));
+        let ups: Vec<String> = told.iter().map(|row| format!("{:?}", row.0[4])).collect();
+        let null = format!("{:?}", Value::Null);
+        let is_null: Vec<bool> = ups.iter().map(|up| *up == null).collect();
+        assert_eq!(is_null, [true, true, false, true, true, true, false, false], "{ups:?}");
+        assert_eq!(ups[2], ups[6], "as at first");
+        told
+    });
+    // The scores fit, also the last one, and the sum doesn't.
+    let scored = zscore::Scored(rate);
+    let (mut moments, mut sums) = (scored.start(), step.start());
+    let fits = |value: &i128| {
+        (scored.step(&mut moments, value).is_some(), step.step(&mut sums, value).is_some())
+    };
+    let fits: Vec<(bool, bool)> = values[..4].iter().map(fits).collect();
+    assert_eq!(fits, [(true, true), (true, true), (true, true), (true, false)]);
+}
+
 /// A late row changes the averages behind it by less and less, and then none: the rest isn't told.
 #[test]
 fn what_a_late_row_does_not_change_is_not_told() {
@@ -254,8 +291,12 @@ fn a_series_that_rests_has_no_scores() {
     let scores = told(&Zscore, &of([alpha.clone()]), &values);
     let rests = r#""1","mean":"1","deviation":"0","zscore":null"#;
     assert!(scores[1_000..].iter().all(|row| row == rests), "{:?}", scores.last());
+    let averages = told(&Ewma, &of([alpha.clone()]), &values);
+    assert!(averages[600..].iter().all(|row| row == r#""1","ewma":"1""#), "{:?}", averages.last());
     let options = [alpha, ("drift", text("0.5")), ("threshold", text("5"))];
     let sums = told(&Cusum, &of(options), &values);
+    let rests = r#""1","up":null,"down":null,"alarm":null"#;
+    assert!(sums[1_000..].iter().all(|row| row == rests), "{:?}", sums.last());
     assert!(sums[600..].iter().all(|row| !row.contains("true")), "{:?}", sums.last());
 }
 
@@ -316,7 +357,9 @@ fn problems_stand_where_they_are() {
             "20..30 wrong_option `alpha` and `half_life` both say how fast rows lose weight | leave one of them out"
         ]
     );
-    for wrong in ["0", "1", "x", "0.1234567890123456789"] {
+    // What would be rounded to 0 in whole 1e-18 is refused as 0 is.
+    let tiny = ["0.0000000000000000001", "0.00000000000000000049", "1e-19"];
+    for wrong in ["0", "1", "x", "0.1234567890123456789"].into_iter().chain(tiny) {
         assert_eq!(
             problems(&Zscore, prices(), &of([("alpha", text(wrong))])),
             [format!(

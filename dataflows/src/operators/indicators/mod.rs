@@ -2,7 +2,7 @@
 //!
 //! Of each final bar of one length a row: the bar's key, its close, and the indicators' values behind it.
 //! A bar is as the rollup gives it: a bucket without trades is none, so lengths count bars, not time. A
-//! column is null until as many bars stood as its definition needs. An ordered fold (see [`super::fold`]):
+//! column is null until as many bars stood as its definition needs, and as `warmup` says. An ordered fold (see [`super::fold`]):
 //! a bar that comes late or is revised changes what is behind it, as if it had come so at first; what
 //! doesn't fit gives nulls, and all indicators of the asset start anew behind it.
 
@@ -37,6 +37,12 @@ const OPTIONS: &[OptionSpec] = &[
         OptionKind::Texts,
         Need::Required,
         "which ones, with their lengths in bars: sma_20, ema_20, rsi_14, atr_14, bollinger_20, macd_12_26_9",
+    ),
+    option(
+        "warmup",
+        OptionKind::Count(1, 1_000_000),
+        Need::Optional,
+        "bars of a key from which on indicators are told; as many as each needs where not given",
     ),
 ];
 
@@ -74,7 +80,10 @@ impl Operator for Indicators {
                 outputs: vec![output(&input, &asked)],
                 build: Box::new(Followed {
                     size,
-                    step: Steps(asked.into_iter().map(|(_, indicator)| indicator).collect()),
+                    step: Steps {
+                        indicators: asked.into_iter().map(|(_, indicator)| indicator).collect(),
+                        warmup: settings.count("warmup").unwrap_or_default(),
+                    },
                     schema: Arc::clone(&input.schema),
                 }),
             }),
@@ -145,29 +154,46 @@ impl Build for Followed {
 
 /// The steps of all indicators of a view.
 #[derive(Clone)]
-struct Steps(Arc<[Indicator]>);
+struct Steps {
+    indicators: Arc<[Indicator]>,
+    /// How many bars must stand before indicators are told, the bar itself among them.
+    warmup: u64,
+}
+
+/// What the bars so far come to.
+#[derive(Clone, PartialEq, Eq)]
+struct Far {
+    /// Counted up to where it matters, so that states far from the start are equal.
+    n_bars: u64,
+    states: Vec<State>,
+}
 
 impl Step for Steps {
     type Input = Prices;
-    type State = Vec<State>;
+    type State = Far;
     /// The indicators' values, one behind the other; nothing where something didn't fit.
     type Output = Box<[Option<i128>]>;
 
-    fn start(&self) -> Vec<State> {
-        self.0.iter().map(|indicator| indicator.start()).collect()
+    fn start(&self) -> Far {
+        let states = self.indicators.iter().map(|indicator| indicator.start()).collect();
+        Far { n_bars: 0, states }
     }
 
-    fn step(&self, state: &mut Vec<State>, bar: &Prices) -> Option<Self::Output> {
+    fn step(&self, far: &mut Far, bar: &Prices) -> Option<Self::Output> {
+        far.n_bars = far.n_bars.saturating_add(1).min(self.warmup);
         let mut values = Vec::new();
-        for (indicator, state) in self.0.iter().zip(state) {
+        for (indicator, state) in self.indicators.iter().zip(&mut far.states) {
             values.extend(state.step(bar)?.into_iter().take(indicator.n_columns()));
+        }
+        if far.n_bars < self.warmup {
+            values.fill(None);
         }
         Some(values.into())
     }
 
     fn show(&self, bar: Option<&Prices>, output: &Self::Output, values: &mut Vec<Value>) {
         values.push(shown(bar.map(|bar| bar.close)));
-        let n_columns: usize = self.0.iter().map(|indicator| indicator.n_columns()).sum();
+        let n_columns: usize = self.indicators.iter().map(|indicator| indicator.n_columns()).sum();
         values.extend((0..n_columns).map(|index| shown(output.get(index).copied().flatten())));
     }
 }

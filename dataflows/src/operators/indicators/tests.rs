@@ -12,9 +12,13 @@ use crate::operators::fold::fixed::fixed;
 use crate::operators::testing::{prepare, relation, settings};
 use crate::plan::RelationSpec;
 
+fn steps(names: &[&str], warmup: u64) -> Steps {
+    Steps { indicators: names.iter().map(|name| Indicator::parse(name).unwrap()).collect(), warmup }
+}
+
 /// What indicators say of some bars, column by column.
 fn told(names: &[&str], bars: &[Prices]) -> Vec<Vec<Option<i128>>> {
-    let steps = Steps(names.iter().map(|name| Indicator::parse(name).unwrap()).collect());
+    let steps = steps(names, 0);
     let mut state = steps.start();
     bars.iter().map(|bar| steps.step(&mut state, bar).unwrap().to_vec()).collect()
 }
@@ -52,6 +56,22 @@ fn wilder_s_index_is_as_charts_show_it() {
     assert!(super::tests::told(&["rsi_14"], &flat).iter().all(|values| values[0].is_none()));
 }
 
+/// What rounding leaves of the averages of a price that rests is no strength.
+#[test]
+fn a_price_that_rests_has_no_strength() {
+    let mut closes: Vec<&str> = ["10", "11"].into_iter().cycle().take(60).collect();
+    closes.extend(std::iter::repeat_n("11", 1_000));
+    let told = told(&["rsi_14", "ema_14"], &bars(&closes));
+    let first_null = 60 + told[60..].iter().position(|values| values[0].is_none()).unwrap();
+    // Of half: (13 / 14)^n is below 1e-9 from n = 280 on.
+    assert!((60 + 270..60 + 290).contains(&first_null), "{first_null}");
+    assert!(told[first_null..].iter().all(|values| values[0].is_none()));
+    assert!(told[1_000..].iter().all(|values| shown(values[1]) == Value::from(Decimal::from(11))));
+    // Only gains are a strength of 100, however small they have become.
+    let rises = bars(&["5", "6", "6", "6", "6", "6"]);
+    assert_eq!(short(super::tests::told(&["rsi_2"], &rises)[5][0]), "100");
+}
+
 #[test]
 fn averages_and_bands_are_what_a_hand_makes_them() {
     let told = told(
@@ -75,6 +95,24 @@ fn averages_and_bands_are_what_a_hand_makes_them() {
             "15.5 15.5 6.5 15.5 24.5 6.5 1.1612 3 2.1666 0.8333",
         ]
     );
+}
+
+/// As many bars as are asked for, the first that is told among them; and as many again where a number
+/// didn't fit.
+#[test]
+fn a_warm_up_holds_back_what_is_defined_already() {
+    let steps = steps(&["sma_2", "sma_4"], 3);
+    let mut state = steps.start();
+    let mut told = |bar: &Prices| steps.step(&mut state, bar);
+    let bars = bars(&["1", "2", "3", "4"]);
+    let values: Vec<String> = bars
+        .iter()
+        .map(|bar| told(bar).unwrap().iter().copied().map(short).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(values, ["- -", "- -", "2.5 -", "3.5 2.5"]);
+    let huge = Prices { high: i128::MAX, low: 0, close: i128::MAX };
+    assert_eq!(told(&huge), None);
+    assert!(steps.start() != state, "the fold starts anew, not the step");
 }
 
 /// Daily bars of three stocks, from files that aren't ours to ship: read where they lie beside the
@@ -250,7 +288,7 @@ fn columns_bear_the_indicators_names() {
     );
     assert_eq!((schema.n_key, schema.time), (4, Some(3)));
     // As many columns as steps give values, and as many nulls where there is none.
-    let steps = Steps(names.iter().map(|name| Indicator::parse(name).unwrap()).collect());
+    let steps = steps(&names, 0);
     let mut values = Vec::new();
     steps.show(None, &Box::default(), &mut values);
     assert_eq!(values, vec![Value::Null; columns.len() - 4]);

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use timely::dataflow::operators::vec::Delay;
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
-use types::relations::RelationKind;
 use types::{Column, Names, Row, Schema};
 
 use super::Operator;
-use super::behind::{On, Source, joined, named_behind, on};
+use super::behind::{self, Behind, ON, On, PREFIX, Source, joined, named_behind, on};
 use super::declared::{Values, check_keyed, declared, settled, values};
 use crate::edge::{Coll, Edge};
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
@@ -22,19 +21,14 @@ pub(super) struct Join;
 const OPTIONS: &[OptionSpec] = &[
     option("input", OptionKind::Input, Need::Required, "the rows that come first; keyed"),
     option("with", OptionKind::Input, Need::Required, "the rows behind them; keyed"),
-    option("on", OptionKind::Columns, Need::Required, "columns of both that must be equal"),
+    ON,
     option(
         "kind",
         OptionKind::Choice(&["inner", "left"]),
         Need::Default("inner"),
         "whether rows of the input that meet none are left out, or stay",
     ),
-    option(
-        "prefix",
-        OptionKind::Text,
-        Need::Optional,
-        "in front of a name that both have; by default the other view's name and `_`",
-    ),
+    PREFIX,
 ];
 
 impl Operator for Join {
@@ -51,11 +45,7 @@ impl Operator for Join {
     }
 
     fn outputs(&self, settings: &Settings, plan: &PlanBuilder) -> Option<Vec<Output>> {
-        let mut problems = Vec::new();
-        let input = plan.input(settings, "input", &mut problems)?;
-        let with = plan.input(settings, "with", &mut problems)?;
-        let pairs = settle(settings, input, with, &mut problems);
-        problems.is_empty().then(|| vec![output(&pairs.schema)])
+        behind::outputs::<Pairs>(settings, plan)
     }
 
     fn prepare(
@@ -63,23 +53,8 @@ impl Operator for Join {
         settings: &Settings,
         plan: &mut PlanBuilder,
     ) -> Result<Prepared, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let input = plan.input(settings, "input", &mut problems);
-        let with = plan.input(settings, "with", &mut problems);
-        let (Some(input), Some(with)) = (input, with) else { return Err(problems) };
-        check_keyed(input, settings, "input", &mut problems);
-        check_keyed(with, settings, "with", &mut problems);
-        let pairs = settle(settings, input, with, &mut problems);
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let outputs = vec![output(&pairs.schema)];
-        Ok(Prepared { inputs: vec![input.port, with.port], outputs, build: Box::new(pairs) })
+        behind::prepare::<Pairs>(settings, plan)
     }
-}
-
-fn output(schema: &Arc<Schema>) -> Output {
-    Output { suffix: "", kind: RelationKind::Rows, schema: Arc::clone(schema), is_keyed: true }
 }
 
 /// Settles the options. The columns: both keys, the rest of the input, the rest of the other view.
@@ -131,6 +106,20 @@ struct Pairs {
     on: On,
     sources: Arc<[Source]>,
     is_left: bool,
+}
+
+impl Behind for Pairs {
+    fn settle(settings: &Settings, input: &View, with: &View, problems: &mut Vec<Problem>) -> Self {
+        settle(settings, input, with, problems)
+    }
+
+    fn check(settings: &Settings, _input: &View, with: &View, problems: &mut Vec<Problem>) {
+        check_keyed(with, settings, "with", problems);
+    }
+
+    fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
 }
 
 impl Build for Pairs {

@@ -1,4 +1,5 @@
 use types::options::Setting;
+use types::relations::RelationKind;
 use types::schema::Kind;
 
 use super::*;

@@ -1,0 +1,185 @@
+//! Random histories of few times, in which rows tie, go and come again, against the twin.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use types::json::write_row;
+use types::options::Setting;
+use types::relations::{Alert, RelationKind};
+use types::schema::Kind;
+use types::{Decimal, Row, Schema, Value, VenueTime};
+
+use super::ALERT;
+use crate::operators::testing::{changes, no_names, prepare, relation, schema, settings};
+use crate::oracle::alert::{Rule, alerts};
+
+/// What tells rows apart: account, lot, time.
+type Key = (u8, u8, i64);
+
+/// An epoch's rows by their keys; `None` where a row goes.
+type Epoch = Vec<(Key, Option<i64>)>;
+
+#[derive(Clone, Debug)]
+struct History {
+    /// Whether lots are ids; where not, firings of one time are one.
+    has_id: bool,
+    cooldown: i64,
+    hold: i64,
+    resolves: bool,
+    epochs: Vec<Epoch>,
+}
+
+/// Epochs that move on in time, and go back by a little: rows come beside the last ones and behind them,
+/// and the last ones go.
+fn history() -> impl Strategy<Value = History> {
+    let change = (0..2u8, 0..3u8, -3..3i64, prop::option::weighted(0.65, -1..2i64));
+    let epochs = prop::collection::vec(prop::collection::vec(change, 1..4), 1..14);
+    let rule = (any::<bool>(), 0..4i64, 0..4i64, any::<bool>());
+    (rule, epochs).prop_map(|((has_id, cooldown, hold, resolves), epochs)| {
+        let mut held: BTreeSet<(i64, u8, u8)> = BTreeSet::new();
+        let mut keys = |now: i64, (account, lot, offset, x): (u8, u8, i64, Option<i64>)| {
+            let key = if x.is_some() {
+                (now + offset, account, lot)
+            } else {
+                // One of the last rows goes.
+                *held.iter().nth_back(lot.into())?
+            };
+            let _ = if x.is_some() { held.insert(key) } else { held.remove(&key) };
+            Some(((key.1, key.2, key.0), x))
+        };
+        let epochs = (4i64..).zip(epochs);
+        let epochs = epochs.map(|(now, changes)| {
+            changes.into_iter().filter_map(|change| keys(now, change)).collect()
+        });
+        History { has_id, cooldown, hold, resolves, epochs: epochs.collect() }
+    })
+}
+
+fn columns(has_id: bool) -> Schema {
+    let lot = if has_id { "id" } else { "lot" };
+    let columns =
+        [("account", Kind::Text), (lot, Kind::Text), ("at", Kind::Time), ("x", Kind::Number)];
+    schema(&columns, 3)
+}
+
+fn row((account, lot, at): Key, x: i64) -> Row {
+    let text = |name: String| Value::Text(name.as_str().into());
+    let time = Value::from(VenueTime::from_nanos(at));
+    let x = Value::from(Decimal::from(x));
+    Row([text(format!("a{account}")), text(format!("l{lot}")), time, x].into_iter().collect())
+}
+
+fn x(row: &Row) -> i64 {
+    match &row.0[3] {
+        Value::Number(x) => i64::try_from(x.mantissa()).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The changes of all epochs, and the rows that stand behind each.
+#[expect(clippy::type_complexity, reason = "two lists")]
+fn rows(epochs: &[Epoch]) -> (Vec<(Row, u64, isize)>, Vec<Vec<(VenueTime, Row)>>) {
+    let (mut held, mut all, mut standing) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for (number, epoch) in (0u64..).zip(epochs) {
+        for (key, x) in epoch {
+            let new = x.map(|x| row(*key, x));
+            let old = match &new {
+                Some(new) => held.insert(*key, new.clone()),
+                None => held.remove(key),
+            };
+            all.extend(old.map(|old| (old, number, -1)));
+            all.extend(new.map(|new| (new, number, 1)));
+        }
+        let at = |(key, row): (&Key, &Row)| (VenueTime::from_nanos(key.2), row.clone());
+        standing.push(held.iter().map(at).collect());
+    }
+    (all, standing)
+}
+
+fn text(alert: &Alert) -> String {
+    let mut text = Vec::new();
+    write_row(&mut text, alert, &Alert::schema(), &no_names());
+    String::from_utf8(text).unwrap()
+}
+
+/// Holds what the operator makes of a history against the twin, epoch by epoch; gives the last alerts.
+fn check(history: &History) -> BTreeSet<String> {
+    let schema = columns(history.has_id);
+    let mut asked = settings([
+        ("rule", Setting::Text("r".to_owned()), 0..1),
+        ("view", Setting::Text("rows".to_owned()), 0..1),
+        ("when", Setting::Text("x > 0".to_owned()), 0..1),
+        ("message", Setting::Text("seen".to_owned()), 0..1),
+        ("entity", Setting::List(vec![("account".to_owned(), 0..1)]), 0..1),
+        ("cooldown", Setting::Nanos(history.cooldown), 0..1),
+        ("for", Setting::Nanos(history.hold), 0..1),
+    ]);
+    if history.resolves {
+        asked.set("resolve_when", Setting::Text("x < 0".to_owned()), 0..1);
+    }
+    let relations = vec![relation("rows", RelationKind::Rows, schema.clone())];
+    let prepared = prepare(ALERT, relations, &asked).unwrap();
+    let (all, standing) = rows(&history.epochs);
+    let [told] = changes(prepared, &no_names(), all).try_into().unwrap();
+    let message = |_: &Row| "seen".to_owned();
+    let (is_true, is_below) = (|row: &Row| x(row) > 0, |row: &Row| x(row) < 0);
+    let rule = Rule {
+        cooldown: history.cooldown,
+        hold: history.hold,
+        resolves: history.resolves.then_some(&is_below),
+        ..Rule::new("r", &["account"], &is_true, &message)
+    };
+    let mut found = BTreeSet::new();
+    for (number, rows) in standing.iter().enumerate() {
+        // What goes stands before what comes in no certain order: alerts differ by their texts.
+        let of_epoch = told.iter().filter_map(|told| {
+            let (epoch, rest) = told.split_once(' ')?;
+            (epoch == number.to_string()).then(|| rest.split_once(' ')).flatten()
+        });
+        for (diff, alert) in of_epoch {
+            let is_sound = match diff {
+                "+1" => found.insert(alert.to_owned()),
+                _ => found.remove(alert),
+            };
+            assert!(is_sound, "epoch {number}: {diff} {alert}");
+        }
+        let expected: BTreeSet<String> =
+            alerts(rows, &rule, &schema, &no_names()).iter().map(text).collect();
+        assert_eq!(found, expected, "epoch {number}");
+    }
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn alerts_of_few_times_equal_their_twin(history in history()) {
+        check(&history);
+    }
+}
+
+/// A rule that fires at once, over lots of one account.
+fn fires_at_once(epochs: Vec<Epoch>) -> BTreeSet<String> {
+    check(&History { has_id: true, cooldown: 0, hold: 0, resolves: false, epochs })
+}
+
+/// The last row, of which the condition was true, is gone: so is the run that it had begun, and the next
+/// row of which it is true fires.
+#[test]
+fn a_run_goes_with_the_last_row() {
+    let found = fires_at_once(vec![
+        vec![((0, 0, 1), Some(-1)), ((0, 0, 2), Some(1))],
+        vec![((0, 0, 2), None)],
+        vec![((0, 0, 3), Some(1))],
+    ]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found.iter().all(|alert| alert.contains("00:00:00.000000003Z")), "{found:?}");
+}
+
+/// A row of the last one's time: the run behind the last row isn't the one before that time.
+#[test]
+fn a_run_does_not_begin_before_its_own_rows() {
+    let found = fires_at_once(vec![vec![((0, 0, 2), Some(1))], vec![((0, 1, 2), Some(1))]]);
+    assert_eq!(found.len(), 1, "{found:?}");
+}
