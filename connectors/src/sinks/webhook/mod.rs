@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use types::fault::point;
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
-use types::relations::Relation;
+use types::relations::{Alert, Relation};
 use types::sabotage::{Safeguard, is_out};
 use types::spell::{write_count, write_text};
 use types::{Epoch, Names, Schema, json};
@@ -373,6 +373,10 @@ impl Visit for Lines<'_> {
             if *is_deleted {
                 line.extend_from_slice(b"\",\"op\":\"del\",\"key\":");
                 json::write_key(&mut line, *row, self.schema, self.names);
+                if let Some(alert) = Alert::of(*row) {
+                    line.extend_from_slice(b",\"row\":");
+                    json::write_retracted(&mut line, alert, self.schema, self.names);
+                }
             } else {
                 line.extend_from_slice(b"\",\"op\":\"put\",\"row\":");
                 json::write_row(&mut line, *row, self.schema, self.names);
