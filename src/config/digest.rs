@@ -33,6 +33,7 @@ const FREE: &[(&str, &[&str])] = &[
             "timeout",
             "headers",
             "signing_secret",
+            "format",
             "on_existing",
             "create",
             "sync_bytes",

@@ -3,6 +3,7 @@
 #![cfg(feature = "webhook")]
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "what fails here fails a test")]
 
+mod alerts;
 #[path = "../support/dice.rs"]
 mod dice;
 #[expect(dead_code, reason = "the tests of the sink use more of it")]
