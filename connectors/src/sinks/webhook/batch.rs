@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::Memory;
 use crate::sinks::aside::Length;
 
 /// The changes of an epoch, as they are sent.
@@ -10,9 +11,13 @@ pub(super) struct Batch {
     /// The run: one that goes on keeps the number of its first part.
     pub(super) run: String,
     pub(super) epoch: u64,
+    /// None where all of its changes are held back or passed over.
     pub(super) posts: Vec<Post>,
     /// What was sent, with this batch.
     pub(super) totals: Totals,
+    /// What is remembered of alerts behind this epoch: what was decided with it is decided once.
+    #[serde(default)]
+    pub(super) memory: Memory,
 }
 
 /// A POST.

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use types::relations::{Alert, Relation};
 use types::spell::{write_count, write_text};
-use types::{Names, Schema, json};
+use types::{Names, Schema, Text, json};
 
+use super::limits::{Judge, Verdict};
 use crate::error::ConnectError;
 use crate::sinks::held::{Shown, Visit};
 
@@ -18,33 +19,46 @@ pub(super) enum Format {
     Slack,
 }
 
-/// A change as it is posted.
+/// A change that is posted.
 pub(super) struct Spelt {
     /// The view's place among those of the sink.
     pub(super) view: usize,
+    /// Of an alert: its rule.
+    pub(super) rule: Option<Text>,
     /// JSON, or a line that is escaped as Slack asks.
     text: String,
 }
 
-/// Spells the changes of a view.
+/// Spells the changes of a view that are posted.
 pub(super) struct Spelling<'a> {
     pub(super) format: Format,
     pub(super) place: usize,
     pub(super) view: &'a str,
     pub(super) schema: &'a Schema,
     pub(super) names: &'a Names,
+    pub(super) judge: Judge<'a>,
     pub(super) spelt: &'a mut Vec<Spelt>,
+    /// Whether a change was held back.
+    pub(super) has_held: bool,
 }
 
 impl Visit for Spelling<'_> {
     fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
         for shown in rows {
-            let text = match (self.format, Alert::of(shown.row)) {
-                (Format::Tapeline, _) => self.json(shown),
-                (Format::Slack, None) => escaped(&self.json(shown)),
-                (Format::Slack, Some(alert)) => escaped(&line(alert, shown.is_deleted)),
-            };
-            self.spelt.push(Spelt { view: self.place, text });
+            let alert = Alert::of(shown.row);
+            match alert.map(|alert| self.judge.verdict(alert, shown.is_deleted)) {
+                Some(Verdict::HoldBack) => self.has_held = true,
+                Some(Verdict::PassOver) => {}
+                Some(Verdict::Post) | None => {
+                    let text = match (self.format, alert) {
+                        (Format::Tapeline, _) => self.json(shown),
+                        (Format::Slack, None) => escaped(&self.json(shown)),
+                        (Format::Slack, Some(alert)) => escaped(&line(alert, shown.is_deleted)),
+                    };
+                    let rule = alert.map(|alert| alert.rule.clone());
+                    self.spelt.push(Spelt { view: self.place, rule, text });
+                }
+            }
         }
         Ok(())
     }
@@ -99,6 +113,8 @@ pub(super) struct Envelope<'a> {
     pub(super) key: &'a str,
     pub(super) pipeline: &'a str,
     pub(super) sink: &'a str,
+    /// How many alerts were held back, by rule.
+    pub(super) held_back: &'a [(&'a str, u64)],
 }
 
 impl Envelope<'_> {
@@ -108,7 +124,12 @@ impl Envelope<'_> {
         match self.format {
             Format::Tapeline => self.tapeline(changes, &mut body),
             Format::Slack => {
-                let lines = changes.iter().map(|change| change.text.as_str());
+                let held = self.held_back.iter().map(|(rule, n)| {
+                    let (alerts, were) =
+                        if *n == 1 { ("alert", "was") } else { ("alerts", "were") };
+                    escaped(&format!("{n} more {alerts} of {rule} {were} held back"))
+                });
+                let lines = changes.iter().map(|change| change.text.clone()).chain(held);
                 body.extend_from_slice(b"{\"text\":");
                 write_text(&mut body, &lines.collect::<Vec<_>>().join("\n"));
                 body.push(b'}');
@@ -123,6 +144,15 @@ impl Envelope<'_> {
         {
             body.extend_from_slice(start.as_bytes());
             write_text(body, text);
+        }
+        for (nth, (rule, n)) in self.held_back.iter().enumerate() {
+            body.extend_from_slice(if nth == 0 { b",\"held_back\":{" } else { b"," });
+            write_text(body, rule);
+            body.push(b':');
+            write_count(body, *n);
+        }
+        if !self.held_back.is_empty() {
+            body.push(b'}');
         }
         body.extend_from_slice(b",\"changes\":[");
         for (nth, change) in changes.iter().enumerate() {

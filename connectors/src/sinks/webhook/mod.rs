@@ -4,9 +4,12 @@
 //! before its first byte leaves, and sent again as it is, until the other side has taken it. Each POST
 //! bears a key that stays the same however often it is sent, so that who gets it can drop repeats.
 
+//! Of alerts not every change is news: `limits` says which are posted.
+
 mod batch;
 mod body;
 mod client;
+mod limits;
 mod options;
 
 use std::sync::Arc;
@@ -15,15 +18,17 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use types::fault::point;
 use types::sabotage::{Safeguard, is_out};
-use types::{Epoch, Names};
+use types::{Epoch, Names, Text};
 
 use self::batch::{Batch, Post, Progress, Totals};
 use self::body::{Envelope, Format, Spelling, Spelt};
 use self::client::{Client, Refusal};
+use self::limits::{Identities, Judge, Limits, Memory};
 use super::aside::{Aside, Length};
 use super::check_keyed;
 use super::held::visit_changes;
 use super::kept::Kept;
+use crate::env::Env;
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
 
@@ -35,6 +40,10 @@ pub(crate) const KIND: SinkKind = SinkKind {
     check: options::check,
     open,
 };
+
+/// Epochs after which it is kept that changes were passed over, though nothing is posted: until then a run
+/// that goes on gives them again.
+const KEPT_EPOCHS: u64 = 4_096;
 
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     check_keyed(&context)?;
@@ -49,8 +58,11 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     let mut sink = Webhook {
         client: Client::new(&context)?,
         format: if is_slack { Format::Slack } else { Format::Tapeline },
+        limits: options::limits(settings),
+        memory: Memory::default(),
         max_changes: usize::try_from(settings.count("max_changes").unwrap_or(100)).unwrap_or(1),
         max_refused: settings.count("max_refused").unwrap_or(1_000),
+        env: context.env,
         aside: Aside::open(state, progress.aside)?,
         run: match &batch {
             Some(batch) => batch.run.clone(),
@@ -65,11 +77,19 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         progress,
         totals: Totals::default(),
         last: None,
+        kept: None,
+        is_kept: true,
+        has_told_age: false,
     };
-    if let Some(batch) = batch {
-        tracing::info!(sink = %sink.name, epoch = batch.epoch, "sending the outbox again");
-        sink.last = Some(Epoch(batch.epoch));
-        sink.send(&batch)?;
+    if let Some(mut batch) = batch {
+        if is_out(Safeguard::FatesKept) {
+            batch.memory = Memory::default();
+        }
+        if !batch.posts.is_empty() {
+            tracing::info!(sink = %sink.name, epoch = batch.epoch, "sending the outbox again");
+        }
+        (sink.last, sink.kept) = (Some(Epoch(batch.epoch)), Some(Epoch(batch.epoch)));
+        sink.send(batch)?;
     } else {
         sink.through.forget()?;
         sink.outbox.forget()?;
@@ -80,8 +100,11 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
 struct Webhook {
     client: Client,
     format: Format,
+    limits: Limits,
+    memory: Memory,
     max_changes: usize,
     max_refused: u64,
+    env: Arc<dyn Env>,
     aside: Aside,
     run: String,
     name: String,
@@ -93,27 +116,48 @@ struct Webhook {
     progress: Progress,
     totals: Totals,
     last: Option<Epoch>,
+    /// The last epoch that need not come again.
+    kept: Option<Epoch>,
+    /// Whether the outbox has all that was decided.
+    is_kept: bool,
+    /// Whether it was told that changes are passed over.
+    has_told_age: bool,
 }
 
 impl Sink for Webhook {
     fn kept_until(&self) -> Option<Epoch> {
-        Some(self.last.unwrap_or(Epoch(0)))
+        Some(self.kept.unwrap_or(Epoch(0)))
     }
 
     fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError> {
         if self.last >= Some(changes.epoch) {
             return Ok(());
         }
-        let spelt = self.spell(changes)?;
+        let n_old = self.memory.n_old;
+        let (spelt, has_held) = self.spell(changes)?;
         self.last = Some(changes.epoch);
-        if spelt.is_empty() {
-            return Ok(());
+        self.is_kept &= n_old == self.memory.n_old;
+        if n_old < self.memory.n_old && !std::mem::replace(&mut self.has_told_age, true) {
+            tracing::info!(
+                sink = %self.name,
+                "alerts older than `max_age` aren't posted: with `replay = true` they are"
+            );
         }
-        self.deliver(changes.epoch, &spelt)
+        let n_behind = changes.epoch.0 - self.kept.map_or(0, |epoch| epoch.0);
+        if !spelt.is_empty() || has_held || (!self.is_kept && n_behind >= KEPT_EPOCHS) {
+            return self.deliver(changes.epoch, &spelt);
+        }
+        if self.is_kept {
+            self.kept = self.last;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), ConnectError> {
-        Ok(())
+        match self.last {
+            Some(epoch) if !self.is_kept => self.deliver(epoch, &[]),
+            _ => Ok(()),
+        }
     }
 
     fn report(&self) -> SinkReport {
@@ -121,8 +165,18 @@ impl Sink for Webhook {
         let Progress { aside: Length { n_rows, .. }, n_refused, .. } = self.progress;
         let (n_posts, n_changes) =
             (n_posts.saturating_sub(n_rows), n_changes.saturating_sub(n_refused));
+        let mut line = format!("{}: {n_changes} changes in {n_posts} posts", self.client.place());
+        let Memory { n_held, n_old, .. } = self.memory;
+        for (n, what) in [
+            (n_held, "alerts held back by `rate_limit`"),
+            (n_old, "changes of alerts older than `max_age` not posted"),
+        ] {
+            if n > 0 {
+                line = format!("{line}, {n} {what}");
+            }
+        }
         SinkReport {
-            lines: vec![format!("{}: {n_changes} changes in {n_posts} posts", self.client.place())],
+            lines: vec![line],
             n_refused,
             quarantine: (n_rows > 0).then(|| self.aside.path()),
         }
@@ -134,19 +188,30 @@ impl Sink for Webhook {
 }
 
 impl Webhook {
-    /// Spells an epoch's changes.
-    fn spell(&self, changes: &EpochChanges) -> Result<Vec<Spelt>, ConnectError> {
-        let (format, names) = (self.format, &*self.names);
-        let mut spelt = Vec::new();
+    /// Spells what is posted of an epoch's changes; says whether some were held back.
+    fn spell(&mut self, changes: &EpochChanges) -> Result<(Vec<Spelt>, bool), ConnectError> {
+        let now = self.env.now();
+        let (mut spelt, mut has_held) = (Vec::new(), false);
         for (place, (view, changed)) in self.views.iter().zip(&changes.views).enumerate() {
-            let (view, schema) = (view.name.as_str(), &*view.schema);
-            let mut spelling = Spelling { format, place, view, schema, names, spelt: &mut spelt };
+            let (schema, names) = (&*view.schema, &*self.names);
+            let identities = Identities { view: &view.name, schema, names };
+            let mut spelling = Spelling {
+                format: self.format,
+                place,
+                view: &view.name,
+                schema,
+                names,
+                judge: Judge::new(self.limits, &mut self.memory, now, identities, changed),
+                spelt: &mut spelt,
+                has_held: false,
+            };
             visit_changes(changed, schema, names, changes.epoch, &mut spelling)?;
+            has_held |= spelling.has_held;
         }
-        Ok(spelt)
+        Ok((spelt, has_held))
     }
 
-    /// Keeps an epoch's POSTs and sends them.
+    /// Keeps an epoch's POSTs and what is remembered behind it, and sends them.
     fn deliver(&mut self, epoch: Epoch, spelt: &[Spelt]) -> Result<(), ConnectError> {
         let mut totals = self.totals;
         let mut posts = Vec::new();
@@ -156,26 +221,34 @@ impl Webhook {
             totals.n_changes += post.n_changes;
             posts.push(post);
         }
-        let batch = Batch { run: self.run.clone(), epoch: epoch.0, posts, totals };
+        let memory = std::mem::take(&mut self.memory);
+        let batch = Batch { run: self.run.clone(), epoch: epoch.0, posts, totals, memory };
         point("webhook.outbox.before");
         if !is_out(Safeguard::PostsKept) {
             self.outbox.write(&batch)?;
         }
         point("webhook.outbox.put");
-        self.send(&batch)
+        self.send(batch)?;
+        (self.kept, self.is_kept) = (Some(epoch), true);
+        Ok(())
     }
 
-    fn post(&self, Epoch(epoch): Epoch, part: u64, changes: &[Spelt]) -> Post {
-        let Self { pipeline, name, run, .. } = self;
+    fn post(&mut self, Epoch(epoch): Epoch, part: u64, changes: &[Spelt]) -> Post {
+        let Self { pipeline, name, run, .. } = &*self;
         let key = format!("{pipeline}/{name}/{run}/{epoch}/{part}");
         let mut views: Vec<usize> = Vec::new();
+        let mut held_back: Vec<(&str, u64)> = Vec::new();
         for change in changes {
             if views.last() != Some(&change.view) {
                 views.push(change.view);
             }
+            let rule = change.rule.as_ref().map(Text::as_str);
+            held_back.extend(rule.and_then(|rule| Some((rule, self.memory.tell(rule)?))));
         }
         let views = views.iter().filter_map(|place| Some(self.views.get(*place)?.name.as_str()));
-        let body = Envelope { format: self.format, key: &key, pipeline, sink: name }.body(changes);
+        let (format, held_back) = (self.format, held_back.as_slice());
+        let (pipeline, sink) = (self.pipeline.as_str(), self.name.as_str());
+        let body = Envelope { format, key: &key, pipeline, sink, held_back }.body(changes);
         Post {
             views: views.collect::<Vec<_>>().join(", "),
             n_changes: u64::try_from(changes.len()).unwrap_or(u64::MAX),
@@ -185,7 +258,7 @@ impl Webhook {
     }
 
     /// Sends a batch that is in the outbox, but for what is through.
-    fn send(&mut self, batch: &Batch) -> Result<(), ConnectError> {
+    fn send(&mut self, batch: Batch) -> Result<(), ConnectError> {
         if self.progress.epoch != batch.epoch {
             (self.progress.epoch, self.progress.n_through) = (batch.epoch, 0);
         }
@@ -208,6 +281,7 @@ impl Webhook {
             }
         }
         self.totals = batch.totals;
+        self.memory = batch.memory;
         Ok(())
     }
 
