@@ -17,8 +17,9 @@ use crate::serve::PROTOCOL;
 
 /// Prints a view's rows, then each change, as JSON lines.
 ///
-/// A line is `{"epoch":"12","op":"put","row":{..}}`, `{"epoch":"12","op":"del","key":{..}}`, or
-/// `{"op":"reset"}` where all rows before it are to be forgotten.
+/// A line is `{"epoch":"12","op":"put","row":{..}}`, `{"epoch":"12","op":"del","key":{..}}`, with the
+/// row as it last stood where an alert is taken back, or `{"op":"reset"}` where all rows before it are
+/// to be forgotten.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  \
     tapeline subscribe 127.0.0.1:8080 positions          until the server goes away\n  \
@@ -239,7 +240,7 @@ fn print(args: &SubscribeArgs, text: &str, out: &mut impl Write) -> Result<bool,
         }
         "delta" => {
             print_lines(&message, "put", ("put", "row"), out)?;
-            print_lines(&message, "del", ("del", "key"), out)?;
+            print_deleted(&message, out)?;
             Ok(false)
         }
         "progress" => Ok(args.until_end && message.raw("event_time_frontier")? == "\"end\""),
@@ -263,6 +264,22 @@ fn print_lines(
     let epoch = message.raw("epoch")?;
     for row in message.list(list)? {
         writeln!(out, r#"{{"epoch":{epoch},"op":"{op}","{item}":{row}}}"#)?;
+    }
+    Ok(())
+}
+
+/// Prints the keys that went, and behind those of alerts that were taken back what they said.
+fn print_deleted(message: &Fields<'_>, out: &mut impl Write) -> Result<(), Wrong> {
+    let epoch = message.raw("epoch")?;
+    let retracted =
+        if message.0.contains_key("retracted") { message.list("retracted")? } else { Vec::new() };
+    let mut retracted = retracted.into_iter().map(RawValue::get).peekable();
+    for key in message.list("del")?.into_iter().map(RawValue::get) {
+        // Both lists have one order, and a row starts with its key's text but for the last byte.
+        let start = key.strip_suffix('}').unwrap_or(key);
+        let row = retracted.next_if(|row| row.starts_with(start));
+        let row = row.map(|row| format!(r#","row":{row}"#)).unwrap_or_default();
+        writeln!(out, r#"{{"epoch":{epoch},"op":"del","key":{key}{row}}}"#)?;
     }
     Ok(())
 }
@@ -303,6 +320,12 @@ mod tests {
         let put = r#"{"epoch":"7","op":"put","row":{"z":"1.0","a":null}}"#;
         let del = r#"{"epoch":"7","op":"del","key":{"z":"2"}}"#;
         assert_eq!(lines, (format!("{put}\n{del}\n"), false));
+        let lines = told(
+            &args(true, true),
+            r#"{"op":"delta","epoch":"7","put":[],"del":[{"z":"2"},{"z":"3"}],"retracted":[{"z":"3","a":"x"}],"last":true}"#,
+        );
+        let retracted = r#"{"epoch":"7","op":"del","key":{"z":"3"},"row":{"z":"3","a":"x"}}"#;
+        assert_eq!(lines, (format!("{del}\n{retracted}\n"), false));
         for (last, once, is_over) in
             [(true, true, true), (false, true, false), (true, false, false)]
         {

@@ -13,6 +13,8 @@ pub(super) struct Touch<R> {
     pub(super) had: bool,
     /// The row that went, kept because a key's columns can only be read from a row.
     pub(super) gone: Option<Arc<R>>,
+    /// Whether that row was taken back, and didn't just leave by its age.
+    pub(super) is_retracted: bool,
 }
 
 /// The keys that one epoch touched, each once; shared by all readers of the view.
@@ -99,7 +101,9 @@ impl<R: Relation> Cursor<R> {
             for (key, touch) in batch.iter() {
                 match self.merged.get_mut(key) {
                     // Whether the reader has the key was settled by the first touch.
-                    Some(earlier) => earlier.gone.clone_from(&touch.gone),
+                    Some(earlier) => {
+                        *earlier = Touch { had: earlier.had, ..touch.clone() };
+                    }
                     None => {
                         self.merged.insert(key.clone(), touch.clone());
                     }

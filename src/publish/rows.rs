@@ -8,7 +8,7 @@ use std::vec;
 use imbl::OrdMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use types::relations::Relation;
+use types::relations::{Alert, Relation};
 use types::{Names, Schema, json};
 
 use super::cursor::{Batch, Touch};
@@ -39,6 +39,8 @@ pub(crate) struct Chunk {
     pub(crate) put: Vec<u8>,
     /// Keys, likewise.
     pub(crate) del: Vec<u8>,
+    /// Alerts of those keys that were taken back, likewise.
+    pub(crate) retracted: Vec<u8>,
     /// Whether nothing follows.
     pub(crate) last: bool,
 }
@@ -46,7 +48,7 @@ pub(crate) struct Chunk {
 impl Chunk {
     /// Bytes of rows and keys.
     pub(crate) fn len(&self) -> usize {
-        self.put.len() + self.del.len()
+        self.put.len() + self.del.len() + self.retracted.len()
     }
 
     /// Writes one more item, unless there is `enough` already or it would be more than the `most`;
@@ -56,15 +58,17 @@ impl Chunk {
         (enough, most): (usize, usize),
         write: impl FnOnce(&mut Self),
     ) -> bool {
-        let (n_put, n_del) = (self.put.len(), self.del.len());
-        if n_put + n_del >= enough {
+        let (n_put, n_del, n_retracted) = (self.put.len(), self.del.len(), self.retracted.len());
+        let n_before = self.len();
+        if n_before >= enough {
             return false;
         }
         write(self);
-        let fits = n_put + n_del == 0 || self.len() <= most;
+        let fits = n_before == 0 || self.len() <= most;
         if !fits {
             self.put.truncate(n_put);
             self.del.truncate(n_del);
+            self.retracted.truncate(n_retracted);
         }
         fits
     }
@@ -79,6 +83,14 @@ impl Chunk {
     pub(super) fn del<R: Relation>(&mut self, row: &R, schema: &Schema, names: &Names) {
         start_item(&mut self.del);
         json::write_key(&mut self.del, row, schema, names);
+    }
+
+    /// Writes what a row said that was taken back, where it is an alert.
+    fn retracted<R: Relation>(&mut self, row: &R, schema: &Schema, names: &Names) {
+        if let Some(alert) = Alert::of(row) {
+            start_item(&mut self.retracted);
+            json::write_retracted(&mut self.retracted, alert, schema, names);
+        }
     }
 }
 
@@ -194,7 +206,12 @@ impl<R: Relation> Chunks for ChangeChunks<R> {
             let Snapshot { rows, schema, names } = &self.snapshot;
             let is_in = chunk.add((enough, most), |chunk| match (rows.get(key), &touch.gone) {
                 (Some(row), _) => chunk.put(row, schema, names),
-                (None, Some(gone)) if touch.had => chunk.del(gone.as_ref(), schema, names),
+                (None, Some(gone)) if touch.had => {
+                    chunk.del(&**gone, schema, names);
+                    if touch.is_retracted {
+                        chunk.retracted(&**gone, schema, names);
+                    }
+                }
                 // Came and went since the reader last looked.
                 (None, _) => {}
             });

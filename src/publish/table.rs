@@ -100,16 +100,16 @@ impl<R: Relation> Table<R> {
         {
             self.by_time.remove(&(time, key));
         }
-        Touch { had: old.is_some(), gone: None }
+        Touch { had: old.is_some(), gone: None, is_retracted: false }
     }
 
     /// Removes the row of a key; `None` where there is none, as it may have left by its age.
-    fn remove(&mut self, key: &R::Key) -> Option<Touch<R>> {
+    fn remove(&mut self, key: &R::Key, is_retracted: bool) -> Option<Touch<R>> {
         let old = self.rows.remove(key)?;
         if let Some(time) = self.time(&old) {
             self.by_time.remove(&(time, key.clone()));
         }
-        Some(Touch { had: true, gone: Some(Arc::new(old)) })
+        Some(Touch { had: true, gone: Some(Arc::new(old)), is_retracted })
     }
 
     /// Puts or removes a row; what a reader is to know of it.
@@ -123,7 +123,8 @@ impl<R: Relation> Table<R> {
             Change::Put(row) if self.time(row).is_none_or(|time| time >= horizon) => {
                 Some(self.put(row))
             }
-            Change::Put(_) | Change::Del(_) => self.remove(key),
+            Change::Put(_) => self.remove(key, false),
+            Change::Del(_) => self.remove(key, true),
         }
     }
 
@@ -133,7 +134,7 @@ impl<R: Relation> Table<R> {
             && *time < horizon
             && let Some((_, key)) = self.by_time.pop_first()
         {
-            if let Some(touch) = self.remove(&key) {
+            if let Some(touch) = self.remove(&key, false) {
                 gone(key, touch);
             }
         }

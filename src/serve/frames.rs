@@ -96,10 +96,12 @@ pub(super) fn snap(at: At<'_>, standing: Standing, chunk: &Chunk) -> Object {
 
 /// A piece of an epoch's changes.
 pub(super) fn delta(at: At<'_>, standing: Standing, chunk: &Chunk) -> Object {
-    numbered("delta", at, standing)
-        .list("put", &chunk.put)
-        .list("del", &chunk.del)
-        .with("last", chunk.last)
+    let delta = numbered("delta", at, standing).list("put", &chunk.put).list("del", &chunk.del);
+    let delta = match &*chunk.retracted {
+        [] => delta,
+        retracted => delta.list("retracted", retracted),
+    };
+    delta.with("last", chunk.last)
 }
 
 /// The word that all changes up to an epoch were sent.

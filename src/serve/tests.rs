@@ -7,13 +7,14 @@ use std::sync::atomic::AtomicU64;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use types::{Changes, Epoch, VenueTime};
+use types::relations::{Alert, AlertState, RelationKind, Severity};
+use types::{Changes, Epoch, Names, Text, VenueTime};
 
 use super::feed::{Feed, Wanted};
 use super::frames::Object;
 use super::{MAX_SUBS, ServeOptions, Server};
-use crate::publish::Hub;
 use crate::publish::testing::{Chance, Twin, row};
+use crate::publish::{Hub, ViewSpec};
 use crate::runtime::EpochOutput;
 
 fn feed(hub: &Arc<Hub>, frame_bytes: usize) -> Feed {
@@ -186,6 +187,112 @@ fn changes_in_pieces_end_with_a_last_one_though_it_be_empty() {
     publish(4, vec![(row(2, 1, 0), -1)]);
     feed.plan(true, now);
     assert!(feed.next_frame(now).is_none() && feed.is_idle());
+}
+
+fn alert(time: i64, n: u64) -> Alert {
+    Alert {
+        rule: Text::from("dear"),
+        entity: Text::from("ann"),
+        time: VenueTime::from_nanos(time),
+        id: Text::from(""),
+        severity: Severity::High,
+        state: if n.is_multiple_of(2) { AlertState::Firing } else { AlertState::Resolved },
+        resolved_at: None,
+        message: Text::from(n.to_string()),
+    }
+}
+
+/// Alerts by their time, as the hub shows them, and how those stood that went: the row, and whether it
+/// was taken back or is only old.
+#[derive(Default)]
+struct Alerts {
+    all: BTreeMap<i64, Alert>,
+    shown: BTreeMap<i64, Alert>,
+    went: BTreeMap<i64, (Alert, bool)>,
+}
+
+impl Alerts {
+    /// Puts, revises and takes back some; what that changes.
+    fn change(&mut self, chance: &mut Chance, epoch: i64) -> Vec<(Alert, isize)> {
+        let mut changed = Vec::new();
+        for time in (epoch * 10 - 60..=epoch * 10).step_by(10) {
+            let n = chance.below(8);
+            if n > 3 {
+                continue;
+            }
+            let old = self.all.remove(&time);
+            changed.extend(old.clone().map(|old| (old, -1)));
+            if n > 0 {
+                let new = alert(time, chance.below(100) + 100 * n);
+                changed.push((new.clone(), 1));
+                self.all.insert(time, new);
+            }
+            if let (None, Some(shown)) = (self.all.get(&time), self.shown.get(&time)) {
+                self.went.insert(time, (shown.clone(), true));
+            }
+        }
+        types::changes::adjoin(&mut changed, &Alert::schema());
+        let shown = |(time, _): &(&i64, &Alert)| **time >= epoch * 10 - 40;
+        let shown = self.all.iter().filter(shown).map(|(time, row)| (*time, row.clone()));
+        let before = std::mem::replace(&mut self.shown, shown.collect());
+        for (time, row) in before {
+            if self.all.contains_key(&time) && !self.shown.contains_key(&time) {
+                self.went.insert(time, (row, false));
+            }
+        }
+        changed
+    }
+}
+
+#[test]
+fn alerts_that_are_taken_back_are_told_as_they_stood_and_old_ones_just_go() {
+    let (mut n_retracted, mut n_aged) = (0, 0);
+    for seed in 0..100 {
+        let mut chance = Chance(seed);
+        let (kind, schema) = (RelationKind::Alerts, Alert::schema().shared());
+        let spec = ViewSpec { name: "alerts".into(), kind, schema, operator: "alert", live: None };
+        let hub = Arc::new(Hub::new(vec![spec], &Arc::new(Names::default()), 40));
+        let (mut feed, now) = (feed(&hub, 300), Instant::now());
+        feed.subscribe(Object::op("ok"), wanted("s", "alerts"), now).unwrap();
+        let (mut alerts, mut told) = (Alerts::default(), BTreeMap::new());
+        for epoch in 1..40_u32 {
+            let at = i64::from(epoch);
+            let changes = vec![Arc::new(Changes::Alerts(alerts.change(&mut chance, at)))];
+            let watermark = VenueTime::from_nanos(at * 10);
+            hub.publish(&EpochOutput { epoch: Epoch(epoch.into()), watermark, changes });
+            if chance.below(3) > 0 {
+                continue;
+            }
+            feed.plan(true, now);
+            let (mut del, mut retracted) = (Vec::new(), Vec::new());
+            let time = |row: &Value| VenueTime::parse(row["time"].as_str().unwrap()).unwrap();
+            while let Some(frame) = feed.next_frame(now).map(parse) {
+                let list = |name: &str| frame[name].as_array().into_iter().flatten().cloned();
+                assert_ne!(frame.get("retracted"), Some(&json!([])), "seed {seed}");
+                let put = list("rows").chain(list("put"));
+                told.extend(put.map(|row| (time(&row).nanos(), text(&row["message"]))));
+                del.extend(list("del").map(|key| time(&key).nanos()));
+                retracted.extend(list("retracted").map(|row| {
+                    assert_eq!(row["state"], "retracted", "seed {seed}");
+                    (time(&row).nanos(), text(&row["message"]))
+                }));
+            }
+            let gone: Vec<i64> =
+                told.keys().copied().filter(|time| !alerts.shown.contains_key(time)).collect();
+            assert_eq!(del, gone, "seed {seed}, epoch {epoch}");
+            let taken_back = gone.iter().filter_map(|time| {
+                let (row, is_retracted) = &alerts.went[time];
+                is_retracted.then(|| (*time, row.message.to_string()))
+            });
+            assert_eq!(retracted, taken_back.collect::<Vec<_>>(), "seed {seed}, epoch {epoch}");
+            told.retain(|time, _| !gone.contains(time));
+            let shown = alerts.shown.iter().map(|(time, row)| (*time, row.message.to_string()));
+            assert_eq!(told, shown.collect(), "seed {seed}, epoch {epoch}");
+            (n_retracted, n_aged) =
+                (n_retracted + retracted.len(), n_aged + gone.len() - retracted.len());
+        }
+    }
+    assert!(n_retracted > 100 && n_aged > 100, "{n_retracted} retracted, {n_aged} aged");
 }
 
 #[test]

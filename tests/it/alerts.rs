@@ -43,7 +43,8 @@ views = ["alerts"]
 "#;
 
 /// What a rule tells of fills: `(op and id, second, price)`. A line a change: the fill's number, what
-/// becomes of the alert of which second, its severity, its text, and when it was resolved.
+/// becomes of the alert of which second, its severity, its text, and when it was resolved; of one that
+/// was taken back, as it stood.
 fn story(rule: &str, fills: &[(&str, u64, &str)]) -> String {
     let folder = Folder::new();
     folder.write("c.toml", CONFIG.replace("RULE", rule));
@@ -57,7 +58,13 @@ fn story(rule: &str, fills: &[(&str, u64, &str)]) -> String {
     folder.run(&["run", "c.toml"]).with(0);
     let mut told = String::new();
     for change in folder.read_json("out/alerts.jsonl") {
-        let row = if change["op"] == "del" { &change["key"] } else { &change["row"] };
+        let row = &change["row"];
+        if change["op"] == "del" {
+            for (column, value) in change["key"].as_object().unwrap() {
+                assert_eq!(&row[column], value, "{change}");
+            }
+        }
+        assert_eq!(change["op"] == "del", row["state"] == "retracted", "{change}");
         let text = |value: &Json| value.as_str().unwrap_or("").to_owned();
         let second = |value: &Json| {
             let time = text(value);
@@ -65,14 +72,10 @@ fn story(rule: &str, fills: &[(&str, u64, &str)]) -> String {
             part(14).zip(part(17)).map(|(minutes, seconds)| minutes * 60 + seconds)
         };
         let at = second(&row["time"]).unwrap();
-        let end = match (change["op"] == "del", second(&row["resolved_at"])) {
-            (true, _) => "gone".to_owned(),
-            (_, Some(end)) => {
-                format!("{} {}, to {end}", text(&row["severity"]), text(&row["message"]))
-            }
-            (_, None) => format!("{} {}", text(&row["severity"]), text(&row["message"])),
-        };
-        writeln!(told, "{}: {at} {end}", text(&change["epoch"])).unwrap();
+        let end = second(&row["resolved_at"]).map(|end| format!(", to {end}")).unwrap_or_default();
+        let back = if change["op"] == "del" { "retracted " } else { "" };
+        let said = format!("{back}{} {}{end}", text(&row["severity"]), text(&row["message"]));
+        writeln!(told, "{}: {at} {said}", text(&change["epoch"])).unwrap();
     }
     told
 }
@@ -141,7 +144,8 @@ fn late_and_busted_fills_change_what_they_must() {
         ("bust 10", 10, "5"),
     ];
     let expected = "3: 31 medium A at 13\n7: 31 medium A at 13, to 90\n9: 185 high A at 25\n\
-        10: 31 gone\n10: 80 medium A at 15, to 90\n10: 185 gone\n\
-        11: 31 medium A at 13, to 90\n11: 80 gone\n11: 185 high A at 25\n";
+        10: 31 retracted medium A at 13, to 90\n10: 80 medium A at 15, to 90\n\
+        10: 185 retracted high A at 25\n\
+        11: 31 medium A at 13, to 90\n11: 80 retracted medium A at 15, to 90\n11: 185 high A at 25\n";
     assert_eq!(story(rule, &fills), expected);
 }

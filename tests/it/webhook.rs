@@ -6,6 +6,7 @@ mod hook;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use connectors::env::{Env as _, System};
 use hook::{Got, Hook};
 
 use crate::program::{Ended, Folder, tapeline};
@@ -35,6 +36,7 @@ views = ["alerts"]
 type = "webhook"
 views = ["alerts"]
 max_changes = 2
+replay = true
 headers = ["Authorization: Bearer ${TOKEN}"]
 "#;
 
@@ -89,6 +91,98 @@ fn alerts_are_posted() {
     assert!(expected.len() > 20, "{}", expected.len());
     assert_eq!(taken(&hook.got()), expected);
     assert!(ended.out.contains(&format!(": {} changes in ", expected.len())), "{ended:?}");
+}
+
+const LIVES: &str = r#"
+[pipeline]
+name = "lives"
+data_dir = "state"
+epoch = { max_events = 1 }
+[sources.fills]
+type = "csv"
+path = "fills.csv"
+relation = "fills"
+[sources.fills.columns]
+op = "op"
+id = "id"
+venue = { constant = "x" }
+wallet = { constant = "ann" }
+asset = { constant = "A" }
+side = { constant = "buy" }
+size = { constant = "1" }
+event_time = { column = "time", unit = "s" }
+[alerts.dear]
+view = "fills"
+when = "price > 10"
+entity = ["asset"]
+message = "at {price}"
+[sinks.hook]
+type = "webhook"
+format = "slack"
+views = ["alerts"]
+"#;
+
+/// What people are told of an alert that flaps: the texts of all POSTs, and what the summary says of the
+/// sink. The first fill is of this second.
+fn lives(options: &str, start: u64) -> (String, String) {
+    let hook = Hook::start(|_, _| Some((200, "")));
+    let folder = Folder::new();
+    let mut rows = "op,id,price,time\n".to_owned();
+    let flaps = [("insert", 1, 11), ("insert", 2, 9), ("insert", 3, 12), ("insert", 4, 8)];
+    for (op, id, price) in flaps.into_iter().chain([("bust", 3, 12), ("bust", 1, 11)]) {
+        writeln!(rows, "{op},{id},{price},{}", start + id).unwrap();
+    }
+    folder.write("fills.csv", rows);
+    folder.write("c.toml", format!("{LIVES}{options}\nurl = \"{}\"\n", hook.url()));
+    let ended = folder.run(&["run", "c.toml"]).with(0);
+    let text = |got: Got| {
+        let body: serde_json::Value = serde_json::from_str(&got.body).unwrap();
+        body["text"].as_str().unwrap().to_owned() + "\n"
+    };
+    let line = ended.out.lines().find(|line| line.contains(" posts"));
+    let line = line.and_then(|line| line.rsplit_once(": ")).map(|(_, said)| said);
+    (hook.got().into_iter().map(text).collect(), line.unwrap_or_default().to_owned())
+}
+
+/// Midnight of a day that is long over.
+const LONG_AGO: u64 = 1_767_571_200;
+
+#[test]
+fn people_are_told_of_the_lives_of_alerts() {
+    let (told, line) = lives("replay = true", LONG_AGO);
+    let expected = "\
+        [medium] dear firing: A, at 11, 2026-01-05T00:00:01.000000000Z\n\
+        [medium] dear resolved: A, at 11, 2026-01-05T00:00:01.000000000Z to 2026-01-05T00:00:02.000000000Z\n\
+        [medium] dear firing: A, at 12, 2026-01-05T00:00:03.000000000Z\n\
+        [medium] dear resolved: A, at 12, 2026-01-05T00:00:03.000000000Z to 2026-01-05T00:00:04.000000000Z\n\
+        [medium] dear retracted: A, at 12, 2026-01-05T00:00:03.000000000Z to 2026-01-05T00:00:04.000000000Z\n\
+        [medium] dear retracted: A, at 11, 2026-01-05T00:00:01.000000000Z to 2026-01-05T00:00:02.000000000Z\n";
+    assert_eq!(told, expected);
+    assert_eq!(line, "6 changes in 6 posts");
+}
+
+#[test]
+fn what_is_held_back_is_told_with_the_rules_next_change() {
+    let (told, line) = lives("replay = true\nrate_limit = \"1/1h\"", LONG_AGO);
+    let expected = "\
+        [medium] dear firing: A, at 11, 2026-01-05T00:00:01.000000000Z\n\
+        [medium] dear resolved: A, at 11, 2026-01-05T00:00:01.000000000Z to 2026-01-05T00:00:02.000000000Z\n\
+        [medium] dear retracted: A, at 11, 2026-01-05T00:00:01.000000000Z to 2026-01-05T00:00:02.000000000Z\n\
+        1 more alert of dear was held back\n";
+    assert_eq!(told, expected);
+    assert_eq!(line, "3 changes in 3 posts, 1 alerts held back by `rate_limit`");
+}
+
+#[test]
+fn what_is_replayed_is_not_posted() {
+    let (told, line) = lives("", LONG_AGO);
+    assert_eq!(told, "");
+    assert_eq!(line, "0 changes in 0 posts, 6 changes of alerts older than `max_age` not posted");
+    let now = u64::try_from(System.now().0).unwrap() / 1_000_000_000;
+    for (options, start) in [("", now - 30), ("max_age = \"15000w\"", LONG_AGO)] {
+        let (told, line) = lives(options, start);
+        assert_eq!((told.lines().count(), line.as_str()), (6, "6 changes in 6 posts"));
+    }
 }
 
 #[cfg(feature = "sabotage")]

@@ -3,6 +3,7 @@
 #![cfg(feature = "webhook")]
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "what fails here fails a test")]
 
+mod alerts;
 #[path = "../support/dice.rs"]
 mod dice;
 #[expect(dead_code, reason = "the tests of the sink use more of it")]
@@ -51,7 +52,7 @@ fn settings(hook: &Hook, pairs: &[(&'static str, &str)]) -> Settings {
     settings.set("give_up", Setting::Duration(Span::parse("20s").unwrap()), 0..0);
     for (name, text) in pairs {
         let setting = match *name {
-            "give_up" | "timeout" => Setting::Duration(Span::parse(text).unwrap()),
+            "give_up" | "timeout" | "max_age" => Setting::Duration(Span::parse(text).unwrap()),
             "max_refused" => Setting::Count(text.parse().unwrap()),
             "headers" => Setting::List(vec![((*text).into(), 0..0)]),
             _ => Setting::Text((*text).into()),
@@ -285,6 +286,15 @@ fn wrong_options_are_found_offline() {
             Some("the header idempotency-key is set by the sink itself"),
         ),
         ("signing_secret", "", Some("the secret is empty")),
+        ("rate_limit", "20/1m", None),
+        ("rate_limit", "1000/1h30m", None),
+        ("rate_limit", "20 per minute", Some("`20 per minute` isn't a rate")),
+        ("rate_limit", "0/1m", Some("`0/1m` isn't a rate")),
+        ("rate_limit", "+1/1m", Some("`+1/1m` isn't a rate")),
+        ("rate_limit", "1001/1m", Some("`1001/1m` isn't a rate")),
+        ("rate_limit", "/1m", Some("`/1m` isn't a rate")),
+        ("rate_limit", "20/", Some("`20/` isn't a rate")),
+        ("rate_limit", "20/0s", Some("`20/0s` isn't a rate")),
     ] {
         let mut settings = Settings::new(0..0);
         let setting = match name {

@@ -227,6 +227,8 @@ safeguards! {
     AsideCut,
     /// POSTs are in the outbox before they are sent.
     PostsKept,
+    /// What was decided of alerts is remembered by a run that goes on.
+    FatesKept,
     /// A table that was put right is compared with its view before rows go there.
     LayoutAgain,
     /// A row that has crashed the engine three times is looked for and set aside.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use types::fault::point;
-use types::relations::Relation;
+use types::relations::{Alert, Relation};
 use types::sabotage::{Safeguard, is_out};
 use types::spell::write_count;
 use types::{Changes, Epoch, Names, json};
@@ -234,6 +234,10 @@ impl Visit for ChangeLines<'_> {
             if *is_deleted {
                 line.extend_from_slice(b"\",\"op\":\"del\",\"key\":");
                 json::write_key(line, *row, schema, self.names);
+                if let Some(alert) = Alert::of(*row) {
+                    line.extend_from_slice(b",\"row\":");
+                    json::write_retracted(line, alert, schema, self.names);
+                }
             } else {
                 line.extend_from_slice(b"\",\"op\":\"put\",\"row\":");
                 json::write_row(line, *row, schema, self.names);

@@ -15,8 +15,9 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
 use sha2::Sha256;
 use tokio::runtime::{Builder, Runtime};
+use types::Span;
 
-use super::TIMEOUT;
+use super::options::TIMEOUT_NANOS;
 use crate::error::ConnectError;
 use crate::sink::SinkContext;
 use crate::sinks::http::Connector;
@@ -71,8 +72,8 @@ impl Client {
             .map_err(|error| broken("reading the system's certificates".into()).because(error))?;
         let connector = https.https_or_http().enable_http1().wrap_connector(connector);
         let http = HttpClient::builder(TokioExecutor::new()).build(connector);
-        let timeout = settings.duration("timeout");
-        let answer = timeout.map_or(TIMEOUT, |t| Duration::from_nanos(t.nanos().unsigned_abs()));
+        let timeout = settings.duration("timeout").map_or(TIMEOUT_NANOS, Span::nanos);
+        let answer = Duration::from_nanos(timeout.unsigned_abs());
         // The path may be a secret.
         let place = format!(
             "{}://{}",

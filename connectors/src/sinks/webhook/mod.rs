@@ -4,25 +4,31 @@
 //! before its first byte leaves, and sent again as it is, until the other side has taken it. Each POST
 //! bears a key that stays the same however often it is sent, so that who gets it can drop repeats.
 
+//! Of alerts not every change is news: `limits` says which are posted.
+
+mod batch;
+mod body;
 mod client;
+mod limits;
+mod options;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use types::fault::point;
-use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
-use types::relations::Relation;
 use types::sabotage::{Safeguard, is_out};
-use types::spell::{write_count, write_text};
-use types::{Epoch, Names, Schema, json};
+use types::{Epoch, Names, Text};
 
-use self::client::{Client, Refusal, check_header, check_url};
+use self::batch::{Batch, Post, Progress, Totals};
+use self::body::{Envelope, Format, Spelling, Spelt};
+use self::client::{Client, Refusal};
+use self::limits::{Identities, Judge, Limits, Memory};
 use super::aside::{Aside, Length};
 use super::check_keyed;
-use super::held::{Shown, Visit, visit_changes};
+use super::held::visit_changes;
 use super::kept::Kept;
+use crate::env::Env;
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
 
@@ -30,68 +36,14 @@ use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkVie
 pub(crate) const KIND: SinkKind = SinkKind {
     name: "webhook",
     help: "posts each change as JSON to an http url",
-    options: OPTIONS,
-    check,
+    options: options::OPTIONS,
+    check: options::check,
     open,
 };
 
-const OPTIONS: &[OptionSpec] = &[
-    option("url", OptionKind::Text, Need::Required, "where to: http or https"),
-    option(
-        "headers",
-        OptionKind::Texts,
-        Need::Optional,
-        "headers of each POST: [\"Authorization: Bearer ${VAR}\"]",
-    ),
-    option(
-        "signing_secret",
-        OptionKind::Text,
-        Need::Optional,
-        "signs each body (HMAC-SHA256) in the header Tapeline-Signature: write ${VAR}",
-    ),
-    option(
-        "timeout",
-        OptionKind::Duration,
-        Need::Default("30s"),
-        "how long an answer may take before the POST is sent again",
-    ),
-    option(
-        "give_up",
-        OptionKind::Duration,
-        Need::Default("5m"),
-        "how long a finite run waits for a server that is away or refuses; live runs wait for ever",
-    ),
-    option(
-        "max_changes",
-        OptionKind::Count(1, 100_000),
-        Need::Default("100"),
-        "changes of one POST; an epoch with more is sent in parts",
-    ),
-    option(
-        "max_refused",
-        OptionKind::Count(0, 1_000_000_000),
-        Need::Default("1000"),
-        "POSTs that a run sets aside because the server refuses them; the sink pauses at the next one",
-    ),
-];
-
-fn check(settings: &Settings) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if let Some(Err((message, hint))) = settings.text("url").map(check_url) {
-        problems.push(Problem::new(settings.place("url"), "bad_option", message).hint(hint));
-    }
-    for (header, place) in settings.list("headers") {
-        if let Err((message, hint)) = check_header(header) {
-            problems.push(Problem::new(place.clone(), "bad_option", message).hint(hint));
-        }
-    }
-    if settings.text("signing_secret") == Some("") {
-        let problem =
-            Problem::new(settings.place("signing_secret"), "bad_option", "the secret is empty");
-        problems.push(problem.hint("leave it out to sign nothing"));
-    }
-    problems
-}
+/// Epochs after which it is kept that changes were passed over, though nothing is posted: until then a run
+/// that goes on gives them again.
+const KEPT_EPOCHS: u64 = 4_096;
 
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     check_keyed(&context)?;
@@ -102,8 +54,15 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     let (batch, progress): (Option<Batch>, Option<Progress>) =
         if context.is_resumed { (outbox.read()?, through.read()?) } else { (None, None) };
     let progress = progress.unwrap_or_default();
+    let is_slack = settings.text("format") == Some("slack");
     let mut sink = Webhook {
         client: Client::new(&context)?,
+        format: if is_slack { Format::Slack } else { Format::Tapeline },
+        limits: options::limits(settings),
+        memory: Memory::default(),
+        max_changes: usize::try_from(settings.count("max_changes").unwrap_or(100)).unwrap_or(1),
+        max_refused: settings.count("max_refused").unwrap_or(1_000),
+        env: context.env,
         aside: Aside::open(state, progress.aside)?,
         run: match &batch {
             Some(batch) => batch.run.clone(),
@@ -118,13 +77,19 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         progress,
         totals: Totals::default(),
         last: None,
-        max_changes: usize::try_from(settings.count("max_changes").unwrap_or(100)).unwrap_or(1),
-        max_refused: settings.count("max_refused").unwrap_or(1_000),
+        kept: None,
+        is_kept: true,
+        has_told_age: false,
     };
-    if let Some(batch) = batch {
-        tracing::info!(sink = %sink.name, epoch = batch.epoch, "sending the outbox again");
-        sink.last = Some(Epoch(batch.epoch));
-        sink.send(&batch)?;
+    if let Some(mut batch) = batch {
+        if is_out(Safeguard::FatesKept) {
+            batch.memory = Memory::default();
+        }
+        if !batch.posts.is_empty() {
+            tracing::info!(sink = %sink.name, epoch = batch.epoch, "sending the outbox again");
+        }
+        (sink.last, sink.kept) = (Some(Epoch(batch.epoch)), Some(Epoch(batch.epoch)));
+        sink.send(batch)?;
     } else {
         sink.through.forget()?;
         sink.outbox.forget()?;
@@ -132,47 +97,14 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     Ok(Box::new(sink))
 }
 
-/// The changes of an epoch, as they are sent.
-#[derive(Serialize, Deserialize)]
-struct Batch {
-    /// The run: one that goes on keeps the number of its first part.
-    run: String,
-    epoch: u64,
-    posts: Vec<Post>,
-    /// What was sent, with this batch.
-    totals: Totals,
-}
-
-/// A POST.
-#[derive(Serialize, Deserialize)]
-struct Post {
-    /// Stays the same however often it is sent.
-    key: String,
-    /// Of which views.
-    views: String,
-    n_changes: u64,
-    body: String,
-}
-
-/// What was sent.
-#[derive(Clone, Copy, Default, Serialize, Deserialize)]
-struct Totals {
-    n_posts: u64,
-    n_changes: u64,
-}
-
-/// How far the batch of an epoch has come, and what was set aside.
-#[derive(Default, Serialize, Deserialize)]
-struct Progress {
-    epoch: u64,
-    n_through: usize,
-    aside: Length,
-    /// Changes of the POSTs that were set aside.
-    n_refused: u64,
-}
-
 struct Webhook {
     client: Client,
+    format: Format,
+    limits: Limits,
+    memory: Memory,
+    max_changes: usize,
+    max_refused: u64,
+    env: Arc<dyn Env>,
     aside: Aside,
     run: String,
     name: String,
@@ -184,40 +116,48 @@ struct Webhook {
     progress: Progress,
     totals: Totals,
     last: Option<Epoch>,
-    max_changes: usize,
-    max_refused: u64,
+    /// The last epoch that need not come again.
+    kept: Option<Epoch>,
+    /// Whether the outbox has all that was decided.
+    is_kept: bool,
+    /// Whether it was told that changes are passed over.
+    has_told_age: bool,
 }
 
 impl Sink for Webhook {
     fn kept_until(&self) -> Option<Epoch> {
-        Some(self.last.unwrap_or(Epoch(0)))
+        Some(self.kept.unwrap_or(Epoch(0)))
     }
 
     fn write(&mut self, changes: &EpochChanges) -> Result<(), ConnectError> {
         if self.last >= Some(changes.epoch) {
             return Ok(());
         }
-        let mut spelt = Vec::new();
-        for (place, (view, changed)) in self.views.iter().zip(&changes.views).enumerate() {
-            let (name, schema) = (&view.name, &view.schema);
-            let mut lines = Lines { place, name, schema, names: &self.names, spelt: &mut spelt };
-            visit_changes(changed, schema, &self.names, changes.epoch, &mut lines)?;
-        }
+        let n_old = self.memory.n_old;
+        let (spelt, has_held) = self.spell(changes)?;
         self.last = Some(changes.epoch);
-        if spelt.is_empty() {
-            return Ok(());
+        self.is_kept &= n_old == self.memory.n_old;
+        if n_old < self.memory.n_old && !std::mem::replace(&mut self.has_told_age, true) {
+            tracing::info!(
+                sink = %self.name,
+                "alerts older than `max_age` aren't posted: with `replay = true` they are"
+            );
         }
-        let batch = self.batch(changes.epoch, &spelt);
-        point("webhook.outbox.before");
-        if !is_out(Safeguard::PostsKept) {
-            self.outbox.write(&batch)?;
+        let n_behind = changes.epoch.0 - self.kept.map_or(0, |epoch| epoch.0);
+        if !spelt.is_empty() || has_held || (!self.is_kept && n_behind >= KEPT_EPOCHS) {
+            return self.deliver(changes.epoch, &spelt);
         }
-        point("webhook.outbox.put");
-        self.send(&batch)
+        if self.is_kept {
+            self.kept = self.last;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), ConnectError> {
-        Ok(())
+        match self.last {
+            Some(epoch) if !self.is_kept => self.deliver(epoch, &[]),
+            _ => Ok(()),
+        }
     }
 
     fn report(&self) -> SinkReport {
@@ -225,8 +165,18 @@ impl Sink for Webhook {
         let Progress { aside: Length { n_rows, .. }, n_refused, .. } = self.progress;
         let (n_posts, n_changes) =
             (n_posts.saturating_sub(n_rows), n_changes.saturating_sub(n_refused));
+        let mut line = format!("{}: {n_changes} changes in {n_posts} posts", self.client.place());
+        let Memory { n_held, n_old, .. } = self.memory;
+        for (n, what) in [
+            (n_held, "alerts held back by `rate_limit`"),
+            (n_old, "changes of alerts older than `max_age` not posted"),
+        ] {
+            if n > 0 {
+                line = format!("{line}, {n} {what}");
+            }
+        }
         SinkReport {
-            lines: vec![format!("{}: {n_changes} changes in {n_posts} posts", self.client.place())],
+            lines: vec![line],
             n_refused,
             quarantine: (n_rows > 0).then(|| self.aside.path()),
         }
@@ -238,52 +188,77 @@ impl Sink for Webhook {
 }
 
 impl Webhook {
-    /// Cuts the changes of an epoch into POSTs.
-    fn batch(&self, epoch: Epoch, spelt: &[Spelt]) -> Batch {
-        let mut totals = self.totals;
-        let posts: Vec<Post> = (0..)
-            .zip(spelt.chunks(self.max_changes))
-            .map(|(part, changes)| self.post(epoch, part, changes))
-            .collect();
-        for post in &posts {
-            totals.n_posts += 1;
-            totals.n_changes += post.n_changes;
+    /// Spells what is posted of an epoch's changes; says whether some were held back.
+    fn spell(&mut self, changes: &EpochChanges) -> Result<(Vec<Spelt>, bool), ConnectError> {
+        let now = self.env.now();
+        let (mut spelt, mut has_held) = (Vec::new(), false);
+        for (place, (view, changed)) in self.views.iter().zip(&changes.views).enumerate() {
+            let (schema, names) = (&*view.schema, &*self.names);
+            let identities = Identities { view: &view.name, schema, names };
+            let mut spelling = Spelling {
+                format: self.format,
+                place,
+                view: &view.name,
+                schema,
+                names,
+                judge: Judge::new(self.limits, &mut self.memory, now, identities, changed),
+                spelt: &mut spelt,
+                has_held: false,
+            };
+            visit_changes(changed, schema, names, changes.epoch, &mut spelling)?;
+            has_held |= spelling.has_held;
         }
-        Batch { run: self.run.clone(), epoch: epoch.0, posts, totals }
+        Ok((spelt, has_held))
     }
 
-    fn post(&self, Epoch(epoch): Epoch, part: u64, changes: &[Spelt]) -> Post {
-        let Self { pipeline, name, run, .. } = self;
-        let key = format!("{pipeline}/{name}/{run}/{epoch}/{part}");
-        let mut body = b"{\"key\":".to_vec();
-        write_text(&mut body, &key);
-        for (field, text) in [("pipeline", pipeline), ("sink", name)] {
-            body.extend_from_slice(format!(",\"{field}\":").as_bytes());
-            write_text(&mut body, text);
+    /// Keeps an epoch's POSTs and what is remembered behind it, and sends them.
+    fn deliver(&mut self, epoch: Epoch, spelt: &[Spelt]) -> Result<(), ConnectError> {
+        let mut totals = self.totals;
+        let mut posts = Vec::new();
+        for (part, changes) in (0..).zip(spelt.chunks(self.max_changes)) {
+            let post = self.post(epoch, part, changes);
+            totals.n_posts += 1;
+            totals.n_changes += post.n_changes;
+            posts.push(post);
         }
-        body.extend_from_slice(b",\"changes\":[");
+        let memory = std::mem::take(&mut self.memory);
+        let batch = Batch { run: self.run.clone(), epoch: epoch.0, posts, totals, memory };
+        point("webhook.outbox.before");
+        if !is_out(Safeguard::PostsKept) {
+            self.outbox.write(&batch)?;
+        }
+        point("webhook.outbox.put");
+        self.send(batch)?;
+        (self.kept, self.is_kept) = (Some(epoch), true);
+        Ok(())
+    }
+
+    fn post(&mut self, Epoch(epoch): Epoch, part: u64, changes: &[Spelt]) -> Post {
+        let Self { pipeline, name, run, .. } = &*self;
+        let key = format!("{pipeline}/{name}/{run}/{epoch}/{part}");
         let mut views: Vec<usize> = Vec::new();
-        for (nth, change) in changes.iter().enumerate() {
-            if nth > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(change.json.as_bytes());
+        let mut held_back: Vec<(&str, u64)> = Vec::new();
+        for change in changes {
             if views.last() != Some(&change.view) {
                 views.push(change.view);
             }
+            let rule = change.rule.as_ref().map(Text::as_str);
+            held_back.extend(rule.and_then(|rule| Some((rule, self.memory.tell(rule)?))));
         }
-        body.extend_from_slice(b"]}");
         let views = views.iter().filter_map(|place| Some(self.views.get(*place)?.name.as_str()));
+        let (format, held_back) = (self.format, held_back.as_slice());
+        let (pipeline, sink) = (self.pipeline.as_str(), self.name.as_str());
+        let body = Envelope { format, key: &key, pipeline, sink, held_back }.body(changes);
         Post {
-            key,
             views: views.collect::<Vec<_>>().join(", "),
             n_changes: u64::try_from(changes.len()).unwrap_or(u64::MAX),
-            body: String::from_utf8_lossy(&body).into_owned(),
+            body,
+            key,
         }
     }
 
     /// Sends a batch that is in the outbox, but for what is through.
-    fn send(&mut self, batch: &Batch) -> Result<(), ConnectError> {
+    fn send(&mut self, batch: Batch) -> Result<(), ConnectError> {
         if self.progress.epoch != batch.epoch {
             (self.progress.epoch, self.progress.n_through) = (batch.epoch, 0);
         }
@@ -306,6 +281,7 @@ impl Webhook {
             }
         }
         self.totals = batch.totals;
+        self.memory = batch.memory;
         Ok(())
     }
 
@@ -347,43 +323,3 @@ struct Written<'a> {
     detail: &'a str,
     body: Box<RawValue>,
 }
-
-/// A change as JSON, and which view's.
-struct Spelt {
-    view: usize,
-    json: String,
-}
-
-/// Spells changes.
-struct Lines<'a> {
-    place: usize,
-    name: &'a str,
-    schema: &'a Schema,
-    names: &'a Names,
-    spelt: &'a mut Vec<Spelt>,
-}
-
-impl Visit for Lines<'_> {
-    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
-        for Shown { row, is_deleted, epoch } in rows {
-            let mut line = b"{\"view\":".to_vec();
-            write_text(&mut line, self.name);
-            line.extend_from_slice(b",\"epoch\":\"");
-            write_count(&mut line, epoch.0);
-            if *is_deleted {
-                line.extend_from_slice(b"\",\"op\":\"del\",\"key\":");
-                json::write_key(&mut line, *row, self.schema, self.names);
-            } else {
-                line.extend_from_slice(b"\",\"op\":\"put\",\"row\":");
-                json::write_row(&mut line, *row, self.schema, self.names);
-            }
-            line.push(b'}');
-            let json = String::from_utf8_lossy(&line).into_owned();
-            self.spelt.push(Spelt { view: self.place, json });
-        }
-        Ok(())
-    }
-}
-
-/// How long an answer may take, where the config doesn't say.
-const TIMEOUT: Duration = Duration::from_secs(30);

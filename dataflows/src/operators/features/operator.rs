@@ -1,24 +1,15 @@
 //! The timely operator: rows and clocks in, features out, an epoch at a time.
 
 use differential_dataflow::AsCollection;
-use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concat, Exchange};
+use timely::dataflow::operators::Exchange;
 use types::Row;
 
 use super::fold::Features;
 use super::layout::{By, Emit, Key};
 use super::tick::Ticked;
-use crate::clock::Clock;
 use crate::edge::Coll;
-use crate::operators::epochs::per_epoch;
+use crate::operators::epochs::{per_epoch, per_epoch_with_clock};
 use crate::plan::Context;
-
-/// What the operator takes where rows stand at steps.
-#[derive(Clone)]
-enum Input<R> {
-    Row(R, isize),
-    Clock(Clock),
-}
 
 /// Adds the operator to a dataflow: each key's windows stand on one worker. Rows at events don't depend
 /// on the clock.
@@ -48,15 +39,10 @@ pub(super) fn build<'s, R: Ticked>(
         return changes.as_collection();
     };
     let reads = context.reads.clone();
-    let clock = context.clock.stream().map(Input::Clock);
-    let inputs = routed.map(|(row, _, diff)| Input::Row(row, diff)).concat(clock);
-    let changes = per_epoch(inputs, &name, move |epoch, inputs, out| {
-        let mut newest: Option<Clock> = None;
-        for input in inputs.drain(..) {
-            match input {
-                Input::Row(row, diff) => take(&mut features, &row, diff),
-                Input::Clock(clock) => newest = newest.max(Some(clock)),
-            }
+    let clock = context.clock.stream();
+    let changes = per_epoch_with_clock(routed, clock, &name, move |epoch, (rows, newest), out| {
+        for (row, diff) in rows.drain(..) {
+            take(&mut features, &row, diff);
         }
         let last_step = newest.and_then(|clock| clock.last_step(grid, &reads));
         features.finish(last_step, |row, diff| out.push((row, epoch, diff)));

@@ -3,8 +3,9 @@
 
 use crate::cell::Cell;
 use crate::names::Names;
-use crate::relations::Relation;
+use crate::relations::{Alert, Relation};
 use crate::schema::Schema;
+use crate::spell::write_text;
 use crate::value::Value;
 
 /// Writes one value.
@@ -21,6 +22,21 @@ pub fn write_row<R: Relation>(out: &mut Vec<u8>, row: &R, schema: &Schema, names
 /// its last byte, it is what the row's object starts with.
 pub fn write_key<R: Relation>(out: &mut Vec<u8>, row: &R, schema: &Schema, names: &Names) {
     row.write_json(out, schema.n_key, schema, names);
+}
+
+/// Writes an alert that is taken back as its message has it: the row as it last stood, but for its
+/// `state`, `retracted`. No row has that state: where it would stand the row is gone.
+pub fn write_retracted(out: &mut Vec<u8>, alert: &Alert, schema: &Schema, names: &Names) {
+    for (index, column) in schema.columns.iter().enumerate() {
+        out.push(if index == 0 { b'{' } else { b',' });
+        write_text(out, &column.name);
+        out.push(b':');
+        match &*column.name {
+            "state" => write_text(out, "retracted"),
+            _ => alert.cell(index, names).write_json(out),
+        }
+    }
+    out.push(b'}');
 }
 
 #[cfg(test)]

@@ -259,6 +259,15 @@ impl Parts {
             message: Text::from(self.texts[2].as_str()),
         };
         check(&alert, &Alert::schema(), names);
+        let (mut row, mut retracted) = (Vec::new(), Vec::new());
+        write_row(&mut row, &alert, &Alert::schema(), names);
+        write_retracted(&mut retracted, &alert, &Alert::schema(), names);
+        let read = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
+        let mut expected = read(&row);
+        expected["state"] = "retracted".into();
+        assert_eq!(read(&retracted), expected);
+        assert_eq!(retracted.len(), row.len() + "retracted".len() - "firing".len());
+        assert_eq!((Alert::of(&alert), Alert::of(&bar)), (Some(&alert), None));
     }
 }
 

@@ -1,7 +1,9 @@
 //! `alerts`: what rules found.
 
+use std::any::Any;
+
 use super::fills::words;
-use super::relation;
+use super::{Relation, relation};
 use crate::schema::Kind;
 use crate::time::VenueTime;
 use crate::value::Text;
@@ -63,5 +65,13 @@ relation! {
         state: Kind::Word(AlertState::WORDS) => |r, _n| r.state;
         resolved_at: Kind::Time, null => |r, _n| r.resolved_at;
         message: Kind::Text => |r, _n| &r.message;
+    }
+}
+
+impl Alert {
+    /// The row as an alert; `None` for rows of another type, which the compiler knows.
+    pub fn of<R: Relation>(row: &R) -> Option<&Self> {
+        let row: &dyn Any = row;
+        row.downcast_ref()
     }
 }

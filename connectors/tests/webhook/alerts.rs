@@ -1,0 +1,446 @@
+//! Which changes of alerts are posted, against a slow twin that remembers everything, and what they look
+//! like.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use connectors::env::{Connecting, Env, Files, System};
+use connectors::sink::{EpochChanges, Sink, SinkContext, SinkView};
+use serde_json::Value as Json;
+use types::options::{Setting, Settings};
+use types::relations::{Alert, AlertState, Relation, RelationKind, Severity};
+use types::{
+    Changes, Column, Epoch, Interner, Kind, Names, ReceiveTime, Row, Schema, Text, Value,
+    VenueTime, json,
+};
+
+use crate::dice::Dice;
+use crate::hook::{Got, Hook};
+use crate::{open, settings};
+
+const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const START: i64 = 1_767_571_200 * SECOND;
+
+/// The system, but for its clock.
+#[derive(Debug)]
+struct Clock(AtomicI64);
+
+impl Env for Clock {
+    fn now(&self) -> ReceiveTime {
+        ReceiveTime(self.0.load(Ordering::Relaxed))
+    }
+
+    fn chance(&self) -> u128 {
+        7
+    }
+
+    fn files(&self, folder: &Path) -> io::Result<Arc<dyn Files>> {
+        System.files(folder)
+    }
+
+    fn connect(&self, host: &str, port: u16) -> Connecting {
+        System.connect(host, port)
+    }
+}
+
+/// The sink `hook` over the view `alerts` and what else is asked for, a clock and the times of epochs.
+struct Desk {
+    folder: tempfile::TempDir,
+    hook: Hook,
+    clock: Arc<Clock>,
+    settings: Settings,
+    names: Arc<Names>,
+}
+
+impl Desk {
+    fn new(pairs: &[(&'static str, &str)]) -> Self {
+        let hook = Hook::start(|_, _| Some((200, "")));
+        let mut settings = settings(&hook, pairs);
+        settings.set("max_changes", Setting::Count(3), 0..0);
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            hook,
+            clock: Arc::new(Clock(AtomicI64::new(START))),
+            settings,
+            names: Arc::clone(Interner::new(false).names()),
+        }
+    }
+
+    fn open(&self, views: &[(RelationKind, Schema)], is_resumed: bool) -> Box<dyn Sink> {
+        let view = |(kind, schema): &(RelationKind, Schema)| SinkView {
+            name: kind.name().into(),
+            kind: *kind,
+            schema: schema.clone().shared(),
+        };
+        let context = SinkContext {
+            name: "hook".into(),
+            pipeline: "test".into(),
+            settings: self.settings.clone(),
+            base: self.folder.path().into(),
+            views: views.iter().map(view).collect(),
+            names: Arc::clone(&self.names),
+            is_finite: true,
+            state_dir: self.folder.path().join("state"),
+            is_resumed,
+            chance: 7,
+            env: Arc::<Clock>::clone(&self.clock),
+        };
+        open("webhook", context).unwrap()
+    }
+
+    /// Gives the epochs of a part; the first `n_given` were given before, and come later now if at all.
+    fn give(
+        &self,
+        sink: &mut dyn Sink,
+        history: &[(i64, Rows)],
+        (n_given, dice): (usize, &mut Dice),
+    ) {
+        let mut before = &Rows::new();
+        let kept_until = sink.kept_until().filter(|_| dice.below(2) == 0);
+        for (nth, (now, after)) in history.iter().enumerate() {
+            let epoch = Epoch(u64::try_from(nth + 1).unwrap());
+            let last = history[..history.len().min(n_given)].last();
+            self.set(last.map_or(*now, |(last, _)| *now.max(last)));
+            let views = vec![Arc::new(Changes::Alerts(changes(before, after)))];
+            if kept_until < Some(epoch) {
+                sink.write(&EpochChanges { epoch, views }).unwrap();
+            }
+            if dice.below(9) == 0 {
+                sink.flush().unwrap();
+            }
+            before = after;
+        }
+    }
+
+    fn set(&self, nanos: i64) {
+        self.clock.0.store(nanos, Ordering::Relaxed);
+    }
+}
+
+fn alert(rule: &str, entity: &str, time: i64, resolved_at: Option<i64>, message: &str) -> Alert {
+    Alert {
+        rule: rule.into(),
+        entity: entity.into(),
+        time: VenueTime::from_nanos(time),
+        id: "".into(),
+        severity: Severity::High,
+        state: if resolved_at.is_some() { AlertState::Resolved } else { AlertState::Firing },
+        resolved_at: resolved_at.map(VenueTime::from_nanos),
+        message: message.into(),
+    }
+}
+
+type Key = (Text, Text, VenueTime, Text);
+type Rows = BTreeMap<Key, Alert>;
+
+fn key(alert: &Alert) -> Key {
+    Relation::key(alert, &Alert::schema())
+}
+
+/// What stands after each epoch, and the clock at each.
+fn history(seed: u64, n_epochs: usize) -> Vec<(i64, Rows)> {
+    let mut dice = Dice(seed);
+    let (mut now, mut rows, mut went) = (START, Rows::new(), Vec::new());
+    let mut epochs = Vec::new();
+    for _ in 0..n_epochs {
+        now += i64::try_from(dice.below(40)).unwrap() * SECOND;
+        for _ in 0..dice.below(6) {
+            let ago = [0, 5, 50, 70, 600][usize::try_from(dice.below(5)).unwrap()] * MINUTE;
+            let nth = usize::try_from(dice.below(99)).unwrap();
+            let standing = (!rows.is_empty()).then(|| rows.keys().nth(nth % rows.len()).cloned());
+            match (dice.below(9), standing.flatten()) {
+                (0..=4, _) | (_, None) => {
+                    let (rule, entity) = (["a", "b\""][nth % 2], ["x", "y", "z"][nth % 3]);
+                    let resolved_at = (dice.below(4) == 0).then_some(now - ago / 2);
+                    let row = alert(rule, entity, now - ago, resolved_at, "new");
+                    rows.insert(key(&row), row);
+                }
+                (5, Some(found)) => {
+                    rows.get_mut(&found).unwrap().message = dice.below(99).to_string().into();
+                }
+                (6, Some(found)) => {
+                    let row = rows.get_mut(&found).unwrap();
+                    row.state = AlertState::Resolved;
+                    row.resolved_at = Some(VenueTime::from_nanos(now - ago));
+                }
+                (7, Some(found)) => went.extend(rows.remove(&found)),
+                (_, Some(_)) => {
+                    let back: Option<Alert> = went.pop();
+                    rows.extend(back.map(|row| (key(&row), row)));
+                }
+            }
+        }
+        epochs.push((now, rows.clone()));
+    }
+    epochs
+}
+
+fn changes(before: &Rows, after: &Rows) -> Vec<(Alert, isize)> {
+    let mut changes = Vec::new();
+    changes.extend(
+        before
+            .values()
+            .filter(|row| after.get(&key(row)) != Some(row))
+            .map(|row| (row.clone(), -1)),
+    );
+    changes.extend(
+        after.values().filter(|row| before.get(&key(row)) != Some(row)).map(|row| (row.clone(), 1)),
+    );
+    types::changes::adjoin(&mut changes, &Alert::schema());
+    changes
+}
+
+fn key_text(alert: &Alert) -> String {
+    let mut text = Vec::new();
+    json::write_key(&mut text, alert, &Alert::schema(), Interner::new(false).names());
+    String::from_utf8(text).unwrap()
+}
+
+/// Of a POST its changes (epoch, key, state) and how many alerts of which rule were held back.
+type Post = (Vec<(String, String, String)>, BTreeMap<String, u64>);
+
+/// What is posted and counted.
+#[derive(Default)]
+struct Told {
+    posts: Vec<Post>,
+    n_held: u64,
+    n_old: u64,
+}
+
+/// Decides as SEMANTICS says, one change after the other, and forgets nothing.
+fn twin(history: &[(i64, Rows)], rate: Option<(usize, i64)>, max_age: Option<i64>) -> Told {
+    let (mut told, mut before) = (Told::default(), Rows::new());
+    let mut posted: Vec<(Text, i64)> = Vec::new();
+    let mut was_posted: BTreeMap<Key, bool> = BTreeMap::new();
+    let mut untold: BTreeMap<String, u64> = BTreeMap::new();
+    for (epoch, (now, after)) in (1..).zip(history) {
+        let mut lines = Vec::new();
+        let mut touched: Vec<&Alert> = before.values().chain(after.values()).collect();
+        touched.sort_by_key(|row| key_text(row));
+        touched.dedup_by_key(|row| key(row));
+        for row in touched {
+            let (old, new) = (before.get(&key(row)), after.get(&key(row)));
+            if old == new {
+                continue;
+            }
+            let last = new.or(old).unwrap();
+            let time = last.resolved_at.unwrap_or(last.time).nanos();
+            let is_old = max_age.is_some_and(|max_age| now - time > max_age);
+            let verdict = match old {
+                Some(_) => was_posted.get(&key(row)).copied().or((!is_old).then_some(true)),
+                None if is_old => None,
+                None => {
+                    let n = posted.iter().filter(|(rule, at)| {
+                        *rule == row.rule && rate.is_some_and(|(_, within)| now - at < within)
+                    });
+                    let passes = rate.is_none_or(|(most, _)| n.count() < most);
+                    if passes {
+                        posted.push((row.rule.clone(), *now));
+                    } else {
+                        *untold.entry(row.rule.to_string()).or_default() += 1;
+                        told.n_held += 1;
+                    }
+                    was_posted.insert(key(row), passes);
+                    Some(passes)
+                }
+            };
+            told.n_old += u64::from(verdict.is_none());
+            if verdict == Some(true) {
+                let state = new.map_or("retracted", |row| row.state.word());
+                lines.push((epoch.to_string(), key_text(row), state.to_owned()));
+            }
+            if new.is_none() {
+                was_posted.remove(&key(row));
+            }
+        }
+        for part in lines.chunks(3) {
+            let rules = part.iter().map(|(_, key, _)| rule_of(key));
+            let held = rules.filter_map(|rule| untold.remove_entry(&rule));
+            told.posts.push((part.to_vec(), held.collect()));
+        }
+        before.clone_from(after);
+    }
+    told
+}
+
+fn rule_of(key: &str) -> String {
+    let key: Json = serde_json::from_str(key).unwrap();
+    key["rule"].as_str().unwrap().to_owned()
+}
+
+/// What came, each POST once: the last one of a part comes again with the next.
+fn told(got: &[Got]) -> Vec<Post> {
+    let mut keys = BTreeSet::new();
+    let mut posts = Vec::new();
+    for got in got.iter().filter(|got| keys.insert(got.key())) {
+        let body: Json = serde_json::from_str(&got.body).unwrap();
+        let changes = body["changes"].as_array().unwrap().iter().map(|change| {
+            let row = &change["row"];
+            let text = |name: &str| row[name].as_str().unwrap();
+            let time = VenueTime::parse(text("time")).unwrap().nanos();
+            let key = key_text(&alert(text("rule"), text("entity"), time, None, ""));
+            if change["op"] == "del" {
+                assert_eq!(change["key"], serde_json::from_str::<Json>(&key).unwrap());
+            }
+            (change["epoch"].as_str().unwrap().to_owned(), key, text("state").to_owned())
+        });
+        let held = body.get("held_back").map(|held| {
+            let held = held.as_object().unwrap();
+            assert!(!held.is_empty(), "{body}");
+            held.iter().map(|(rule, n)| (rule.clone(), n.as_u64().unwrap())).collect()
+        });
+        posts.push((changes.collect(), held.unwrap_or_default()));
+    }
+    posts
+}
+
+/// Delivers, in some parts of which each but the last ends as a crash ends it; what was held back and
+/// passed over in all.
+fn check(seed: u64) -> (u64, u64) {
+    let history = history(seed, 40);
+    let mut dice = Dice(!seed);
+    let rates = [(None, ""), (Some((2, MINUTE)), "2/1m"), (Some((1, 3 * MINUTE)), "1/3m")];
+    let (rate, rate_text) = rates[usize::try_from(seed % 3).unwrap()];
+    let is_replay = seed % 2 == 1;
+    let mut pairs = vec![("max_age", "1h")];
+    pairs.extend(rate.map(|_| ("rate_limit", rate_text)));
+    let mut desk = Desk::new(&pairs);
+    desk.settings.set("replay", Setting::Bool(is_replay), 0..0);
+    let mut n_given = 0;
+    for is_resumed in [false, true, true, true] {
+        let mut sink = desk.open(&[(RelationKind::Alerts, Alert::schema())], is_resumed);
+        let n = usize::try_from(dice.below(40)).unwrap();
+        desk.give(sink.as_mut(), &history[..n], (n_given, &mut dice));
+        n_given = n_given.max(n);
+    }
+    let mut sink = desk.open(&[(RelationKind::Alerts, Alert::schema())], true);
+    desk.give(sink.as_mut(), &history, (n_given, &mut dice));
+    sink.flush().unwrap();
+    let expected = twin(&history, rate, (!is_replay).then_some(60 * MINUTE));
+    let posts = told(&desk.hook.got());
+    for (post, expected) in posts.iter().zip(&expected.posts) {
+        assert_eq!(post, expected, "seed {seed}");
+    }
+    assert_eq!(posts.len(), expected.posts.len(), "seed {seed}");
+    let line = &sink.finish().unwrap().lines[0];
+    let Told { n_held, n_old, .. } = expected;
+    let held = format!(", {n_held} alerts held back by `rate_limit`");
+    let old = format!(", {n_old} changes of alerts older than `max_age` not posted");
+    for (n, what) in [(n_held, held), (n_old, old)] {
+        assert_eq!(line.contains(&what), n > 0, "seed {seed}: {line}");
+    }
+    (n_held, n_old)
+}
+
+#[test]
+fn alerts_are_posted_as_a_slow_twin_says_though_runs_end_anywhere() {
+    let counts: Vec<(u64, u64)> = (0..12).map(check).collect();
+    assert!(counts.iter().filter(|(n_held, n_old)| *n_held > 5 && *n_old > 5).count() > 3);
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn what_was_decided_and_is_forgotten_is_noticed() {
+    types::sabotage::assert_noticed(types::sabotage::Safeguard::FatesKept, 12, |seed| {
+        check(seed);
+    });
+}
+
+/// The bodies of what is posted: an epoch a second, with what becomes of its alerts.
+fn bodies(pairs: &[(&'static str, &str)], epochs: &[&[(Alert, isize)]]) -> Vec<String> {
+    let desk = Desk::new(pairs);
+    let mut sink = desk.open(&[(RelationKind::Alerts, Alert::schema())], false);
+    for (nth, changes) in (1..).zip(epochs) {
+        desk.set(START + nth * SECOND);
+        let mut changes = changes.to_vec();
+        types::changes::adjoin(&mut changes, &Alert::schema());
+        let (epoch, views) = (Epoch(nth.unsigned_abs()), vec![Arc::new(Changes::Alerts(changes))]);
+        sink.write(&EpochChanges { epoch, views }).unwrap();
+    }
+    desk.hook.got().into_iter().map(|got| got.body).collect()
+}
+
+/// The life of an alert that fires, resolves and is taken back, with two more that are held back.
+fn life() -> Vec<Vec<(Alert, isize)>> {
+    let firing = alert("big", "ann & <bob>", START, None, "5 > 3\nso");
+    let resolved = alert("big", "ann & <bob>", START, Some(START + SECOND), "5 > 3\nso");
+    let held = |nth: i64| alert("big", "eve", START + nth, None, "");
+    vec![
+        vec![(firing.clone(), 1)],
+        vec![(held(1), 1)],
+        vec![(held(2), 1)],
+        vec![(firing, -1), (resolved.clone(), 1)],
+        vec![(held(1), -1)],
+        vec![(resolved, -1)],
+    ]
+}
+
+fn texts(bodies: &[String]) -> String {
+    let text = |body: &String| {
+        let body: Json = serde_json::from_str(body).unwrap();
+        assert_eq!(body.as_object().unwrap().len(), 1, "{body}");
+        body["text"].as_str().unwrap().to_owned()
+    };
+    bodies.iter().map(text).collect::<Vec<_>>().join("\n--\n")
+}
+
+#[test]
+fn slack_gets_a_line_a_change() {
+    let life = life();
+    let epochs: Vec<&[(Alert, isize)]> = life.iter().map(Vec::as_slice).collect();
+    let told = texts(&bodies(&[("format", "slack"), ("rate_limit", "1/1m")], &epochs));
+    let line = "ann &amp; &lt;bob&gt;, 5 &gt; 3 so, 2026-01-05T00:00:00.000000000Z";
+    let expected = format!(
+        "[high] big firing: {line}\n--\n\
+         [high] big resolved: {line} to 2026-01-05T00:00:01.000000000Z\n\
+         2 more alerts of big were held back\n--\n\
+         [high] big retracted: {line} to 2026-01-05T00:00:01.000000000Z"
+    );
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn bodies_say_how_many_alerts_were_held_back() {
+    let life = life();
+    let epochs: Vec<&[(Alert, isize)]> = life.iter().map(Vec::as_slice).collect();
+    let bodies = bodies(&[("rate_limit", "1/1m")], &epochs);
+    assert_eq!(bodies.len(), 3);
+    let key =
+        r#"{"rule":"big","entity":"ann & <bob>","time":"2026-01-05T00:00:00.000000000Z","id":""}"#;
+    let row = r#""severity":"high","state":"retracted","resolved_at":"2026-01-05T00:00:01.000000000Z","message":"5 > 3\nso"}"#;
+    let head = key.strip_suffix('}').unwrap();
+    assert_eq!(
+        bodies[2],
+        format!(
+            r#"{{"key":"test/hook/00000000000000000000000000000007/6/0","pipeline":"test","sink":"hook","changes":[{{"view":"alerts","epoch":"6","op":"del","key":{key},"row":{head},{row}}}]}}"#
+        )
+    );
+    assert!(
+        bodies[1].contains(r#","sink":"hook","held_back":{"big":2},"changes":[{"view""#),
+        "{}",
+        bodies[1]
+    );
+    assert!(!bodies[0].contains("held_back"), "{}", bodies[0]);
+}
+
+#[test]
+fn slack_gets_rows_of_other_views_as_their_json_in_a_line() {
+    let desk = Desk::new(&[("format", "slack")]);
+    let column = Column { name: "k".into(), kind: Kind::Text, nullable: false };
+    let schema = Schema { columns: vec![column], n_key: 1, time: None };
+    let mut sink = desk.open(&[(RelationKind::Rows, schema)], false);
+    let row = |text: &str| Row(Arc::from([Value::Text(text.into())]));
+    let views = vec![Arc::new(Changes::Rows(vec![(row("a\nb"), -1), (row("<w>"), 1)]))];
+    sink.write(&EpochChanges { epoch: Epoch(1), views }).unwrap();
+    let told = texts(&desk.hook.got().into_iter().map(|got| got.body).collect::<Vec<_>>());
+    let name = RelationKind::Rows.name();
+    let expected = format!(
+        "{{\"view\":\"{name}\",\"epoch\":\"1\",\"op\":\"put\",\"row\":{{\"k\":\"&lt;w&gt;\"}}}}\n\
+         {{\"view\":\"{name}\",\"epoch\":\"1\",\"op\":\"del\",\"key\":{{\"k\":\"a\\nb\"}}}}"
+    );
+    assert_eq!(told, expected);
+}
