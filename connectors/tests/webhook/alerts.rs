@@ -428,6 +428,26 @@ fn bodies_say_how_many_alerts_were_held_back() {
 }
 
 #[test]
+fn an_alert_that_comes_back_as_history_is_judged_anew() {
+    let desk = Desk::new(&[]);
+    let mut sink = desk.open(&[(RelationKind::Alerts, Alert::schema())], false);
+    let row = |message: &str| alert("big", "ann", START, None, message);
+    let lives: [(i64, Vec<(Alert, isize)>, usize); 5] = [
+        (START, vec![(row("a"), 1)], 1),
+        (START + 90 * MINUTE, vec![(row("a"), -1), (row("b"), 1)], 2),
+        (START + 91 * MINUTE, vec![(row("b"), -1)], 3),
+        (START + 92 * MINUTE, vec![(row("a"), 1)], 3),
+        (START + 93 * MINUTE, vec![(row("a"), -1), (row("b"), 1)], 3),
+    ];
+    for (epoch, (now, changes, n_posts)) in (1..).zip(lives) {
+        desk.set(now);
+        let views = vec![Arc::new(Changes::Alerts(changes))];
+        sink.write(&EpochChanges { epoch: Epoch(epoch), views }).unwrap();
+        assert_eq!(desk.hook.got().len(), n_posts, "epoch {epoch}");
+    }
+}
+
+#[test]
 fn slack_gets_rows_of_other_views_as_their_json_in_a_line() {
     let desk = Desk::new(&[("format", "slack")]);
     let column = Column { name: "k".into(), kind: Kind::Text, nullable: false };
