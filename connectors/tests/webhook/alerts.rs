@@ -428,6 +428,51 @@ fn bodies_say_how_many_alerts_were_held_back() {
 }
 
 #[test]
+fn an_alert_that_comes_back_as_history_is_judged_anew() {
+    let desk = Desk::new(&[]);
+    let mut sink = desk.open(&[(RelationKind::Alerts, Alert::schema())], false);
+    let row = |message: &str| alert("big", "ann", START, None, message);
+    let lives: [(i64, Vec<(Alert, isize)>, usize); 5] = [
+        (START, vec![(row("a"), 1)], 1),
+        (START + 90 * MINUTE, vec![(row("a"), -1), (row("b"), 1)], 2),
+        (START + 91 * MINUTE, vec![(row("b"), -1)], 3),
+        (START + 92 * MINUTE, vec![(row("a"), 1)], 3),
+        (START + 93 * MINUTE, vec![(row("a"), -1), (row("b"), 1)], 3),
+    ];
+    for (epoch, (now, changes, n_posts)) in (1..).zip(lives) {
+        desk.set(now);
+        let views = vec![Arc::new(Changes::Alerts(changes))];
+        sink.write(&EpochChanges { epoch: Epoch(epoch), views }).unwrap();
+        assert_eq!(desk.hook.got().len(), n_posts, "epoch {epoch}");
+    }
+}
+
+#[test]
+fn what_was_held_back_stays_so_and_epochs_are_kept_with_their_counts() {
+    let desk = Desk::new(&[("rate_limit", "1/1m")]);
+    let views = [(RelationKind::Alerts, Alert::schema())];
+    let firing = |nth: i64| vec![(alert("big", "ann", START + nth, None, ""), 1)];
+    let give = |sink: &mut dyn Sink, epoch: u64, changes: Vec<(Alert, isize)>| {
+        let views = vec![Arc::new(Changes::Alerts(changes))];
+        sink.write(&EpochChanges { epoch: Epoch(epoch), views }).unwrap();
+        sink.kept_until()
+    };
+    let mut sink = desk.open(&views, false);
+    assert_eq!(give(sink.as_mut(), 1, firing(1)), Some(Epoch(1)));
+    assert_eq!(give(sink.as_mut(), 2, firing(2)), Some(Epoch(2)));
+    // The next part is later than the rate's minute.
+    desk.set(START + 10 * MINUTE);
+    let mut sink = desk.open(&views, true);
+    assert_eq!(give(sink.as_mut(), 2, firing(2)), Some(Epoch(2)));
+    assert_eq!(give(sink.as_mut(), 3, firing(-120 * MINUTE)), Some(Epoch(2)), "it is passed over");
+    assert_eq!(give(sink.as_mut(), 4, Vec::new()), Some(Epoch(2)));
+    sink.flush().unwrap();
+    assert_eq!(sink.kept_until(), Some(Epoch(4)));
+    let keys: BTreeSet<String> = desk.hook.got().iter().map(|got| got.key().to_owned()).collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+}
+
+#[test]
 fn slack_gets_rows_of_other_views_as_their_json_in_a_line() {
     let desk = Desk::new(&[("format", "slack")]);
     let column = Column { name: "k".into(), kind: Kind::Text, nullable: false };
