@@ -78,8 +78,8 @@ impl View {
     fn features(&self) -> Vec<String> {
         let plan = self.plan();
         let schema = &plan.views[plan.view("flow").unwrap()].schema;
-        let columns =
-            schema.columns.iter().skip(schema.n_key).map(|column| column.name.to_string());
+        let columns = schema.columns.iter().skip(schema.n_key);
+        let columns = columns.map(|column| column.name.to_string()).filter(|name| name != "seq");
         let window = |name: String| {
             let windows = self.windows.split(',').map(|window| format!("_{window}"));
             let mut bare =
