@@ -227,6 +227,11 @@ fn values(
                 let nanos = since.map(|since| i128::from(at.nanos()) - i128::from(since.nanos()));
                 values.push(nanos.map(|nanos| Decimal::new(nanos, 9)).into());
             }
+            "age" => {
+                let first = ticks.first().expect("a tick").time.nanos();
+                let nanos = i128::from(at.nanos()) - i128::from(first);
+                values.push(Decimal::new(nanos, 9).into());
+            }
             "covered" => {
                 let shares = windows.iter().map(|window| share(ticks, window, (end, at), asked));
                 values.extend(shares);

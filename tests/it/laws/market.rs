@@ -340,7 +340,7 @@ const FLOW: Asked<'static> = Asked {
 };
 
 /// The features of fills by asset, in the order of their columns.
-const OF_FILLS: [&str; 18] = [
+const OF_FILLS: [&str; 19] = [
     "count",
     "volume",
     "signed_volume",
@@ -359,10 +359,11 @@ const OF_FILLS: [&str; 18] = [
     "largest_share",
     "last_return",
     "since_last",
+    "age",
 ];
 
 /// Those of quotes, with one window.
-const OF_QUOTES: [&str; 11] = [
+const OF_QUOTES: [&str; 12] = [
     "count",
     "return_mean",
     "return_std",
@@ -374,6 +375,7 @@ const OF_QUOTES: [&str; 11] = [
     "covered",
     "last_return",
     "since_last",
+    "age",
 ];
 
 fn of_fill(fill: &Fill) -> Option<(AssetId, Price, Size, Option<Money>)> {

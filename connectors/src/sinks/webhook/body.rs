@@ -38,8 +38,6 @@ pub(super) struct Spelling<'a> {
     pub(super) names: &'a Names,
     pub(super) judge: Judge<'a>,
     pub(super) spelt: &'a mut Vec<Spelt>,
-    /// Whether a change was held back.
-    pub(super) has_held: bool,
 }
 
 impl Visit for Spelling<'_> {
@@ -47,8 +45,7 @@ impl Visit for Spelling<'_> {
         for shown in rows {
             let alert = Alert::of(shown.row);
             match alert.map(|alert| self.judge.verdict(alert, shown.is_deleted)) {
-                Some(Verdict::HoldBack) => self.has_held = true,
-                Some(Verdict::PassOver) => {}
+                Some(Verdict::HoldBack | Verdict::PassOver) => {}
                 Some(Verdict::Post) | None => {
                     let text = match (self.format, alert) {
                         (Format::Tapeline, _) => self.json(shown),

@@ -40,6 +40,12 @@ pub(super) struct Memory {
     untold: BTreeMap<String, u64>,
     /// What became of the newest alerts, the oldest first.
     fates: VecDeque<(u128, Fate)>,
+    /// The same by alert; made anew where the rest is read.
+    #[serde(skip)]
+    by_alert: BTreeMap<u128, Fate>,
+    /// Whether it has changed in what isn't decided anew as it was: who is held back.
+    #[serde(skip)]
+    is_pressing: bool,
     /// Alerts that were held back, in all.
     pub(super) n_held: u64,
     /// Changes that weren't posted as they were old, in all.
@@ -80,20 +86,39 @@ impl Memory {
         self.untold.remove(rule)
     }
 
-    /// Looked for from the newest on, which is most often asked for.
+    /// Makes what isn't kept of what is.
+    pub(super) fn index(&mut self) {
+        self.by_alert = self.fates.iter().copied().collect();
+    }
+
+    /// Whether it must be kept now, though nothing is posted.
+    pub(super) const fn is_pressing(&self) -> bool {
+        self.is_pressing
+    }
+
+    /// Itself, as it is being kept.
+    pub(super) fn kept(self) -> Self {
+        Self { is_pressing: false, ..self }
+    }
+
     fn fate(&self, id: u128) -> Option<Fate> {
-        let found = self.fates.iter().rev().find(|(other, _)| *other == id);
-        found.map(|(_, fate)| *fate)
+        self.by_alert.get(&id).copied()
     }
 
     fn remember(&mut self, id: u128, fate: Fate) {
-        if self.fates.len() >= FATES {
-            self.fates.pop_front();
+        self.is_pressing |= fate == Fate::Held;
+        if self.fates.len() >= FATES
+            && let Some((oldest, _)) = self.fates.pop_front()
+        {
+            self.by_alert.remove(&oldest);
         }
         self.fates.push_back((id, fate));
+        self.by_alert.insert(id, fate);
     }
 
     fn forget(&mut self, id: u128) {
+        let Some(fate) = self.by_alert.remove(&id) else { return };
+        self.is_pressing |= fate == Fate::Held;
         if let Some(place) = self.fates.iter().rposition(|(other, _)| *other == id) {
             self.fates.remove(place);
         }
@@ -156,7 +181,11 @@ impl<'a> Judge<'a> {
                 Some(Fate::Posted) => Verdict::Post,
                 Some(Fate::Held) => Verdict::HoldBack,
                 None if self.is_old(alert) => Verdict::PassOver,
-                None => Verdict::Post,
+                None => {
+                    // Whoever hears of its end hears if that is taken back.
+                    self.remember_posted(id);
+                    Verdict::Post
+                }
             },
         };
         if news == News::Retracted {
@@ -177,11 +206,15 @@ impl<'a> Judge<'a> {
             memory.remember(id, Fate::Held);
             return Verdict::HoldBack;
         }
+        self.remember_posted(id);
+        Verdict::Post
+    }
+
+    fn remember_posted(&mut self, id: u128) {
         // Where nothing is history it needn't be known: all that follows is posted too.
         if self.limits.max_age.is_some() {
-            memory.remember(id, Fate::Posted);
+            self.memory.remember(id, Fate::Posted);
         }
-        Verdict::Post
     }
 
     fn is_old(&self, alert: &Alert) -> bool {

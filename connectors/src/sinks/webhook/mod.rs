@@ -3,7 +3,7 @@
 //! An epoch that changes something is a batch: one POST, or some where it is large. It is kept on disk
 //! before its first byte leaves, and sent again as it is, until the other side has taken it. Each POST
 //! bears a key that stays the same however often it is sent, so that who gets it can drop repeats.
-
+//!
 //! Of alerts not every change is news: `limits` says which are posted.
 
 mod batch;
@@ -41,18 +41,21 @@ pub(crate) const KIND: SinkKind = SinkKind {
     open,
 };
 
-/// Epochs after which it is kept that changes were passed over, though nothing is posted: until then a run
-/// that goes on gives them again.
+/// Epochs after which it is kept how far the sink has come, though nothing is posted: until then a run that
+/// goes on gives them again.
 const KEPT_EPOCHS: u64 = 4_096;
 
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     check_keyed(&context)?;
     let settings = &context.settings;
     let state = context.state()?;
-    let (outbox, through) =
-        (Kept::new(Arc::clone(&state), "outbox"), Kept::new(Arc::clone(&state), "through"));
-    let (batch, progress): (Option<Batch>, Option<Progress>) =
-        if context.is_resumed { (outbox.read()?, through.read()?) } else { (None, None) };
+    let [outbox, through, reached] =
+        ["outbox", "through", "reached"].map(|name| Kept::new(Arc::clone(&state), name));
+    let (mut batch, mut progress, mut epoch): (Option<Batch>, Option<Progress>, Option<u64>) =
+        Default::default();
+    if context.is_resumed {
+        (batch, progress, epoch) = (outbox.read()?, through.read()?, reached.read()?);
+    }
     let progress = progress.unwrap_or_default();
     let is_slack = settings.text("format") == Some("slack");
     let mut sink = Webhook {
@@ -74,6 +77,7 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         names: context.names,
         outbox,
         through,
+        reached,
         progress,
         totals: Totals::default(),
         last: None,
@@ -81,14 +85,19 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         is_kept: true,
         has_told_age: false,
     };
+    sink.kept = epoch.max(batch.as_ref().map(|batch| batch.epoch)).map(Epoch);
+    sink.last = sink.kept;
+    if !context.is_resumed {
+        sink.reached.forget()?;
+    }
     if let Some(mut batch) = batch {
         if is_out(Safeguard::FatesKept) {
             batch.memory = Memory::default();
         }
+        batch.memory.index();
         if !batch.posts.is_empty() {
             tracing::info!(sink = %sink.name, epoch = batch.epoch, "sending the outbox again");
         }
-        (sink.last, sink.kept) = (Some(Epoch(batch.epoch)), Some(Epoch(batch.epoch)));
         sink.send(batch)?;
     } else {
         sink.through.forget()?;
@@ -113,10 +122,12 @@ struct Webhook {
     names: Arc<Names>,
     outbox: Kept,
     through: Kept,
+    /// An epoch that it has come to, where nothing was posted in the last ones.
+    reached: Kept,
     progress: Progress,
     totals: Totals,
     last: Option<Epoch>,
-    /// The last epoch that need not come again.
+    /// The last epoch that need not come again: what says so is on disk.
     kept: Option<Epoch>,
     /// Whether the outbox has all that was decided.
     is_kept: bool,
@@ -134,7 +145,7 @@ impl Sink for Webhook {
             return Ok(());
         }
         let n_old = self.memory.n_old;
-        let (spelt, has_held) = self.spell(changes)?;
+        let spelt = self.spell(changes)?;
         self.last = Some(changes.epoch);
         self.is_kept &= n_old == self.memory.n_old;
         if n_old < self.memory.n_old && !std::mem::replace(&mut self.has_told_age, true) {
@@ -143,21 +154,21 @@ impl Sink for Webhook {
                 "alerts older than `max_age` aren't posted: with `replay = true` they are"
             );
         }
-        let n_behind = changes.epoch.0 - self.kept.map_or(0, |epoch| epoch.0);
-        if !spelt.is_empty() || has_held || (!self.is_kept && n_behind >= KEPT_EPOCHS) {
+        if !spelt.is_empty() || self.memory.is_pressing() {
             return self.deliver(changes.epoch, &spelt);
         }
-        if self.is_kept {
-            self.kept = self.last;
-        }
-        Ok(())
+        let n_behind = changes.epoch.0 - self.kept.map_or(0, |epoch| epoch.0);
+        if n_behind >= KEPT_EPOCHS { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), ConnectError> {
-        match self.last {
-            Some(epoch) if !self.is_kept => self.deliver(epoch, &[]),
-            _ => Ok(()),
+        let Some(epoch) = self.last.filter(|last| Some(*last) > self.kept) else { return Ok(()) };
+        if !self.is_kept {
+            return self.deliver(epoch, &[]);
         }
+        self.reached.write(&epoch.0)?;
+        self.kept = Some(epoch);
+        Ok(())
     }
 
     fn report(&self) -> SinkReport {
@@ -188,10 +199,10 @@ impl Sink for Webhook {
 }
 
 impl Webhook {
-    /// Spells what is posted of an epoch's changes; says whether some were held back.
-    fn spell(&mut self, changes: &EpochChanges) -> Result<(Vec<Spelt>, bool), ConnectError> {
+    /// Spells what is posted of an epoch's changes.
+    fn spell(&mut self, changes: &EpochChanges) -> Result<Vec<Spelt>, ConnectError> {
         let now = self.env.now();
-        let (mut spelt, mut has_held) = (Vec::new(), false);
+        let mut spelt = Vec::new();
         for (place, (view, changed)) in self.views.iter().zip(&changes.views).enumerate() {
             let (schema, names) = (&*view.schema, &*self.names);
             let identities = Identities { view: &view.name, schema, names };
@@ -203,12 +214,10 @@ impl Webhook {
                 names,
                 judge: Judge::new(self.limits, &mut self.memory, now, identities, changed),
                 spelt: &mut spelt,
-                has_held: false,
             };
             visit_changes(changed, schema, names, changes.epoch, &mut spelling)?;
-            has_held |= spelling.has_held;
         }
-        Ok((spelt, has_held))
+        Ok(spelt)
     }
 
     /// Keeps an epoch's POSTs and what is remembered behind it, and sends them.
@@ -221,7 +230,7 @@ impl Webhook {
             totals.n_changes += post.n_changes;
             posts.push(post);
         }
-        let memory = std::mem::take(&mut self.memory);
+        let memory = std::mem::take(&mut self.memory).kept();
         let batch = Batch { run: self.run.clone(), epoch: epoch.0, posts, totals, memory };
         point("webhook.outbox.before");
         if !is_out(Safeguard::PostsKept) {

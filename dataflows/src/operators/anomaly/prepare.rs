@@ -137,8 +137,12 @@ fn measured(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> V
             problems.push(Problem::new(place.clone(), "wrong_column", message));
         }
     }
-    // `seq` says where a row stands, and measures nothing.
-    let is_measure = |column: &Column| Layout::is_number(column) && column.name != "seq";
+    // What says where a row stands, or how much of its key's past there is, measures nothing.
+    let is_measure = |column: &Column| {
+        let name = column.name.as_ref();
+        let is_place = matches!(name, "seq" | "age") || name.starts_with("covered_");
+        Layout::is_number(column) && !is_place
+    };
     let is_free = |index: &usize| schema.columns.get(*index).is_some_and(is_measure);
     let measured: Vec<usize> = if settings.has("columns") {
         listed

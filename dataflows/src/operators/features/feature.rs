@@ -82,12 +82,14 @@ features! {
     LastReturn = "last_return": Kind::Float;
     /// Seconds since the last one.
     SinceLast = "since_last": Kind::Number;
+    /// Seconds since the key's first one of all.
+    Age = "age": Kind::Number;
 }
 
 impl Feature {
     /// Whether it is of the key's last tick alone: one column, whatever the windows.
     pub(super) const fn is_of_key(self) -> bool {
-        matches!(self, Self::LastReturn | Self::SinceLast)
+        matches!(self, Self::LastReturn | Self::SinceLast | Self::Age)
     }
 
     /// Whether rows of a kind can give it.
@@ -102,7 +104,8 @@ impl Feature {
             | Self::RateRatio
             | Self::Covered
             | Self::LastReturn
-            | Self::SinceLast => true,
+            | Self::SinceLast
+            | Self::Age => true,
             Self::Volume
             | Self::SignedVolume
             | Self::Notional
@@ -116,7 +119,7 @@ impl Feature {
 
     /// Whether it is never null.
     pub(super) const fn is_always_there(self) -> bool {
-        matches!(self, Self::Count | Self::Covered | Self::Wallets)
+        matches!(self, Self::Count | Self::Covered | Self::Wallets | Self::Age)
     }
 }
 
@@ -174,7 +177,9 @@ impl Seen<'_> {
                 let largest = self.window.wallets.as_ref().and_then(Wallets::largest);
                 shown(largest.and_then(|largest| quotient(largest, first)))
             }
-            Feature::Covered | Feature::LastReturn | Feature::SinceLast => Value::Null,
+            Feature::Covered | Feature::LastReturn | Feature::SinceLast | Feature::Age => {
+                Value::Null
+            }
         }
     }
 

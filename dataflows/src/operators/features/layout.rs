@@ -164,7 +164,8 @@ impl Layout {
         for feature in &self.features {
             match feature {
                 Feature::LastReturn => values.push(last_return(last)),
-                Feature::SinceLast => values.push(since(at)),
+                Feature::SinceLast => values.push(seconds(at.previous, at.time)),
+                Feature::Age => values.push(seconds(Some(at.first), at.time)),
                 Feature::Covered => {
                     values.extend(self.shape.spans.iter().map(|span| self.covered(*span, at)));
                 }
@@ -201,9 +202,9 @@ fn column(name: Cow<'static, str>, kind: Kind, nullable: bool) -> Column {
     Column { name, kind, nullable }
 }
 
-/// Seconds since the event before.
-fn since(at: &At) -> Value {
-    let nanos = at.previous.map(|before| i128::from(at.time.nanos()) - i128::from(before.nanos()));
+/// Seconds from an event to a row.
+fn seconds(from: Option<VenueTime>, to: VenueTime) -> Value {
+    let nanos = from.map(|from| i128::from(to.nanos()) - i128::from(from.nanos()));
     nanos.map(|nanos| Decimal::new(nanos, 9)).into()
 }
 

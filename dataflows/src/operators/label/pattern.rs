@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use types::options::{closest, did_you_mean};
-use types::{Schema, Span};
+use types::{Decimal, Schema, Span};
 
 /// A pattern with a name.
 pub(super) struct Pattern {
@@ -11,7 +11,7 @@ pub(super) struct Pattern {
     /// What it says of a row, for those who read the list.
     pub(super) help: &'static str,
     /// When it is true. `<feature>_now` stands for the feature's column of the input's shortest window,
-    /// `<feature>_usual` for that of its longest, and `now` and `usual` for their lengths.
+    /// `<feature>_usual` for that of its longest, `now` and `usual` for their lengths, and `seconds` for the shortest in seconds.
     condition: &'static str,
 }
 
@@ -29,7 +29,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     pattern("spread_blowout", "3 times the usual spread", "number(spread_now) > 3 * number(spread_usual) and count_usual >= 20"),
     pattern("order_flow_skew", "9 in 10 parts of the volume are on one side, of 10 events or more", "(imbalance_now > 0.8 or imbalance_now < -0.8) and count_now >= 10"),
     pattern("whale_trade", "one wallet makes at least half of 5 times the usual notional", "largest_share_now >= 0.5 and notional_now * usual > 5 * notional_usual * now and count_usual >= 20 and covered_usual >= 1"),
-    pattern("new_wallet_large", "a wallet whose first trade lies in the window trades for 10000 or more", "wallet is not null and covered_now < 1 and notional_now >= 10000"),
+    pattern("new_wallet_large", "a wallet that is no older than the window trades for 10000 or more", "wallet is not null and age < seconds and notional_now >= 10000"),
     pattern("pump", "the price gains 5 % on 3 times the usual volume, 3 in 4 parts of it bought", "momentum_now > 0.05 and imbalance_now > 0.5 and volume_now * usual > 3 * volume_usual * now and count_usual >= 20 and covered_usual >= 1"),
 ];
 
@@ -84,6 +84,16 @@ impl<'a> Windows<'a> {
                     match part {
                         "now" => text.push_str(&(now.nanos() / shared).to_string()),
                         "usual" => text.push_str(&(usual.nanos() / shared).to_string()),
+                        "seconds" => {
+                            text.push_str(&Decimal::new(now.nanos().into(), 9).to_string());
+                        }
+                        "age" if self.schema.index("age").is_none() => {
+                            let message = format!(
+                                "`{name}` needs the feature `age`: there is no such column"
+                            );
+                            let hint = "list `age` in `features` of what it reads";
+                            return Err(refusal(message, hint));
+                        }
                         "wallet" if self.schema.index("wallet").is_none() => {
                             let message = format!(
                                 "`{name}` needs rows of wallets: there is no column `wallet`"

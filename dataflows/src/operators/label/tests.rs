@@ -48,6 +48,7 @@ fn features(windows: &[&str], without: &[&str]) -> Vec<RelationSpec> {
         columns.extend(named.map(|name| Column { name: name.into(), kind, nullable: true }));
     }
     columns.push(Column { name: "last_return".into(), kind: Kind::Float, nullable: true });
+    columns.push(Column { name: "age".into(), kind: Kind::Number, nullable: false });
     columns.retain(|column| !without.contains(&column.name.as_ref()));
     let schema = Schema { columns, n_key: 2, time: Some(1) };
     vec![relation("orders", RelationKind::Rows, schema)]
@@ -130,6 +131,7 @@ fn patterns_are_written_out_over_the_windows() {
         of["volume_spike"],
         "volume_90s * 40 > 5 * volume_1h * 1 and count_1h >= 20 and covered_1h >= 1"
     );
+    assert!(of["new_wallet_large"].contains("age < 90 and"), "{}", of["new_wallet_large"]);
     assert_eq!(
         of["order_flow_skew"],
         "(imbalance_90s > 0.8 or imbalance_90s < -0.8) and count_90s >= 10"
@@ -151,7 +153,7 @@ fn features_row(schema: &Schema, values: &[(&str, &str)]) -> Row {
         let text = values.iter().find(|(name, _)| *name == column.name).map(|value| value.1);
         let text = text.unwrap_or(match column.name.as_ref() {
             "count_1h" => "20",
-            "covered_1m" | "covered_1h" => "1",
+            "covered_1h" => "1",
             _ => "0",
         });
         match column.kind {
@@ -193,7 +195,7 @@ fn patterns_say_what_they_are_meant_to() {
             "largest_share_1m=0.5 notional_1m=9 notional_1h=100",
             "largest_share_1m=0.4 notional_1m=9 notional_1h=100",
         ),
-        ("new_wallet_large", "covered_1m=0.5 notional_1m=10000", "notional_1m=10000"),
+        ("new_wallet_large", "age=59.9 notional_1m=10000", "age=60 notional_1m=10000"),
         (
             "pump",
             "momentum_1m=0.06 imbalance_1m=0.6 volume_1m=6 volume_1h=100",
@@ -245,6 +247,12 @@ fn problems_stand_where_they_are() {
         listed(&["new_wallet_large"], features(&["1m", "1h"], &["wallet"])),
         [
             "20..30 missing_feature `new_wallet_large` needs rows of wallets: there is no column `wallet` | give `features` a `by` with `wallet`"
+        ]
+    );
+    assert_eq!(
+        listed(&["new_wallet_large"], features(&["1m", "1h"], &["age"])),
+        [
+            "20..30 missing_feature `new_wallet_large` needs the feature `age`: there is no such column | list `age` in `features` of what it reads"
         ]
     );
     assert_eq!(
