@@ -230,7 +230,9 @@ fn values(
             "age" => {
                 let first = ticks.first().expect("a tick").time.nanos();
                 let nanos = i128::from(at.nanos()) - i128::from(first);
-                values.push(Decimal::new(nanos, 9).into());
+                let longest = windows.iter().filter_map(|window| Span::parse(window)).max();
+                let is_young = longest.is_some_and(|longest| nanos < i128::from(longest.nanos()));
+                values.push(is_young.then(|| Decimal::new(nanos, 9)).into());
             }
             "covered" => {
                 let shares = windows.iter().map(|window| share(ticks, window, (end, at), asked));

@@ -265,7 +265,7 @@ fn textbook(fills: &[(f64, f64, f64, f64)]) -> Vec<(&'static str, Option<f64>, f
     vec![
         ("seq", u32::try_from(fills.len() - 1).ok().map(f64::from), 0.0),
         ("count_5m", Some(n), 0.0),
-        ("age", Some(now - fills[0].0), 0.0),
+        ("age", Some(now - fills[0].0).filter(|age| *age < 300.0), 0.0),
         ("covered_5m", Some((now - fills[0].0).min(300.0) / 300.0), 0.0),
         ("volume_5m", Some(volume), 0.0),
         ("signed_volume_5m", Some(total(|fill| fill.2 * fill.3)), volume),

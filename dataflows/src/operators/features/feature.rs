@@ -82,7 +82,8 @@ features! {
     LastReturn = "last_return": Kind::Float;
     /// Seconds since the last one.
     SinceLast = "since_last": Kind::Number;
-    /// Seconds since the key's first one of all.
+    /// Seconds since the key's first one of all, while they are fewer than the longest window's: of older
+    /// keys nothing changes where a still earlier one comes late.
     Age = "age": Kind::Number;
 }
 
@@ -119,7 +120,7 @@ impl Feature {
 
     /// Whether it is never null.
     pub(super) const fn is_always_there(self) -> bool {
-        matches!(self, Self::Count | Self::Covered | Self::Wallets | Self::Age)
+        matches!(self, Self::Count | Self::Covered | Self::Wallets)
     }
 }
 

@@ -165,7 +165,7 @@ impl Layout {
             match feature {
                 Feature::LastReturn => values.push(last_return(last)),
                 Feature::SinceLast => values.push(seconds(at.previous, at.time)),
-                Feature::Age => values.push(seconds(Some(at.first), at.time)),
+                Feature::Age => values.push(self.age(at)),
                 Feature::Covered => {
                     values.extend(self.shape.spans.iter().map(|span| self.covered(*span, at)));
                 }
@@ -178,6 +178,12 @@ impl Layout {
             }
         }
         Row(key.iter().cloned().chain(values.drain(..)).collect())
+    }
+
+    /// For how long the key has been there; null where that is as long as the longest window.
+    fn age(&self, at: &At) -> Value {
+        let is_young = self.shape.longest().is_some_and(|longest| at.time < at.first.plus(longest));
+        seconds(is_young.then_some(at.first), at.time)
     }
 
     /// How much of a window lies behind the key's first event.
