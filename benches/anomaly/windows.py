@@ -9,7 +9,7 @@ memory of each run:
     extremes  the same as late, with `range`, for which no chunk of ticks can be taken at once
 
     windows.py WORK [--keys 1000000]"""
-import argparse, os, random, subprocess, sys
+import argparse, json, os, random, subprocess, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,13 +75,14 @@ def fills(n, wallets, late):
 
 def run(work, name, config):
     (work / f"{name}.toml").write_text(config)
-    with open(work / "errors", "w") as errors:
-        child = subprocess.Popen([BINARY, "run", "--fresh", f"{name}.toml"], cwd=work,
-                                 stdout=subprocess.DEVNULL, stderr=errors)
+    with open(work / "said", "w") as said, open(work / "errors", "w") as errors:
+        child = subprocess.Popen([BINARY, "run", "--fresh", f"{name}.toml", "--format", "json"], cwd=work,
+                                 stdout=said, stderr=errors)
         _, status, used = os.wait4(child.pid, 0)
     if status:
         sys.exit((work / "errors").read_text())
-    print(f"{name:16} {used.ru_utime + used.ru_stime:8.2f} CPU s {used.ru_maxrss / 1e3:8.0f} MB", flush=True)
+    bytes_ = json.loads((work / "said").read_text())["peak_memory_bytes"]
+    print(f"{name:16} {used.ru_utime + used.ru_stime:8.2f} CPU s {bytes_ / 1e6:8.0f} MB", flush=True)
 
 
 def main():
