@@ -272,7 +272,7 @@ impl Input {
         }
         let value = expr.eval(&|index| {
             let text = text(index).and_then(|bytes| std::str::from_utf8(bytes).ok());
-            text.map_or(Value::Null, |text| Value::Text(Text::from(text)))
+            Cow::Owned(text.map_or(Value::Null, |text| Value::Text(Text::from(text))))
         });
         let value = value.map_err(|error| self.fail(Reason::OutOfRange, error.to_string()))?;
         Ok(match value {

@@ -1,5 +1,6 @@
 //! `Row`: a row of a relation that a config declares, or that an expression made.
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -37,6 +38,10 @@ impl Relation for Row {
 
     fn column(&self, index: usize, _names: &Names) -> Value {
         self.0.get(index).cloned().unwrap_or(Value::Null)
+    }
+
+    fn column_ref(&self, index: usize, _names: &Names) -> Cow<'_, Value> {
+        self.0.get(index).map_or(Cow::Owned(Value::Null), Cow::Borrowed)
     }
 
     fn cell<'a>(&'a self, index: usize, _names: &'a Names) -> Cell<'a> {

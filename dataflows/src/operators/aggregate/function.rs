@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use types::expr::Compiled;
+use types::expr::{Columns, Compiled};
 use types::options::{Place, Problem, Settings, did_you_mean, within};
 use types::schema::{Column, Kind, Type};
 use types::{Text, Value};
@@ -44,7 +44,7 @@ pub(super) struct Asked {
 
 impl Asked {
     /// What a row brings to it.
-    pub(super) fn arg(&self, column: &dyn Fn(usize) -> Value) -> Arg {
+    pub(super) fn arg<'a>(&'a self, column: Columns<'a>) -> Arg {
         match &self.of {
             None => Arg::Value(Value::Bool(true)),
             Some(of) => of.eval(column).map_or(Arg::Overflow, Arg::Value),

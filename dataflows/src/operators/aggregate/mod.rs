@@ -164,7 +164,7 @@ impl Groups {
             [] => Box::from([Value::Text(whole.clone())]),
             by => values(row, by, names)?,
         };
-        let column = |index| row.column(index, names);
+        let column = |index| row.column_ref(index, names);
         Some((by, asked.iter().map(|asked| asked.arg(&column)).collect()))
     }
 }

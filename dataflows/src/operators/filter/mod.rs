@@ -85,7 +85,7 @@ impl Build for Kept {
         let names = Arc::clone(&context.names);
         with_edge!(input, rows => {
             let (kept, errors) = split(rows.clone(), &name, move |row| {
-                match condition.is_true(&|index| row.column(index, &names)) {
+                match condition.is_true(&|index| row.column_ref(index, &names)) {
                     Ok(true) => Some(Ok(row)),
                     Ok(false) => None,
                     Err(error) => {

@@ -215,7 +215,7 @@ struct Overflow;
 
 /// The number of a row; `None` where it is null.
 fn read<R: Relation>(row: &R, value: &Compiled, names: &Names) -> Result<Option<i128>, Overflow> {
-    match value.eval(&|index| row.column(index, names)).map_err(|_| Overflow)? {
+    match value.eval(&|index| row.column_ref(index, names)).map_err(|_| Overflow)? {
         Value::Number(number) => fixed(number).map(Some).ok_or(Overflow),
         _ => Ok(None),
     }

@@ -234,7 +234,7 @@ impl Build for Labelled {
 impl Labeller {
     /// The row of the output, if there is one, or that of the errors.
     fn label<R: Relation>(&self, row: &R, names: &Names) -> Result<Option<Row>, Row> {
-        let column = |index| row.column(index, names);
+        let column = |index| row.column_ref(index, names);
         let mut labels = String::new();
         for rule in &*self.rules {
             match rule.condition.is_true(&column) {
@@ -256,7 +256,7 @@ impl Labeller {
             None => Text::from(labels),
         });
         let value = |from: &Source| match from {
-            Source::Column(index) => column(*index),
+            Source::Column(index) => column(*index).into_owned(),
             Source::Labels => labels.clone(),
         };
         Ok(Some(Row(self.places.iter().map(value).collect())))

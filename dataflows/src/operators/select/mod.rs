@@ -214,15 +214,15 @@ impl Build for Selected {
 }
 
 /// The row of the output, or that of the errors.
-fn select<R: Relation>(
+fn select<'a, R: Relation>(
     row: &R,
-    sources: &[Source],
+    sources: &'a [Source],
     n_key: usize,
     names: &Names,
 ) -> Result<Row, Row> {
-    let column = |index| row.column(index, names);
-    let value = |source: &Source| match source {
-        Source::Column(index) => Ok(column(*index)),
+    let column = |index| row.column_ref(index, names);
+    let value = |source: &'a Source| match source {
+        Source::Column(index) => Ok(column(*index).into_owned()),
         Source::Computed(compiled, reason) => compiled
             .eval(&column)
             .and_then(leaving)

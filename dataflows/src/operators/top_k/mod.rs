@@ -156,11 +156,14 @@ fn ordered<R: Relation>(
     schema: &Schema,
     names: &Names,
 ) -> Result<Row, Row> {
-    let column = |index| row.column(index, names);
+    let column = |index| row.column_ref(index, names);
     let value = order.eval(&column).map_err(|EvalError::Overflow| {
         error_row(row, schema.n_key, names, Text::Word("overflow"))
     })?;
-    Ok(Row((0..schema.columns.len()).map(column).chain([value]).collect()))
+    Ok(Row((0..schema.columns.len())
+        .map(|index| column(index).into_owned())
+        .chain([value])
+        .collect()))
 }
 
 impl Ranked {

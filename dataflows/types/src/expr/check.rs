@@ -1,8 +1,9 @@
 //! Names and types: columns become indices, constants become values.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use super::eval::Op;
+use super::eval::{Columns, Op};
 use super::parse::{Comparison, Node, Tree};
 use super::{EvalError, Expr, ExprError};
 use crate::options::{closest, did_you_mean};
@@ -71,7 +72,7 @@ impl Compiled {
     ///
     /// # Errors
     /// A number that doesn't fit 38 digits.
-    pub fn eval(&self, column: &dyn Fn(usize) -> Value) -> Result<Value, EvalError> {
+    pub fn eval<'a>(&'a self, column: Columns<'a>) -> Result<Value, EvalError> {
         Ok(self.op.value(column)?.into_owned())
     }
 
@@ -79,7 +80,7 @@ impl Compiled {
     ///
     /// # Errors
     /// As [`Compiled::eval`].
-    pub fn is_true(&self, column: &dyn Fn(usize) -> Value) -> Result<bool, EvalError> {
+    pub fn is_true<'a>(&'a self, column: Columns<'a>) -> Result<bool, EvalError> {
         Ok(self.op.truth(column)? == Some(true))
     }
 }
@@ -163,7 +164,7 @@ impl Checker<'_> {
         if !op.is_constant() {
             return Checked { op, of };
         }
-        match op.value(&|_| Value::Null).map(std::borrow::Cow::into_owned) {
+        match op.value(&|_| Cow::Owned(Value::Null)).map(Cow::into_owned) {
             Ok(value) => Checked { op: Op::Constant(value), of },
             Err(error) => {
                 self.error(at, format!("{}: {error}", self.shown(at)));

@@ -17,7 +17,7 @@ pub enum EvalError {
 }
 
 /// Gives a row's value by the column's index.
-type Columns<'c> = &'c dyn Fn(usize) -> Value;
+pub type Columns<'c> = &'c dyn Fn(usize) -> Cow<'c, Value>;
 
 /// A checked part of an expression: types fit, names are indices.
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ impl Op {
     }
 
     /// Its value as true, false or null.
-    pub(super) fn truth(&self, column: Columns<'_>) -> Result<Option<bool>, EvalError> {
+    pub(super) fn truth<'a>(&'a self, column: Columns<'a>) -> Result<Option<bool>, EvalError> {
         match self {
             Self::Not(of) => Ok(of.truth(column)?.map(|truth| !truth)),
             Self::And(parts) => all(parts, column, true),
@@ -155,10 +155,10 @@ impl Op {
     }
 
     /// Its value.
-    pub(super) fn value(&self, column: Columns<'_>) -> Result<Cow<'_, Value>, EvalError> {
+    pub(super) fn value<'a>(&'a self, column: Columns<'a>) -> Result<Cow<'a, Value>, EvalError> {
         Ok(Cow::Owned(match self {
             Self::Constant(value) => return Ok(Cow::Borrowed(value)),
-            Self::Column(index) => column(*index),
+            Self::Column(index) => return Ok(column(*index)),
             Self::Not(_)
             | Self::And(_)
             | Self::Or(_)
@@ -205,9 +205,9 @@ impl Op {
     }
 
     /// The value of a function of its number.
-    fn number(
-        &self,
-        column: Columns<'_>,
+    fn number<'a>(
+        &'a self,
+        column: Columns<'a>,
         function: fn(Decimal) -> Option<Decimal>,
     ) -> Result<Value, EvalError> {
         match self.value(column)?.as_ref() {
@@ -248,7 +248,7 @@ impl Calculation {
 }
 
 impl In {
-    fn truth(&self, column: Columns<'_>) -> Result<Option<bool>, EvalError> {
+    fn truth<'a>(&'a self, column: Columns<'a>) -> Result<Option<bool>, EvalError> {
         let of = self.of.value(column)?;
         if of.is_null() {
             return Ok(None);
@@ -271,7 +271,7 @@ impl In {
 
 /// Whether all parts are `wanted`: `and` for true, `or` (told from the other side) for false. The
 /// first part that settles it ends it, so that a condition can guard what stands behind it.
-fn all(parts: &[Op], column: Columns<'_>, wanted: bool) -> Result<Option<bool>, EvalError> {
+fn all<'a>(parts: &'a [Op], column: Columns<'a>, wanted: bool) -> Result<Option<bool>, EvalError> {
     let mut truth = Some(wanted);
     for part in parts {
         match part.truth(column)? {
@@ -286,7 +286,7 @@ fn all(parts: &[Op], column: Columns<'_>, wanted: bool) -> Result<Option<bool>, 
 /// The least or greatest value; null if one of them is.
 fn extreme<'a>(
     parts: &'a [Op],
-    column: Columns<'_>,
+    column: Columns<'a>,
     wanted: Ordering,
 ) -> Result<Cow<'a, Value>, EvalError> {
     let mut best: Option<Cow<'a, Value>> = None;
@@ -303,7 +303,7 @@ fn extreme<'a>(
 }
 
 /// The texts of all parts behind one another; null if one of them is.
-fn concat(parts: &[Op], column: Columns<'_>) -> Result<Value, EvalError> {
+fn concat<'a>(parts: &'a [Op], column: Columns<'a>) -> Result<Value, EvalError> {
     let mut text = String::new();
     for part in parts {
         match part.value(column)?.as_ref() {

@@ -14,7 +14,7 @@ mod parse;
 use std::ops::Range;
 
 pub use check::Compiled;
-pub use eval::EvalError;
+pub use eval::{Columns, EvalError};
 pub use parse::Expr;
 
 /// How deep an expression may nest: it is walked by recursion, and stacks end.

@@ -15,6 +15,7 @@ mod reading;
 mod settlements;
 mod trades;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
 
@@ -66,6 +67,11 @@ pub trait Relation:
 
     /// The value of a column, by its index in the schema.
     fn column(&self, index: usize, names: &Names) -> Value;
+
+    /// The same without a copy, where the row holds it as it is.
+    fn column_ref(&self, index: usize, names: &Names) -> Cow<'_, Value> {
+        Cow::Owned(self.column(index, names))
+    }
 
     /// What a column holds, read in place.
     fn cell<'a>(&'a self, index: usize, names: &'a Names) -> Cell<'a>;

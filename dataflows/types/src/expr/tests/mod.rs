@@ -4,6 +4,8 @@ mod errors;
 mod random;
 mod values;
 
+use std::borrow::Cow;
+
 use super::*;
 use crate::VenueTime;
 use crate::number::Decimal;
@@ -41,6 +43,11 @@ fn row(index: usize) -> Value {
     }
 }
 
+/// The same as expressions read it.
+fn cell<'a>(index: usize) -> Cow<'a, Value> {
+    Cow::Owned(row(index))
+}
+
 fn number(text: &str) -> Value {
     Value::Number(Decimal::parse(text.as_bytes()).unwrap())
 }
@@ -52,7 +59,7 @@ fn compile(text: &str) -> Result<Compiled, Vec<ExprError>> {
 /// The value as outputs write it; texts with their quotes, floats with an `f`.
 fn eval(text: &str) -> String {
     let compiled = compile(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
-    match compiled.eval(&row) {
+    match compiled.eval(&cell) {
         Err(EvalError::Overflow) => "overflow".to_owned(),
         Ok(Value::Null) => "null".to_owned(),
         Ok(Value::Bool(truth)) => truth.to_string(),

@@ -67,7 +67,7 @@ proptest! {
     ) {
         if let Ok(compiled) = compile(&words.join(" ")) {
             // The type that is told is the type that comes.
-            let of = match compiled.eval(&row) {
+            let of = match compiled.eval(&cell) {
                 Ok(Value::Null) | Err(EvalError::Overflow) => None,
                 Ok(Value::Bool(_)) => Some(Type::Bool),
                 Ok(Value::Number(_)) => Some(Type::Number),
@@ -82,7 +82,7 @@ proptest! {
     #[test]
     fn arithmetic_is_exact((text, (expected, is_short)) in arithmetic()) {
         // What overflows or is null is known before the row, so it may be told as an error.
-        match compile(&text).map(|compiled| compiled.eval(&row)) {
+        match compile(&text).map(|compiled| compiled.eval(&cell)) {
             Ok(Ok(Value::Number(value))) => {
                 let unit = BigInt::from(10).pow(value.scale().into());
                 let value = BigRational::new(value.mantissa().into(), unit);
@@ -99,7 +99,7 @@ proptest! {
             BigRational::new(d.mantissa().into(), BigInt::from(10).pow(d.scale().into()))
         };
         let (a, b) = (Decimal::new(a, s), Decimal::new(b, t));
-        let column = |index| Value::Number(if index == 0 { a } else { b });
+        let column = |index| Cow::Owned(Value::Number(if index == 0 { a } else { b }));
         let expected = divide(&exact(a), &exact(b));
         match compile("qty / price").unwrap().eval(&column) {
             Ok(Value::Number(quotient)) => prop_assert_eq!(Some(exact(quotient)), expected),
@@ -117,8 +117,8 @@ proptest! {
             let folded = compile(&format!("{a} {sign} {b}")).unwrap();
             prop_assert!(folded.columns().is_empty());
             let read = compile(&format!("qty {sign} price")).unwrap();
-            let column = |index| Value::from(if index == 0 { a } else { b });
-            prop_assert_eq!(folded.eval(&row), read.eval(&column));
+            let column = |index| Cow::Owned(Value::from(if index == 0 { a } else { b }));
+            prop_assert_eq!(folded.eval(&cell), read.eval(&column));
         }
     }
 }

@@ -208,6 +208,6 @@ fn logic_has_three_values() {
         assert_eq!(eval(&format!("not {word}")), not);
     }
     for (text, is_true) in [("final", true), ("not final", false), ("maybe", false)] {
-        assert_eq!(compile(text).unwrap().is_true(&row), Ok(is_true));
+        assert_eq!(compile(text).unwrap().is_true(&cell), Ok(is_true));
     }
 }
