@@ -90,6 +90,16 @@ impl Order {
         [self.schema.time, self.seq, self.id].into_iter().flatten()
     }
 
+    /// Whether rows of different keys that agree in these columns, shown as texts, have different places.
+    pub(crate) fn tells_apart(&self, agreed: &[usize]) -> bool {
+        let Schema { columns, n_key, .. } = &*self.schema;
+        columns.iter().enumerate().take(*n_key).all(|(index, column)| {
+            // A null looks as a text that says so.
+            let is_agreed = agreed.contains(&index) && !column.nullable;
+            is_agreed || Some(index) == self.seq || is_of_row(&self.schema, index)
+        })
+    }
+
     /// When a row happened; `None` where that is null or no column says it.
     pub(crate) fn time<R: Relation>(&self, row: &R) -> Option<VenueTime> {
         match row.column(self.schema.time?, &self.names) {

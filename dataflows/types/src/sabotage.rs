@@ -167,6 +167,8 @@ safeguards! {
     KeptBesideLast,
 
     // Rules.
+    /// Rows that may tie are kept as they are.
+    TiedRowsKept,
     /// A rule stops where it stands as it stood before.
     RuleConverged,
     /// What is open there goes on as it did.

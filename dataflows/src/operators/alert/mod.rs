@@ -154,6 +154,7 @@ impl Operator for Alerts {
             text: text.to_owned(),
             when,
             entity,
+            is_keyed: view.is_keyed,
             schema: Arc::clone(&view.schema),
         };
         let outputs = self.outputs(settings, plan).unwrap_or_default();
@@ -243,6 +244,8 @@ struct Watch {
     text: String,
     when: Compiled,
     entity: Vec<usize>,
+    /// Whether the view holds at most one row of a key.
+    is_keyed: bool,
     schema: Arc<Schema>,
 }
 
@@ -262,9 +265,11 @@ impl Build for Watch {
             entity: self.entity.clone(),
             id: self.schema.index("id"),
             n_kept: 0,
+            is_sole: false,
             order: Order::new(&self.schema, &context.names),
         };
         rule.n_kept = rule.n_read();
+        rule.is_sole = self.is_keyed && rule.order.tells_apart(&rule.entity);
         let name = format!("alert {}", context.view);
         let alerts = match input.clone() {
             Edge::Steps(steps) => {

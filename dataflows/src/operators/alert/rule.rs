@@ -11,13 +11,14 @@ use types::changes::consolidate;
 use types::expr::Compiled;
 use types::json::write_value;
 use types::relations::{Alert, AlertState, Relation, Severity};
+use types::sabotage::{Safeguard, is_out};
 use types::{Text, Value, VenueTime};
 
 use super::entity::{Entity, Firing, FiringKey};
 use super::template::Template;
 use crate::edge::Coll;
 use crate::operators::epochs::per_epoch;
-use crate::operators::ordered::{HasId, Order};
+use crate::operators::ordered::{HasId, Order, Place};
 use crate::route::mix;
 
 /// A rule and all that it needs to look at rows.
@@ -44,6 +45,8 @@ pub(super) struct Rule {
     pub(super) id: Option<usize>,
     /// Rows are kept without what stands behind so many columns: see [`Rule::n_read`].
     pub(super) n_kept: usize,
+    /// Whether no two rows of an entity have one place.
+    pub(super) is_sole: bool,
     pub(super) order: Order,
 }
 
@@ -53,6 +56,14 @@ pub(super) struct Seen<R> {
     entity: Text,
     time: VenueTime,
     row: R,
+}
+
+/// The first rows of which the condition isn't true, which all others of their kind are kept as.
+struct Passed<R> {
+    /// It ends what is firing.
+    ending: Option<R>,
+    /// It doesn't.
+    other: Option<R>,
 }
 
 impl Rule {
@@ -87,7 +98,18 @@ impl Rule {
                 Text::from(String::from_utf8_lossy(&array).into_owned())
             }
         };
-        Seen { entity, time, row: row.cut(self.n_kept) }
+        Seen { entity, time, row }
+    }
+
+    /// A row as it is kept. Of one that can't fire no more counts than whether it ends what is firing,
+    /// so where places tell rows apart all such rows are kept as the first of them: one copy.
+    fn kept<R: HasId>(&self, row: R, passed: &mut Passed<R>) -> R {
+        let is_apart = !self.is_sole && !is_out(Safeguard::TiedRowsKept);
+        if is_apart || self.is_true(&row) {
+            return row.cut(self.n_kept);
+        }
+        let alike = if self.resolves(&row, false) { &mut passed.ending } else { &mut passed.other };
+        alike.get_or_insert_with(|| row.cut(self.n_kept)).clone()
     }
 
     /// The alerts of some rows.
@@ -102,21 +124,27 @@ impl Rule {
             mix(hasher.finish())
         });
         let mut entities: FxHashMap<Text, Entity<R>> = FxHashMap::default();
+        let mut passed = Passed { ending: None, other: None };
         let alerts = per_epoch(routed, name, move |epoch, inputs, out| {
-            let mut rows: Vec<(Seen<R>, isize)> =
-                inputs.drain(..).map(|(row, _, diff)| (row, diff)).collect();
+            // As they are kept: of a correction of what isn't looked at nothing is left.
+            let mut rows: Vec<((Text, Place, R), isize)> = Vec::with_capacity(inputs.len());
+            rows.extend(inputs.drain(..).map(|(Seen { entity, time, row }, _, diff)| {
+                let place = self.order.place(&row, time);
+                ((entity, place, self.kept(row, &mut passed)), diff)
+            }));
             if rows.iter().any(|(_, diff)| *diff < 0) {
                 consolidate(&mut rows);
+                // A row that takes another's place doesn't tie with it.
+                rows.sort_by_key(|(_, diff)| *diff > 0);
             }
             let mut touched: BTreeMap<Text, (VenueTime, VenueTime)> = BTreeMap::new();
-            for (seen, diff) in rows {
-                let time = seen.time;
-                let range = touched.entry(seen.entity.clone()).or_insert((time, time));
+            for ((name, place, row), diff) in rows {
+                let time = place.0;
+                let range = touched.entry(name.clone()).or_insert((time, time));
                 *range = (range.0.min(time), range.1.max(time));
-                let place = self.order.place(&seen.row, seen.time);
-                let entity = entities.entry(seen.entity).or_insert_with(Entity::new);
+                let entity = entities.entry(name).or_insert_with(Entity::new);
                 for _ in 0..diff.unsigned_abs() {
-                    entity.change(&self.order, &place, &seen.row, diff > 0);
+                    entity.change(&self.order, &place, &row, diff > 0);
                 }
             }
             for (name, range) in touched {
@@ -152,7 +180,7 @@ impl Rule {
     }
 
     fn holds<R: Relation>(&self, condition: &Compiled, row: &R) -> bool {
-        condition.is_true(&|index| row.column(index, &self.order.names)).unwrap_or(false)
+        condition.is_true(&|index| row.column_ref(index, &self.order.names)).unwrap_or(false)
     }
 
     pub(super) fn id<R: Relation>(&self, row: &R) -> Text {

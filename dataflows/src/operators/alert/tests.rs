@@ -57,16 +57,18 @@ fn history() -> impl Strategy<Value = History> {
 
 fn columns(has_id: bool) -> Schema {
     let lot = if has_id { "id" } else { "lot" };
-    let columns =
-        [("account", Kind::Text), (lot, Kind::Text), ("at", Kind::Time), ("x", Kind::Number)];
-    schema(&columns, 3)
+    let key = [("account", Kind::Text), (lot, Kind::Text), ("at", Kind::Time)];
+    // Nothing looks at the last one.
+    let rest = [("x", Kind::Number), ("rest", Kind::Number)];
+    schema(&[key.as_slice(), &rest].concat(), 3)
 }
 
-fn row((account, lot, at): Key, x: i64) -> Row {
+fn row((account, lot, at): Key, x: i64, rest: u64) -> Row {
     let text = |name: String| Value::Text(name.as_str().into());
     let time = Value::from(VenueTime::from_nanos(at));
-    let x = Value::from(Decimal::from(x));
-    Row([text(format!("a{account}")), text(format!("l{lot}")), time, x].into_iter().collect())
+    let numbers = [Value::from(Decimal::from(x)), Value::from(Decimal::new(rest.into(), 0))];
+    let key = [text(format!("a{account}")), text(format!("l{lot}")), time];
+    Row(key.into_iter().chain(numbers).collect())
 }
 
 fn x(row: &Row) -> i64 {
@@ -82,7 +84,7 @@ fn rows(epochs: &[Epoch]) -> (Vec<(Row, u64, isize)>, Vec<Vec<(VenueTime, Row)>>
     let (mut held, mut all, mut standing) = (BTreeMap::new(), Vec::new(), Vec::new());
     for (number, epoch) in (0u64..).zip(epochs) {
         for (key, x) in epoch {
-            let new = x.map(|x| row(*key, x));
+            let new = x.map(|x| row(*key, x, number));
             let old = match &new {
                 Some(new) => held.insert(*key, new.clone()),
                 None => held.remove(key),
@@ -182,4 +184,18 @@ fn a_run_goes_with_the_last_row() {
 fn a_run_does_not_begin_before_its_own_rows() {
     let found = fires_at_once(vec![vec![((0, 0, 2), Some(1))], vec![((0, 1, 2), Some(1))]]);
     assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[cfg(feature = "sabotage")]
+mod sabotage {
+    use super::*;
+    use crate::operators::testing::{noticed, sample};
+
+    fn few_times(seed: u64) {
+        check(&sample(&history(), seed));
+    }
+
+    noticed! {
+        tied_rows_that_look_alike: TiedRowsKept by 200 of few_times;
+    }
 }
