@@ -25,6 +25,8 @@ pub struct Asked {
     pub is_by_key: bool,
     /// Whether each key's numbers are in units of its own.
     pub is_normalised: bool,
+    /// The column whose new values ask for a fit.
+    pub refit_on: Option<&'static str>,
     /// Nanoseconds.
     pub revise_within: i64,
     /// The score from which on a row says why.
@@ -122,6 +124,8 @@ impl Twin {
         let asked = &self.asked;
         let mut models: BTreeMap<Vec<Value>, Model> = BTreeMap::new();
         let mut usual: BTreeMap<Vec<Value>, Normaliser> = BTreeMap::new();
+        // Of each model what was said last, whether that still asks for a fit, and rows since the last one.
+        let mut asked_for: BTreeMap<Vec<Value>, (Value, bool, usize)> = BTreeMap::new();
         let mut rows = BTreeSet::new();
         for ((time, ..), (row, stands)) in &self.learnt {
             let key: Vec<Value> = asked.by.iter().map(|name| self.value(row, name)).collect();
@@ -129,7 +133,19 @@ impl Twin {
             let model_of = if asked.is_by_key { key.clone() } else { Vec::new() };
             let make = if asked.is_normalised { Model::of_rows } else { Model::new };
             let new = || make(&asked.options, x.len()).expect("sound options");
-            let model = models.entry(model_of).or_insert_with(new);
+            let model = models.entry(model_of.clone()).or_insert_with(new);
+            if let Some(name) = asked.refit_on {
+                let now = self.value(row, name);
+                let known = asked_for.entry(model_of).or_insert((Value::Null, false, 64));
+                if !now.is_null() && now != known.0 {
+                    *known = (now, true, known.2);
+                }
+                if known.1 && known.2 >= 64 {
+                    (known.1, known.2) = (false, 0);
+                    model.refit(Some(time.nanos()));
+                }
+                known.2 += 1;
+            }
             let own = usual.entry(key).or_insert_with(|| Normaliser::new(x.len()));
             let units = if asked.is_normalised { own.normalise(&x) } else { x.clone() };
             let time = Some(time.nanos());

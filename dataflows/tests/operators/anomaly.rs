@@ -77,6 +77,7 @@ fn views() -> Vec<ViewSpec<'static>> {
                 ("detector", "robust_z"),
                 ("scope", "key"),
                 ("warm_up", "16"),
+                ("refit_on", "count_3m"),
                 ("revise_within", "0s"),
                 ("explain_from", "0.8"),
             ],
@@ -95,6 +96,7 @@ fn asked(bars: &Arc<Schema>, flow: &Arc<Schema>) -> [Asked; 3] {
         length: Some("size"),
         is_by_key: false,
         is_normalised: false,
+        refit_on: None,
         revise_within: minutes(10),
         explain_from: 0.8,
         options,
@@ -112,6 +114,7 @@ fn asked(bars: &Arc<Schema>, flow: &Arc<Schema>) -> [Asked; 3] {
         columns: vec!["volume_3m"],
         is_by_key: true,
         is_normalised: false,
+        refit_on: Some("count_3m"),
         revise_within: 0,
         ..of_flow.clone()
     };

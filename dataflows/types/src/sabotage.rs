@@ -167,6 +167,8 @@ safeguards! {
     KeptBesideLast,
 
     // Rules.
+    /// What asked for the last fit is as old as the state that is gone back to.
+    FitsGoBack,
     /// Rows that may tie are kept as they are.
     TiedRowsKept,
     /// A rule stops where it stands as it stood before.

@@ -44,6 +44,7 @@ fn scores(loaded: &Loaded, history: &[Placed]) -> Lines {
         length: None,
         is_by_key: false,
         is_normalised: false,
+        refit_on: None,
         revise_within: i64::MAX,
         explain_from: 0.9,
         options: Options { warm_up: 16, ..Options::default() },

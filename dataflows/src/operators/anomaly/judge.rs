@@ -1,7 +1,7 @@
 //! The state of scores: a model and the usual numbers of each key; a row in, what is said of it out.
 
 use detectors::{Aspect, Detector as _, Model, Normaliser, Reason};
-use types::{Text, VenueTime};
+use types::{Row, Text, Value, VenueTime};
 
 use super::layout::Layout;
 
@@ -31,15 +31,23 @@ pub(super) struct Judge {
     pub(super) layout: Layout,
     /// The score from which on a row says why.
     pub(super) explain_from: f64,
+    /// The column whose new values ask for a fit.
+    pub(super) refit_on: Option<usize>,
 }
 
-/// A row's numbers, and its time.
+/// A row's numbers, its time, and whether the model is fitted anew before it.
 pub(super) struct Measured<'a> {
     pub(super) numbers: &'a [f64],
     pub(super) time: VenueTime,
+    pub(super) is_fitted: bool,
 }
 
 impl Judge {
+    /// What a row says in the column whose new values ask for a fit.
+    pub(super) fn said_of_fit<'a>(&self, row: &'a Row) -> Option<&'a Value> {
+        row.0.get(self.refit_on?).filter(|value| !value.is_null())
+    }
+
     /// Says what a model thinks of a row, and lets it learn the row; both in the key's own units, where
     /// it has such. Whether anybody wants to know is up to the caller.
     pub(super) fn pass(
@@ -50,6 +58,9 @@ impl Judge {
         is_told: bool,
     ) -> Said {
         let time = Some(measured.time.nanos());
+        if measured.is_fitted {
+            model.refit(time);
+        }
         let units = usual.map(|usual| usual.normalise(measured.numbers));
         let numbers = units.as_deref().unwrap_or(measured.numbers);
         if !numbers.iter().any(|number| number.is_finite()) {

@@ -249,8 +249,9 @@ fn learn(
     is_told: bool,
 ) -> Said {
     judge.layout.numbers(row, numbers);
-    rungs.pass(place, (key, numbers), |model, usual| {
-        judge.pass(model, usual, &Measured { numbers, time: place.0 }, is_told)
+    let said = judge.said_of_fit(row);
+    rungs.pass(place, (key, numbers), said, |model, usual, is_fitted| {
+        judge.pass(model, usual, &Measured { numbers, time: place.0, is_fitted }, is_told)
     })
 }
 

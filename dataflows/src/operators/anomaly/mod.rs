@@ -25,6 +25,7 @@ mod layout;
 mod line;
 mod operator;
 mod prepare;
+mod refits;
 mod rungs;
 mod scores;
 #[cfg(test)]
@@ -93,6 +94,13 @@ const OPTIONS: &[OptionSpec] = &[
         Need::Optional,
         "event time between fits of the model, of which 64 rows lie between two at least; by rows where not \
          given",
+    ),
+    option(
+        "refit_on",
+        OptionKind::Text,
+        Need::Optional,
+        "a column of the input, whose new values ask for the model to be fitted anew: before their row, 64 rows \
+         after the last such fit at the earliest",
     ),
     option(
         "revise_within",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use detectors::{COLUMNS_MAX, Kind, Model, Options};
-use types::options::{Problem, Settings};
+use types::options::{Problem, Settings, did_you_mean};
 use types::relations::RelationKind;
 use types::schema::Column;
 
@@ -21,6 +21,8 @@ use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
 pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepared, Vec<Problem>> {
     let mut problems = Vec::new();
     let settled = settle(settings, plan, &mut problems);
+    let of_input = settled.as_ref().map(|(input, ..)| input);
+    let refit_on = of_input.and_then(|input| refit_on(settings, input, &mut problems));
     let (Some((input, layout, explain_from)), true) = (settled, problems.is_empty()) else {
         return Err(problems);
     };
@@ -40,7 +42,7 @@ pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepare
             is_by_key,
             is_normalised,
             revise_within: settings.nanos("revise_within").unwrap_or_default(),
-            judge: Judge { layout, explain_from },
+            judge: Judge { layout, explain_from, refit_on },
         },
     };
     Ok(Prepared { inputs: vec![input.port], outputs, build: Box::new(build) })
@@ -106,6 +108,20 @@ pub(super) fn settle(
     Some((input, layout, explain_from))
 }
 
+/// The column whose new values ask for a fit.
+fn refit_on(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> Option<usize> {
+    let name = settings.text("refit_on")?;
+    let index = input.schema.index(name);
+    if index.is_none() {
+        let message = format!("`{}` has no column `{name}`", input.name);
+        let mut problem = Problem::new(settings.place("refit_on"), "unknown_column", message);
+        let known = input.schema.columns.iter().map(|column| column.name.as_ref());
+        problem.hint = did_you_mean(name, known);
+        problems.push(problem);
+    }
+    index
+}
+
 /// Whether numbers are taken as they are, not in units of their key's own.
 fn takes_as_they_are(settings: &Settings) -> bool {
     settings.has("normalise") && !settings.flag("normalise")
@@ -138,9 +154,11 @@ fn measured(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> V
         }
     }
     // What says where a row stands, or how much of its key's past there is, measures nothing.
+    let refit_on = settings.text("refit_on");
     let is_measure = |column: &Column| {
         let name = column.name.as_ref();
         let is_place = matches!(name, "seq" | "age") || name.starts_with("covered_");
+        let is_place = is_place || Some(name) == refit_on;
         Layout::is_number(column) && !is_place
     };
     let is_free = |index: &usize| schema.columns.get(*index).is_some_and(is_measure);

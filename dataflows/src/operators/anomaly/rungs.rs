@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 
 use detectors::{Model, Normaliser};
 use rustc_hash::FxHashMap;
+use types::Value;
 use types::sabotage::{Safeguard, is_out};
+
+use super::refits::Refits;
 
 /// Rows between two rungs at least.
 pub(super) const STEP: u64 = 256;
@@ -23,6 +26,7 @@ struct Rung<P> {
     last: Option<P>,
     n_rows: u64,
     model: Model,
+    refits: Refits,
     /// What was usual of the keys touched since, before they were.
     before: BTreeMap<u32, Option<Normaliser>>,
 }
@@ -37,6 +41,7 @@ pub(super) struct Rungs<P> {
     last: Option<P>,
     n_rows: u64,
     model: Model,
+    refits: Refits,
     usual: FxHashMap<u32, Normaliser>,
 }
 
@@ -44,7 +49,15 @@ impl<P: Ord + Clone> Rungs<P> {
     /// Starts with a model that has learnt nothing.
     pub(super) fn new(model: Model, slack: u64) -> Self {
         let usual = FxHashMap::default();
-        Self { kept: Vec::new(), slack, last: None, n_rows: 0, model, usual }
+        Self {
+            kept: Vec::new(),
+            slack,
+            last: None,
+            n_rows: 0,
+            model,
+            refits: Refits::default(),
+            usual,
+        }
     }
 
     /// The last row that was learnt.
@@ -77,29 +90,36 @@ impl<P: Ord + Clone> Rungs<P> {
         }
         let Some(rung) = self.kept.last() else { return };
         self.model.clone_from(&rung.model);
+        if !is_out(Safeguard::FitsGoBack) {
+            self.refits.clone_from(&rung.refits);
+        }
         (self.last, self.n_rows) = (rung.last.clone(), rung.n_rows);
     }
 
     /// Passes a row through the model; `pass` gets what is usual of the row's key where it is in units of
-    /// its own, and `numbers` is what the key learns then.
+    /// its own, and whether the model is fitted before, as of `said` ([`Refits::hear`]); `numbers` is what
+    /// the key learns then.
     pub(super) fn pass<T>(
         &mut self,
         place: &P,
         (key, numbers): (Option<u32>, &[f64]),
-        pass: impl FnOnce(&mut Model, Option<&Normaliser>) -> T,
+        said: Option<&Value>,
+        pass: impl FnOnce(&mut Model, Option<&Normaliser>, bool) -> T,
     ) -> T {
         if self.kept.is_empty() {
             self.keep();
         }
+        // Behind what was kept, which is the state before the row.
+        let is_fitted = self.refits.hear(said);
         let said = match key {
-            None => pass(&mut self.model, None),
+            None => pass(&mut self.model, None, is_fitted),
             Some(key) => {
                 let known = self.usual.get(&key);
                 if let Some(rung) = self.kept.last_mut() {
                     rung.before.entry(key).or_insert_with(|| known.cloned());
                 }
                 let usual = self.usual.entry(key).or_insert_with(|| Normaliser::new(numbers.len()));
-                let said = pass(&mut self.model, Some(usual));
+                let said = pass(&mut self.model, Some(usual), is_fitted);
                 usual.learn(numbers);
                 said
             }
@@ -118,6 +138,7 @@ impl<P: Ord + Clone> Rungs<P> {
             last: self.last.clone(),
             n_rows: self.n_rows,
             model: self.model.clone(),
+            refits: self.refits.clone(),
             before: BTreeMap::new(),
         });
         // The first and the newest two stay.

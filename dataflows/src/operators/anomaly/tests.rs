@@ -31,6 +31,7 @@ fn columns(has_id: bool) -> Schema {
         ("time", Kind::Time),
         ("x?", Kind::Float),
         ("n?", Kind::Number),
+        ("session?", Kind::Number),
     ];
     if has_id {
         columns.insert(1, ("id", Kind::Text));
@@ -55,7 +56,9 @@ impl Made {
         let x = self.x.and_then(|x| Float::new(f64::from(x) / 7.0));
         let n = self.n.map(|n| Decimal::new(i128::from(n), 2));
         let id = has_id.then(|| Value::Text(self.id.to_string().as_str().into()));
-        let rest = [time.into(), x.into(), n.into()];
+        // Rows that come late are often of a session before.
+        let session = self.n.map(|_| Decimal::new(self.second.div_euclid(60).into(), 0));
+        let rest = [time.into(), x.into(), n.into(), session.into()];
         Row([Value::from(asset)].into_iter().chain(id).chain(rest).collect())
     }
 }
@@ -65,6 +68,8 @@ struct History {
     is_by_key: bool,
     is_normalised: bool,
     has_id: bool,
+    /// Whether sessions ask for fits.
+    asks_fits: bool,
     /// Seconds.
     revise_within: i64,
     /// Each epoch's rows: how far behind or before the newest second, whether they go away where they
@@ -85,12 +90,12 @@ fn history() -> impl Strategy<Value = History> {
     let large = (prop::collection::vec(made(300), 200..700), Just(290_i64));
     let small = (prop::collection::vec(made(9), 0..9), 0..9_i64);
     let epochs = (prop::collection::vec(large, 1..3), prop::collection::vec(small, 1..12));
-    let is = (any::<bool>(), any::<bool>(), any::<bool>());
+    let is = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     (is, prop::sample::select(vec![0, 50, 10_000]), epochs).prop_map(
-        |((is_by_key, normalises, has_id), revise_within, (mut epochs, small))| {
+        |((is_by_key, normalises, has_id, asks_fits), revise_within, (mut epochs, small))| {
             epochs.extend(small);
             let is_normalised = normalises && !is_by_key;
-            History { is_by_key, is_normalised, has_id, revise_within, epochs }
+            History { is_by_key, is_normalised, has_id, asks_fits, revise_within, epochs }
         },
     )
 }
@@ -131,9 +136,10 @@ fn options() -> Options {
 fn settled(history: &History) -> Settled {
     let schema = columns(history.has_id).shared();
     let x = schema.index("x").unwrap();
+    let refit_on = history.asks_fits.then(|| schema.index("session").unwrap());
     let layout = Layout { measured: vec![x, x + 1], by: vec![0], input: schema, length: None };
     Settled {
-        judge: Judge { layout, explain_from: 0.9 },
+        judge: Judge { layout, explain_from: 0.9, refit_on },
         is_by_key: history.is_by_key,
         is_normalised: history.is_normalised,
         revise_within: history.revise_within * SECOND,
@@ -150,6 +156,7 @@ fn check(history: &History) {
         length: None,
         is_by_key: history.is_by_key,
         is_normalised: history.is_normalised,
+        refit_on: history.asks_fits.then_some("session"),
         revise_within: settled.revise_within,
         explain_from: settled.judge.explain_from,
         options: options(),
@@ -198,6 +205,7 @@ proptest! {
 crate::operators::testing::noticed! {
     unrevised_scores_are_noticed: ScoresRevised by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
     usual_numbers_that_stay_are_noticed: UsualGoesBack by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
+    fits_that_are_not_asked_for_again_are_noticed: FitsGoBack by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
     changes_behind_the_horizon_are_noticed: HorizonHolds by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
 }
 
@@ -221,16 +229,49 @@ fn what_went_too_late_stays_learnt_behind_all_others() {
             is_by_key: false,
             is_normalised,
             has_id: false,
+            asks_fits: false,
             revise_within: 0,
             epochs: epochs.clone(),
         });
     }
 }
 
+/// Where all states but the newest were let go of, the next row begins with a state of before it: going
+/// back there hears anew what asks for a fit.
+#[test]
+fn a_fit_is_asked_for_again_where_the_first_state_is_gone_back_to() {
+    let rows = |seconds: std::ops::Range<i64>| -> Vec<(Made, bool)> {
+        let made = |second: i64| {
+            let (id, x) = (u8::try_from(second).unwrap(), i32::try_from(second % 7).unwrap());
+            Made { asset: 0, id, second, x: Some(x), n: Some(x % 3) }
+        };
+        seconds.map(|second| (made(second), false)).collect()
+    };
+    let moved = |rows: Vec<(Made, bool)>, now: i64| -> Vec<(Made, bool)> {
+        let at = |made: Made| Made { second: made.second - now, ..made };
+        rows.into_iter().map(|(made, goes)| (at(made), goes)).collect()
+    };
+    for late in [170, 190] {
+        let epochs = vec![
+            (rows(0..100), 200),
+            (moved(rows(200..201), 200), 0),
+            (moved(rows(late..late + 1), 200), 0),
+            (moved(rows(201..250), 200), 0),
+        ];
+        check(&History { asks_fits: true, epochs, ..by_key(50) });
+    }
+}
+
 /// A model a key, without corrections.
 fn by_key(revise_within: i64) -> History {
-    let epochs = Vec::new();
-    History { is_by_key: true, is_normalised: false, has_id: true, revise_within, epochs }
+    History {
+        is_by_key: true,
+        is_normalised: false,
+        has_id: true,
+        asks_fits: false,
+        revise_within,
+        epochs: Vec::new(),
+    }
 }
 
 /// Scores of a history's options without rows, and a row of theirs.
@@ -387,6 +428,18 @@ fn options_are_checked() {
         ]),
     );
     assert_eq!(problems.err().unwrap()[0].message, "`x` is no part of the key of `flow`");
+    let problems = prepare(
+        &Anomaly,
+        relations(),
+        &settings([
+            ("input", text("flow"), 1..2),
+            ("explain_from", text("0.9"), 3..4),
+            ("refit_on", text("sesion"), 4..7),
+        ]),
+    );
+    let problem = problems.err().unwrap().remove(0);
+    assert_eq!((problem.code, problem.place), ("unknown_column", 4..7));
+    assert_eq!(problem.hint.as_deref(), Some("did you mean `session`?"));
     let newest = schema(&[("asset", Kind::Text), ("x", Kind::Float), ("time", Kind::Time)], 1);
     let problems = prepare(
         &Anomaly,
