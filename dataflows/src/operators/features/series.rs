@@ -1,5 +1,6 @@
 //! One key: its ticks, its running windows, and the rows of an interval of time.
 
+use rustc_hash::FxHashSet;
 use types::sabotage::{Safeguard, is_out};
 use types::{Names, Row, Span, Value, VenueTime};
 
@@ -113,12 +114,18 @@ impl Series {
         {
             windows.enter(at, held);
             windows.leave(shape, history, held.tick.time);
-            if !self.is_followed_by_its_like(at) {
-                rows.push(self.event_row(at, &windows, maker));
-            }
+            rows.push(self.event_row(at, &windows, maker));
             next = history.next(at);
         }
+        // Of events of one time and id the last one's row stands for all. The sort is stable.
         rows.sort_by_key(|shown| (shown.time, shown.id));
+        rows.dedup_by(|later, kept| {
+            let is_like = (later.time, later.id) == (kept.time, kept.id);
+            if is_like && !is_out(Safeguard::LikeEventsShareRows) {
+                std::mem::swap(later, kept);
+            }
+            is_like && !is_out(Safeguard::LikeEventsShareRows)
+        });
         rows
     }
 
@@ -140,22 +147,6 @@ impl Series {
         self.history.oldest().map_or(VenueTime::MIN, |held| held.tick.time)
     }
 
-    /// Whether a later event has the same time and id: its row stands for both.
-    fn is_followed_by_its_like(&self, at: Cursor) -> bool {
-        let Some(held) = self.history.get(at) else { return false };
-        let mut next = self.history.next(at);
-        while let Some(later) = next.and_then(|at| self.history.get(at)) {
-            if later.tick.time != held.tick.time || is_out(Safeguard::LikeEventsShareRows) {
-                return false;
-            }
-            if later.tick.id == held.tick.id {
-                return true;
-            }
-            next = next.and_then(|at| self.history.next(at));
-        }
-        false
-    }
-
     /// Whether new ticks, which are in order, only add rows: they come behind all others, and none
     /// shares its row with another.
     pub(super) fn are_appended(&self, ticks: &[(Tick, isize)], names: &Names) -> bool {
@@ -166,27 +157,24 @@ impl Series {
         {
             return false;
         }
-        ticks.iter().enumerate().all(|(n, (tick, _))| {
-            let fresh = ticks.iter().take(n).rev().map(|(tick, _)| tick);
-            let mut same_time = fresh.take_while(|before| before.time == tick.time);
-            let is_alone = same_time.all(|before| before.id != tick.id);
-            is_alone && (first.time != tick.time || !self.ends_with(tick))
-        })
+        ticks.chunk_by(|(a, _), (b, _)| a.time == b.time).all(|ticks| self.are_unlike(ticks))
     }
 
-    /// Whether one of the newest ticks has the same time and id.
-    fn ends_with(&self, tick: &Tick) -> bool {
+    /// Whether new ticks of one time have ids that differ, also from those of the newest ticks.
+    fn are_unlike(&self, ticks: &[(Tick, isize)]) -> bool {
+        let Some(((first, _), _)) = ticks.split_first() else { return true };
         let mut at = self.history.last();
-        while let Some(held) = at.and_then(|at| self.history.get(at)) {
-            if held.tick.time != tick.time {
-                return false;
-            }
-            if held.tick.id == tick.id {
-                return true;
-            }
+        let mut known = std::iter::from_fn(|| {
+            let held = at.and_then(|at| self.history.get(at))?;
             at = at.and_then(|at| self.history.before(at));
+            (held.tick.time == first.time).then_some(held.tick.id)
+        });
+        let mut new = ticks.iter().map(|(tick, _)| tick.id);
+        if ticks.len() == 1 {
+            return known.all(|id| id != first.id);
         }
-        false
+        let mut ids = FxHashSet::default();
+        new.all(|id| ids.insert(id)) && known.all(|id| !ids.contains(&id))
     }
 
     /// Tells the rows at the steps from one to another, both included, with windows that end there
