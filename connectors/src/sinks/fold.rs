@@ -46,6 +46,8 @@ pub(crate) struct Fold {
     held: Held,
     n_held_max: usize,
     runs: Runs,
+    /// Entries of the runs.
+    n_spooled: usize,
 }
 
 impl Fold {
@@ -59,7 +61,12 @@ impl Fold {
     ) -> Self {
         let held = Held::new(view.kind);
         let n_held_max = (held_bytes / held.entry_bytes(&view.schema)).max(1);
-        Self { view, names, first_spooled, held, n_held_max, runs: Runs::default() }
+        Self { view, names, first_spooled, held, n_held_max, runs: Runs::default(), n_spooled: 0 }
+    }
+
+    /// How many rows it holds, those of keys that are there several times each time.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.n_spooled + self.held.len()
     }
 
     /// Takes an epoch's changes.
@@ -84,6 +91,7 @@ impl Fold {
             value: Vec::new(),
         };
         self.held.visit_by_text(&schema, &names, &mut spooling)?;
+        self.n_spooled += self.held.len();
         self.held.clear();
         Ok(())
     }
@@ -233,33 +241,4 @@ impl Visit for Spooling<'_> {
         }
         Ok(())
     }
-}
-
-/// Does something with each of some views, on two threads where there are two or more: what one
-/// gave for each, in their order.
-pub(crate) fn in_parallel<T: Send, U: Send>(
-    views: Vec<T>,
-    work: impl Fn(T) -> Result<U, ConnectError> + Sync,
-) -> Result<Vec<U>, ConnectError> {
-    let (mut even, mut odd) = (Vec::new(), Vec::new());
-    for (index, view) in views.into_iter().enumerate() {
-        if index % 2 == 0 { even.push(view) } else { odd.push(view) }
-    }
-    let all = |views: Vec<T>| views.into_iter().map(&work).collect::<Result<Vec<U>, _>>();
-    if odd.is_empty() {
-        return all(even);
-    }
-    let (even, odd) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| all(odd));
-        let even = all(even);
-        let odd = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (even, odd)
-    });
-    let mut odd = odd?.into_iter();
-    let mut results = Vec::new();
-    for result in even? {
-        results.push(result);
-        results.extend(odd.next());
-    }
-    Ok(results)
 }

@@ -9,6 +9,7 @@ mod held;
 pub(crate) mod jsonl;
 mod kept;
 mod order;
+mod parallel;
 
 #[cfg(any(feature = "clickhouse", feature = "webhook"))]
 mod backoff;

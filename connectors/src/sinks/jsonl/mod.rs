@@ -17,8 +17,9 @@ use types::{Epoch, Names, Schema, json};
 
 use self::changes::ChangesSink;
 use super::file::Unfinished;
-use super::fold::{Fold, HELD_BYTES, SpellFinal, in_parallel};
+use super::fold::{Fold, HELD_BYTES, SpellFinal};
 use super::held::Spell;
+use super::parallel::in_parallel;
 use super::{MODE, Mode, PATH, cells, no_problems, open_folder};
 use crate::env::Files;
 use crate::error::ConnectError;
@@ -106,8 +107,8 @@ impl Sink for FinalSink {
     }
 
     fn finish(&mut self) -> Result<SinkReport, ConnectError> {
-        let names = Arc::clone(&self.names);
-        let written = in_parallel(std::mem::take(&mut self.views), |view| view.write(&names))?;
+        let (names, views) = (Arc::clone(&self.names), std::mem::take(&mut self.views));
+        let written = in_parallel(views, |view| view.fold.n_rows(), |view| view.write(&names))?;
         let mut report = SinkReport::default();
         for (file, n_rows) in &written {
             report.lines.push(format!("{}: {n_rows} rows", file.path().display()));

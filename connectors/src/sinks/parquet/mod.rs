@@ -23,7 +23,8 @@ use types::options::{Need, OptionKind, OptionSpec, option};
 use self::output::Output;
 use self::parts::{PART_EPOCHS, PartsSink};
 use super::file::Unfinished;
-use super::fold::{Fold, HELD_BYTES, in_parallel};
+use super::fold::{Fold, HELD_BYTES};
+use super::parallel::in_parallel;
 use super::{MODE, Mode, PATH, no_problems, open_folder};
 use crate::env::Files;
 use crate::error::ConnectError;
@@ -101,14 +102,19 @@ impl Sink for FinalSink {
     }
 
     fn finish(&mut self) -> Result<SinkReport, ConnectError> {
-        let written = in_parallel(std::mem::take(&mut self.views), |(fold, mut output)| {
-            fold.finish(&mut output)?;
-            let n_rows = output.n_rows();
-            let mut file = output.close()?;
-            file.sync()?;
-            let line = format!("{}: {n_rows} rows", file.path().display());
-            Ok((file, line))
-        })?;
+        let views = std::mem::take(&mut self.views);
+        let written = in_parallel(
+            views,
+            |(fold, _)| fold.n_rows(),
+            |(fold, mut output)| {
+                fold.finish(&mut output)?;
+                let n_rows = output.n_rows();
+                let mut file = output.close()?;
+                file.sync()?;
+                let line = format!("{}: {n_rows} rows", file.path().display());
+                Ok((file, line))
+            },
+        )?;
         let (files, lines): (Vec<Unfinished>, Vec<String>) = written.into_iter().unzip();
         // All are whole before the first is shown, so that files of two runs hardly ever mix.
         files.into_iter().try_for_each(Unfinished::finish)?;
