@@ -3,6 +3,12 @@
 
 use std::process::ExitCode;
 
+/// In place of the system's, which lets a thread's heap grow by a few pages at a time; what that costs
+/// where many rows are made stands in benches/FINDINGS.md.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     #[cfg(feature = "sabotage")]
     types::sabotage::take_out_by_name();
