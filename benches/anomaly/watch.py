@@ -8,11 +8,14 @@ time and peak memory, best of the runs.
     watch.py WORK --times 50 --runs 5
 
 With --rivals (needs scikit-learn and river, from PyPI) it also asks scikit-learn's isolation forest and
-river's half-space trees for a score of each row of nine columns, and `tapeline score` for the same rows,
+river's half-space trees for a score of each row of nine columns, in their process, the default detector
+for the same rows in its own (cargo builds its example), and `tapeline score` with its reading and writing,
 in the same run: each row scored before it is learnt. scikit-learn's forest is fitted once to the first
 1,000 rows and called row by row."""
 import argparse, csv, gzip, os, resource, subprocess, sys, time
 from pathlib import Path
+
+from run import build
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("TAPELINE", ROOT / "target" / "release" / "tapeline")).absolute()
@@ -76,6 +79,10 @@ def rivals(work):
         out.writerow([f"x{n}" for n in range(9)])
         out.writerows(rows.tolist())
 
+    def detector():
+        done = subprocess.run([build(), work / "rows.csv", "--runs", "5"], check=True, capture_output=True, text=True)
+        return float(done.stdout.partition("median of 5 runs:")[2].split()[0]) / 1e6
+
     def tapeline():
         begin = time.monotonic()
         subprocess.run([BINARY, "score", "rows.csv", "--why", "2", "-o", "scores.csv"], cwd=work,
@@ -98,9 +105,11 @@ def rivals(work):
             trees.learn_one(row)
         return (time.monotonic() - begin) / len(dicts)
 
-    ours = min(tapeline() for _ in range(3))
-    for name, cost in [("tapeline score", ours), ("scikit-learn", sklearn()), ("river", river())]:
-        print(f"{name:24} {cost * 1e6:12,.2f} us a row {cost / ours:10,.1f} times")
+    ours, whole = detector(), min(tapeline() for _ in range(3))
+    costs = [("detector", ours), ("tapeline score", whole), ("scikit-learn", sklearn()), ("river", river())]
+    print(f"{'':24} {'us a row':>12} {'/ detector':>12} {'/ tapeline score':>18}")
+    for name, cost in costs:
+        print(f"{name:24} {cost * 1e6:12,.2f} {cost / ours:12,.1f} {cost / whole:18,.1f}")
 
 
 def main():
