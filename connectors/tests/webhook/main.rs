@@ -178,6 +178,40 @@ fn a_run_that_goes_on_sends_what_one_sends_that_was_never_stopped() {
     (0..6).for_each(check_going_on);
 }
 
+#[test]
+fn what_was_answered_before_a_clean_end_is_not_posted_again() {
+    let history = history(3, 6, 20);
+    for is_flushed in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let hook = Hook::start(|_, _| Some((200, "")));
+        let go_on = |is_resumed| {
+            let mut settings = settings(&hook, &[]);
+            settings.set("max_changes", Setting::Count(2), 0..0);
+            let context = context(&history, folder.path(), settings);
+            open("webhook", SinkContext { is_resumed, ..context }).unwrap()
+        };
+        let mut sink = go_on(false);
+        changes(&history).for_each(|changes| sink.write(&changes).unwrap());
+        let (before, report) = (hook.got(), sink.report());
+        let last = before.last().unwrap().clone();
+        assert!(!last.key().ends_with("/0"), "the last epoch came in one part: {}", last.key());
+        if is_flushed {
+            sink.flush().unwrap();
+        }
+        // Without a flush nobody knows whether the last part was answered.
+        let again = if is_flushed { Vec::new() } else { vec![last] };
+        for again in [again, Vec::new()] {
+            let n_before = hook.got().len();
+            sink = go_on(true);
+            assert_eq!(&hook.got()[n_before..], &again, "flushed: {is_flushed}");
+            assert_eq!(sink.report(), report, "flushed: {is_flushed}");
+            changes(&history).for_each(|changes| sink.write(&changes).unwrap());
+            sink.flush().unwrap();
+            assert_eq!(hook.got().len(), n_before + again.len(), "flushed: {is_flushed}");
+        }
+    }
+}
+
 #[cfg(feature = "sabotage")]
 #[test]
 fn posts_that_are_not_kept_are_noticed() {
