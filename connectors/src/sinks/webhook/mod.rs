@@ -61,7 +61,7 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     let mut sink = Webhook {
         client: Client::new(&context)?,
         format: if is_slack { Format::Slack } else { Format::Tapeline },
-        limits: options::limits(settings),
+        limits: options::limits(settings, context.rates),
         memory: Memory::default(),
         max_changes: usize::try_from(settings.count("max_changes").unwrap_or(100)).unwrap_or(1),
         max_refused: settings.count("max_refused").unwrap_or(1_000),
@@ -221,7 +221,7 @@ impl Webhook {
                 view: &view.name,
                 schema,
                 names,
-                judge: Judge::new(self.limits, &mut self.memory, now, identities, changed),
+                judge: Judge::new(&self.limits, &mut self.memory, now, identities, changed),
                 spelt: &mut spelt,
             };
             visit_changes(changed, schema, names, changes.epoch, &mut spelling)?;
