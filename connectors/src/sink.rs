@@ -9,12 +9,13 @@
 //! A run that goes on after a crash gives it all epochs again: it takes back whatever lies behind that
 //! place and drops the epochs before it. One whose result comes whole at the end starts over.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use types::options::{OptionSpec, Problem, Settings};
 use types::relations::RelationKind;
-use types::{Changes, Epoch, Names, Schema};
+use types::{Changes, Epoch, Names, Rate, Schema};
 
 use crate::env::{Env, Files};
 use crate::error::ConnectError;
@@ -68,6 +69,9 @@ pub struct SinkContext {
     pub base: PathBuf,
     /// The views that it writes.
     pub views: Vec<SinkView>,
+    /// How many alerts may be told of, by rule: of those that have a rate of their own. It limits
+    /// messages, never rows.
+    pub rates: BTreeMap<String, Rate>,
     /// The dictionary.
     pub names: Arc<Names>,
     /// Whether all sources end.

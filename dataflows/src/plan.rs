@@ -125,9 +125,8 @@ pub trait Build: Send + Sync {
         None
     }
 
-    /// The options of the detector that scores rows, and the score from which on a row says why; `None`
-    /// where nothing is scored.
-    fn detector(&self) -> Option<(&Options, f64)> {
+    /// How rows are scored; `None` where nothing is.
+    fn scoring(&self) -> Option<&Scoring> {
         None
     }
 
@@ -136,6 +135,23 @@ pub trait Build: Send + Sync {
     fn depends_on_arrival(&self) -> bool {
         false
     }
+}
+
+/// How a view scores rows, for who scores others as it does.
+#[derive(Clone, Debug)]
+pub struct Scoring {
+    /// The detector's options.
+    pub options: Options,
+    /// The score from which on a row says why.
+    pub explain_from: f64,
+    /// The columns that are looked at, in order, where the view lists them.
+    pub columns: Option<Vec<String>>,
+    /// The columns that tell keys apart.
+    pub by: Vec<String>,
+    /// Whether each key has a model; else one serves all.
+    pub is_by_key: bool,
+    /// Whether each key has units of its own.
+    pub is_normalised: bool,
 }
 
 /// A prepared operator.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use connectors::ConnectError;
 use csv::StringRecord;
-use dataflows::plan::Node;
+use dataflows::plan::{Node, Scoring};
 use detectors::{Kind, Options};
 use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use super::{environment, is_terminal, say};
 use crate::config::load;
 use crate::error::Error;
-use crate::score::{Columns, Scored, Scorer, TimeUnit, Wanted, Wrong};
+use crate::score::{Columns, Scope, Scored, Scorer, TimeUnit, Wanted, Wrong};
 
 /// Scores the rows of a CSV: how unusual each is among those before it.
 ///
@@ -25,19 +25,26 @@ use crate::score::{Columns, Scored, Scorer, TimeUnit, Wanted, Wrong};
 /// thousand; 0 while too little is known), `raw` (the detector's own measure), `state` (`warming` or `ok`)
 /// and `why` (of rows whose score is at least `--why`). All columns that no option names must hold
 /// numbers; an empty cell is a missing value. The same rows give the same bytes everywhere.
+///
+/// With `--config` rows are scored as its view with `op = "anomaly"` scores them that come in this order:
+/// by its detector, its `columns` (all where it lists none) and its `scope`. One model serves all keys then,
+/// each in units of its own: a key's first 8 rows are `warming`, and not learnt. With `scope = "key"` each
+/// has a model.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tapeline score rows.csv                               scores on stdout\n  \
     tapeline score rows.csv.gz --drop label -o scores.csv\n  \
     tapeline score series.csv --key file --time timestamp --drop label,window\n  \
-    tapeline score rows.csv -c configs/market-watch.toml  with the detector of a config")]
+    tapeline score flow.csv -c configs/market-watch.toml --time time
+                                                          as the view of a config scores them")]
 pub(super) struct Args {
     /// The CSV, with a header; a name that ends in .gz is read as gzip.
     rows: PathBuf,
     /// Columns that don't reach the detector.
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     drop: Vec<String>,
-    /// The column that says whose row it is: each key has a detector of its own.
+    /// The column that says whose row it is: each key has a detector of its own. With `--config` what the
+    /// view tells keys apart by where not given, if the rows have it.
     #[arg(long, value_name = "COLUMN")]
     key: Option<String>,
     /// The column that says when it happened: RFC 3339, `2026-01-31 09:00:00` (UTC), or a number since 1970.
@@ -46,7 +53,7 @@ pub(super) struct Args {
     /// What a time that is a number counts.
     #[arg(long, value_enum, default_value_t)]
     time_unit: TimeUnit,
-    /// A config whose detector is taken, of its view with `op = "anomaly"`.
+    /// A config that says how rows are scored, in its view with `op = "anomaly"`.
     #[arg(short, long, value_name = "CONFIG")]
     config: Option<PathBuf>,
     /// Which view of the config, where it has several.
@@ -85,38 +92,62 @@ fn kind(name: &str) -> Result<Kind, String> {
 }
 
 impl Args {
+    /// How the config's view scores rows.
+    fn scoring(&self) -> Result<Option<Scoring>, Error> {
+        let Some(path) = &self.config else { return Ok(None) };
+        let config = load(path, &environment)?;
+        let of = |node: &Node| Some((node.name.clone(), node.build.scoring()?.clone()));
+        let all = config.plan.nodes.iter().filter_map(of).collect();
+        chosen(all, self.view.as_deref()).map(Some).map_err(|wrong| wrong.of(path))
+    }
+
     /// The detector's options, and the score from which on rows are explained: those of the config, but
     /// for what is said here.
-    fn detector(&self) -> Result<(Options, f64), Error> {
-        let (options, why) = match &self.config {
-            None => (Options::default(), 0.999),
-            Some(path) => {
-                let config = load(path, &environment)?;
-                let of = |node: &Node| {
-                    let (options, why) = node.build.detector()?;
-                    Some((node.name.clone(), options.clone(), why))
-                };
-                let all: Vec<_> = config.plan.nodes.iter().filter_map(of).collect();
-                chosen(all, self.view.as_deref()).map_err(|wrong| wrong.of(path))?
-            }
-        };
+    fn detector(&self, scoring: Option<&Scoring>) -> (Options, f64) {
+        let options = scoring.map_or_else(Options::default, |scoring| scoring.options.clone());
         let kind = self.detector.unwrap_or(options.kind);
         let seed = self.seed.unwrap_or(options.seed);
-        Ok((Options { kind, seed, ..options }, self.why.unwrap_or(why)))
+        let why = self.why.or(scoring.map(|scoring| scoring.explain_from)).unwrap_or(0.999);
+        (Options { kind, seed, ..options }, why)
+    }
+
+    /// The columns of the key, and what to say where the view's aren't there.
+    fn key(
+        &self,
+        scoring: Option<&Scoring>,
+        header: &StringRecord,
+    ) -> (Vec<String>, Option<String>) {
+        let (None, Some(scoring)) = (&self.key, scoring) else {
+            return (self.key.iter().cloned().collect(), None);
+        };
+        let by = &scoring.by;
+        if by.iter().all(|name| header.iter().any(|column| column == name)) {
+            return (by.clone(), None);
+        }
+        let is_needed = scoring.is_by_key || scoring.is_normalised;
+        let warning = format!(
+            "warning: the rows lack what the view tells keys apart by, {}: all count as one key's, unless \
+             `--key` names a column\n",
+            by.join(", ")
+        );
+        (Vec::new(), is_needed.then_some(warning))
     }
 }
 
-/// The detector of a view, or of the only one.
-fn chosen(
-    mut views: Vec<(String, Options, f64)>,
-    wanted: Option<&str>,
-) -> Result<(Options, f64), Wrong> {
-    let names: Vec<String> = views.iter().map(|(name, ..)| format!("`{name}`")).collect();
+/// What keys have of their own, as a view says.
+const fn scope(scoring: &Scoring) -> Scope {
+    let Scoring { is_by_key, is_normalised, .. } = *scoring;
+    Scope { is_by_key, is_normalised, passes_over: true }
+}
+
+/// The scoring of a view, or of the only one.
+fn chosen(mut views: Vec<(String, Scoring)>, wanted: Option<&str>) -> Result<Scoring, Wrong> {
+    let names: Vec<String> = views.iter().map(|(name, _)| format!("`{name}`")).collect();
     if let Some(wanted) = wanted {
-        views.retain(|(name, ..)| name == wanted);
+        views.retain(|(name, _)| name == wanted);
     }
     match (views.len(), views.pop(), wanted) {
-        (1, Some((_, options, why)), _) => Ok((options, why)),
+        (1, Some((_, scoring)), _) => Ok(scoring),
         (0, _, None) => Err(Wrong {
             what: "no view of the config has `op = \"anomaly\"`".to_owned(),
             hint: Some("leave `--config` out for the default detector".to_owned()),
@@ -148,16 +179,8 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
         if is_gzip { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) };
     let left = Rc::new(Cell::new(ROW_BYTES));
     let mut rows = csv::Reader::from_reader(Bounded { bytes, left: Rc::clone(&left) });
-    let wanted = Wanted {
-        drop: &arguments.drop,
-        key: arguments.key.as_deref(),
-        time: arguments.time.as_deref(),
-        time_unit: arguments.time_unit,
-    };
     let header = rows.headers().map_err(|error| failed(path, error))?;
-    let columns = Columns::new(header, &wanted).map_err(|wrong| wrong.of(path))?;
-    let (options, why) = arguments.detector()?;
-    let mut scorer = Scorer::new(columns, options, why, arguments.max_memory);
+    let mut scorer = scorer(arguments, header)?;
     let mut out = Out::open(arguments.output.as_deref())?;
     let mut row = StringRecord::new();
     out.put(&["score", "raw", "state", "why"])?;
@@ -176,6 +199,24 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
         say(&scorer.summary());
     }
     Ok(())
+}
+
+/// What scores the rows under a header.
+fn scorer(arguments: &Args, header: &StringRecord) -> Result<Scorer, Error> {
+    let scoring = arguments.scoring()?;
+    let scoring = scoring.as_ref();
+    let (key, warning) = arguments.key(scoring, header);
+    let wanted = Wanted {
+        columns: scoring.and_then(|scoring| scoring.columns.as_deref()),
+        drop: &arguments.drop,
+        key: &key,
+        time: arguments.time.as_deref(),
+        time_unit: arguments.time_unit,
+    };
+    let columns = Columns::new(header, &wanted).map_err(|wrong| wrong.of(&arguments.rows))?;
+    say(&warning.unwrap_or_default());
+    let detector = arguments.detector(scoring);
+    Ok(Scorer::new(columns, scoring.map(scope).unwrap_or_default(), detector, arguments.max_memory))
 }
 
 /// Bytes of one row at most: a quote that is never closed makes one of all the rest.

@@ -76,7 +76,7 @@ pub(super) fn check(
         keeps_id_texts: views::keeps_id_texts(&plan),
         sources: source_plans(parts.sources, &plan),
         tests: test_cases(parts.cases, expected, &plan),
-        sinks: sinks::sink_plans(parts.sinks, &plan),
+        sinks: sinks::sink_plans(parts.sinks, &plan, &views::rates(&parts.alerts)),
         digest: super::digest::digest(&sections),
         server: parts.server.map(|server| sinks::server_plan(server, &plan)),
         plan: Arc::new(plan),

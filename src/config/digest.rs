@@ -7,6 +7,7 @@ use super::file::{Data, Entry, Item, Part, Sections};
 /// Keys that change nothing of what comes out: how fast, how much at once, by whom. To which server isn't
 /// among them: another one lacks what the first was given.
 const FREE: &[(&str, &[&str])] = &[
+    ("alerts", &["rate_limit"]),
     (
         "pipeline",
         &[
@@ -123,8 +124,9 @@ mod tests {
     #[test]
     fn it_tells_what_is_computed_and_nothing_else() {
         let one = "[pipeline]\nname = \"a\"\nworkers = 2\n[sinks.o]\ntype = \"jsonl\"\n\
-                   [views.p]\nop = \"x\"\nsizes = [\"1m\", \"5m\"]\n[views.q]\nop = \"y\"";
-        let same = "# other\n[views.q]\nop = \"y\"\n[views.p]\nsizes = [ \"1m\",\"5m\" ]\nop = 'x'\n\
+                   [views.p]\nop = \"x\"\nsizes = [\"1m\", \"5m\"]\n[views.q]\nop = \"y\"\n\
+                   [alerts.a]\nwhen = \"x\"";
+        let same = "# other\n[alerts.a]\nrate_limit = \"5/1m\"\nwhen = \"x\"\n[views.q]\nop = \"y\"\n[views.p]\nsizes = [ \"1m\",\"5m\" ]\nop = 'x'\n\
                     [sinks.o]\ngive_up = \"1m\"\ntype = \"jsonl\"\n[pipeline]\nname = \"a\"\n[server]\n";
         assert_eq!(digest_of(one), digest_of(same));
         for (from, to) in [
@@ -132,6 +134,7 @@ mod tests {
             ("\"5m\"", "\"6m\""),
             ("[\"1m\", \"5m\"]", "[\"5m\", \"1m\"]"),
             ("[views.q]", "[views.r]"),
+            ("when = \"x\"", "when = \"y\""),
             ("op = \"y\"", "op = \"y\"\nm = 1"),
             ("type = \"jsonl\"", "type = \"parquet\""),
             ("type = \"jsonl\"", "type = \"jsonl\"\nurl = \"http://other:8123\""),

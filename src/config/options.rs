@@ -1,11 +1,11 @@
 //! Reads the keys of a part by the tables of its options.
 
 use toml::de::DeValue;
-use types::Span;
 use types::options::{
     Need, OptionKind, OptionSpec, Place, Problem, Setting, Settings, did_you_mean,
 };
 use types::time::parse_nanos;
+use types::{Rate, Span};
 
 use super::file::{Data, Entry, Item, Part};
 
@@ -160,6 +160,9 @@ fn read_one(spec: &OptionSpec, item: &Item) -> Result<Setting, Problem> {
             let nanos = parse_nanos(text(spec, item)?).ok_or_else(|| not_a_duration(spec, item))?;
             Ok(Setting::Nanos(nanos))
         }
+        OptionKind::Rate => Rate::parse(text(spec, item)?).map(Setting::Rate).ok_or_else(|| {
+            wrong_value(spec, item, "rates look like \"20/1m\", at most \"1000/..\"")
+        }),
         OptionKind::Bytes => bytes(text(spec, item)?)
             .map(Setting::Count)
             .ok_or_else(|| wrong_value(spec, item, "sizes look like \"64MiB\", \"4KiB\", \"1GB\"")),

@@ -1,5 +1,6 @@
 //! The config as used: nothing left to look up.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,9 +9,9 @@ use std::time::Duration;
 use connectors::SinkKind;
 use connectors::quarantine::Quota;
 use connectors::source::FileSource;
-use types::Value;
 use types::event::Draft;
 use types::options::{Place, Problem, Settings};
+use types::{Rate, Value};
 
 use super::text::Texts;
 use crate::log::Sync;
@@ -94,6 +95,8 @@ pub struct SinkPlan {
     pub settings: Settings,
     /// What it writes, as indices of the plan's `emitted`.
     pub views: Vec<usize>,
+    /// The rates of rules that have one of their own.
+    pub rates: BTreeMap<String, Rate>,
 }
 
 /// The server.

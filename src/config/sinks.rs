@@ -1,10 +1,12 @@
 //! `[sinks.NAME]` and `[server]`: which views leave the dataflow, and where to.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use connectors::SinkKind;
 use dataflows::PlanBuilder;
 use dataflows::plan::{Plan, View};
+use types::Rate;
 use types::options::{OptionSpec, Place, Problem, Settings, did_you_mean};
 use types::relations::RelationKind;
 
@@ -158,14 +160,19 @@ pub(super) fn wanted<'a>(
     names
 }
 
-/// Settles the views of the sinks as indices of the plan's emitted views.
-pub(super) fn sink_plans(sinks: Vec<Sink>, plan: &Plan) -> Vec<SinkPlan> {
+/// Settles the views of the sinks as indices of the plan's emitted views; `rates` are those of rules.
+pub(super) fn sink_plans(
+    sinks: Vec<Sink>,
+    plan: &Plan,
+    rates: &BTreeMap<String, Rate>,
+) -> Vec<SinkPlan> {
     let settle = |sink: Sink| {
         let views = match &sink.views {
             Some(views) => views.iter().filter_map(|(name, _)| emitted(plan, name)).collect(),
             None => emitted_where(plan, is_shown),
         };
-        Some(SinkPlan { name: sink.name, kind: sink.kind?, settings: sink.settings, views })
+        let Sink { name, kind, settings, .. } = sink;
+        Some(SinkPlan { name, kind: kind?, settings, views, rates: rates.clone() })
     };
     sinks.into_iter().filter_map(settle).collect()
 }

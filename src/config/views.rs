@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dataflows::PlanBuilder;
 use dataflows::operators::Operator;
 use dataflows::plan::{Output, Port};
+use types::Rate;
 use types::options::{OptionKind, OptionSpec, Place, Problem, Setting, Settings, did_you_mean};
 use types::relations::RelationKind;
 
@@ -93,6 +94,14 @@ pub(super) fn alerts(
         alerts.push(Written { name, operator: Some(operator), settings, is_whole, reads });
     }
     alerts
+}
+
+/// The rates of the rules that have one of their own.
+pub(super) fn rates(alerts: &[Written]) -> BTreeMap<String, Rate> {
+    let rate = |Written { settings, .. }: &Written| {
+        Some((settings.text("rule")?.to_owned(), settings.rate("rate_limit")?))
+    };
+    alerts.iter().filter_map(rate).collect()
 }
 
 fn operator(

@@ -103,6 +103,7 @@ impl Opening<'_> {
             settings: sink.settings,
             base: self.base.to_path_buf(),
             views: sink.views.iter().filter_map(view).collect(),
+            rates: sink.rates,
             names: Arc::clone(self.names),
             is_finite: true,
             state_dir: self.dir.sink(&sink.name),

@@ -1,8 +1,11 @@
 //! `tapeline score` from outside.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
+
+use serde_json::value::RawValue;
 
 use crate::program::{Folder, tapeline};
 use crate::rigs::dice::Dice;
@@ -120,12 +123,131 @@ fn the_detector_of_a_config_is_taken() {
     folder.write("one.toml", config.clone());
     let with = |more: &[&str]| folder.run(&[&ASKED[..], more].concat());
     let loda = with(&["-c", "one.toml", "--why", "2"]).with(0).out;
-    assert_eq!(loda.lines().filter(|line| line.contains("warming")).count(), 200);
+    // One model serves both keys, whose first eight rows it doesn't see.
+    let n_warming = |out: &str| out.lines().filter(|line| line.contains("warming")).count();
+    assert_eq!(n_warming(&loda), 2 * 8 + 100);
     assert_ne!(loda, with(&["-c", "one.toml", "--why", "2", "--seed", "4"]).with(0).out);
-    folder.write("two.toml", config + &anomaly("even", ""));
+    folder.write("two.toml", config.clone() + &anomaly("even", ""));
     let several = with(&["-c", "two.toml"]).with(3).err;
     assert!(several.contains("name one with `--view`: `odd`, `even`"), "{several}");
     assert_eq!(with(&["-c", "two.toml", "--view", "odd", "--why", "2"]).with(0).out, loda);
     let none = with(&["-c", "two.toml", "--view", "flow"]).with(3).err;
     assert!(none.contains("no view `flow`"), "{none}");
+    folder.write("key.toml", config.replace("seed = 3", "scope = \"key\""));
+    assert_eq!(n_warming(&with(&["-c", "key.toml", "--why", "2"]).with(0).out), 200);
+    // All rows of one key, as nobody says what tells keys apart.
+    let one = ["score", "rows.csv", "--drop", "label,who,at", "-c", "one.toml"];
+    let one = folder.run(&one).with(0).says(&["warning: the rows lack", "by, venue, asset: all"]);
+    assert_eq!(n_warming(&one.out), 8 + 100);
+}
+
+const WATCH: &str = r#"
+[pipeline]
+name = "watch"
+[sources.trades]
+type = "csv"
+path = "trades.csv"
+relation = "trades"
+[sources.trades.columns]
+venue = { constant = "x" }
+event_time = { column = "time", unit = "s" }
+[views.flow]
+op = "features"
+input = "trades"
+windows = ["1m", "5m"]
+emit = "event"
+features = ["count", "volume", "last_return", "momentum"]
+[sinks.out]
+type = "jsonl"
+path = "out"
+views = ["odd"]
+[views.odd]
+op = "anomaly"
+input = "flow"
+columns = ["volume_1m", "last_return", "momentum_1m"]
+explain_from = "0.5"
+"#;
+
+/// Trades of two assets of other sizes, each at a time of its own.
+fn trades() -> String {
+    let mut dice = Dice(5);
+    let mut text = "asset,id,side,price,size,time\n".to_owned();
+    for n in 0..500_u64 {
+        let (asset, price) = if n % 3 == 0 { ("A", 30_000) } else { ("B", 2) };
+        let (price, size) = (price * (900 + dice.below(200)), 1 + dice.below(40));
+        let size = if n % 97 == 90 { size * 1_000 } else { size };
+        writeln!(text, "{asset},{n},buy,{price},{size},{}", 1_700_000_000 + 7 * n).unwrap();
+    }
+    text
+}
+
+/// What the operator adds to the columns of its input.
+const SAID: [&str; 6] = ["score", "raw", "state", "reason", "deviations", "why"];
+
+type Fields = BTreeMap<String, Box<RawValue>>;
+
+/// The rows that a view gives, in the order of time, and the same without what is said of them as a CSV.
+fn given(folder: &Folder) -> (Vec<Fields>, String) {
+    let text = folder.read("out/odd.jsonl");
+    let mut rows: Vec<Fields> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    rows.sort_by_key(|row| row["time"].get().to_owned());
+    let names: Vec<&String> =
+        rows[0].keys().filter(|name| !SAID.contains(&name.as_str())).collect();
+    let line = |cells: Vec<&str>| cells.join(",") + "\n";
+    let mut csv = line(names.iter().map(|name| name.as_str()).collect());
+    for row in &rows {
+        let cell = |name: &&String| match row[*name].get() {
+            "null" => "",
+            text => text.trim_matches('"'),
+        };
+        csv += &line(names.iter().map(cell).collect());
+    }
+    (rows, csv)
+}
+
+/// The program scores rows that a view was given as the view does, bit for bit.
+#[test]
+fn a_csv_is_scored_as_the_view_of_a_config_scores_its_rows() {
+    for more in ["", "normalise = false", "scope = \"key\"", "by = [\"asset\"]\nseed = 9"] {
+        let folder = Folder::new();
+        folder.write("trades.csv", trades());
+        folder.write("c.toml", format!("{WATCH}{more}\n"));
+        folder.run(&["run", "c.toml"]).with(0);
+        let (rows, csv) = given(&folder);
+        folder.write("flow.csv", csv.clone());
+        let asked = ["score", "flow.csv", "-c", "c.toml", "--time", "time"];
+        let scored = folder.run(&asked).with(0);
+        let mut lines = csv::Reader::from_reader(scored.out.as_bytes());
+        let (mut n_lines, mut n_explained) = (0, 0);
+        for (line, row) in lines.records().zip(&rows) {
+            let (line, at) = (line.unwrap(), &row["time"]);
+            let state: String = serde_json::from_str(row["state"].get()).unwrap();
+            let why: Option<String> = serde_json::from_str(row["why"].get()).unwrap();
+            let why = why.unwrap_or_default();
+            assert_eq!((&line[2], &line[3]), (&*state, &*why), "{more}, {at}");
+            n_lines += 1;
+            n_explained += usize::from(!why.is_empty());
+            for (place, name) in [(0, "score"), (1, "raw")] {
+                if state == "ok" {
+                    let bits = |text: &str| text.parse::<f64>().unwrap().to_bits();
+                    let expected = bits(row[name].get());
+                    assert_eq!(bits(&line[place]), expected, "{more}, {at}: {name}");
+                }
+            }
+        }
+        assert_eq!((n_lines, scored.out.lines().count()), (rows.len(), rows.len() + 1), "{more}");
+        assert!(n_lines == 500 && n_explained > 20, "{more}: {n_explained} of {n_lines}");
+    }
+}
+
+#[test]
+fn a_column_of_the_view_that_the_rows_lack_is_told() {
+    let folder = Folder::new();
+    folder.write("c.toml", WATCH);
+    folder.write("flow.csv", "venue,asset,volume_1m,last_return,momentum_5m\nx,A,1,2,3\n");
+    let asked = ["score", "flow.csv", "-c", "c.toml"];
+    let words = ["no column `momentum_1m`", "did you mean `momentum_5m`?"];
+    folder.run(&asked).with(3).says(&words);
+    folder.run(&[&asked[..], &["--drop", "momentum_1m"]].concat()).with(0);
 }

@@ -3,7 +3,7 @@
 #[path = "../../connectors/tests/webhook/hook.rs"]
 mod hook;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use connectors::env::{Env as _, System};
@@ -125,6 +125,12 @@ views = ["alerts"]
 /// What people are told of an alert that flaps: the texts of all POSTs, and what the summary says of the
 /// sink. The first fill is of this second.
 fn lives(options: &str, start: u64) -> (String, String) {
+    let (told, line, _) = posted(&format!("{LIVES}{options}"), start);
+    (told, line)
+}
+
+/// As [`lives`], of a config that ends with the options of the sink; the folder as well.
+fn posted(config: &str, start: u64) -> (String, String, Folder) {
     let hook = Hook::start(|_, _| Some((200, "")));
     let folder = Folder::new();
     let mut rows = "op,id,price,time\n".to_owned();
@@ -133,7 +139,7 @@ fn lives(options: &str, start: u64) -> (String, String) {
         writeln!(rows, "{op},{id},{price},{}", start + id).unwrap();
     }
     folder.write("fills.csv", rows);
-    folder.write("c.toml", format!("{LIVES}{options}\nurl = \"{}\"\n", hook.url()));
+    folder.write("c.toml", format!("{config}\nurl = \"{}\"\n", hook.url()));
     let ended = folder.run(&["run", "c.toml"]).with(0);
     let text = |got: Got| {
         let body: serde_json::Value = serde_json::from_str(&got.body).unwrap();
@@ -141,7 +147,8 @@ fn lives(options: &str, start: u64) -> (String, String) {
     };
     let line = ended.out.lines().find(|line| line.contains(" posts"));
     let line = line.and_then(|line| line.rsplit_once(": ")).map(|(_, said)| said);
-    (hook.got().into_iter().map(text).collect(), line.unwrap_or_default().to_owned())
+    let told = hook.got().into_iter().map(text).collect();
+    (told, line.unwrap_or_default().to_owned(), folder)
 }
 
 /// Midnight of a day that is long over.
@@ -171,6 +178,61 @@ fn what_is_held_back_is_told_with_the_rules_next_change() {
         1 more alert of dear was held back\n";
     assert_eq!(told, expected);
     assert_eq!(line, "3 changes in 3 posts, 1 alerts held back by `rate_limit`");
+}
+
+/// Two rules that fire twice each, one of which may have a rate of its own.
+const RULES: &str = r#"
+[alerts.low]
+view = "fills"
+when = "price < 10"
+entity = ["asset"]
+[sinks.rows]
+type = "jsonl"
+mode = "changes"
+path = "out"
+views = ["alerts"]
+[sinks.hook]
+replay = true
+"#;
+
+fn rules(of_dear: &str, of_hook: &str) -> String {
+    let limit = |rate: &str| match rate {
+        "" => String::new(),
+        rate => format!("rate_limit = \"{rate}\"\n"),
+    };
+    let config = LIVES.replace("[sinks.hook]", &format!("{}{RULES}", limit(of_dear)));
+    format!("{config}{}", limit(of_hook))
+}
+
+#[test]
+fn a_rules_own_rate_goes_before_the_webhooks_and_limits_no_row() {
+    let mut rows = None;
+    for (of_dear, of_hook, expected) in
+        [("", "", [2, 2]), ("1/1h", "", [1, 2]), ("1/1h", "2/1h", [1, 2]), ("2/1h", "1/1h", [2, 1])]
+    {
+        let (told, _, folder) = posted(&rules(of_dear, of_hook), LONG_AGO);
+        // A firing that resolved and stands again is told once more.
+        let n_fired = |rule: &str| {
+            let of_rule = |line: &&str| line.contains(&format!("] {rule} firing:"));
+            told.lines().filter(of_rule).collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!(["dear", "low"].map(n_fired), expected, "{of_dear}, {of_hook}: {told}");
+        let written = folder.read("out/alerts.jsonl");
+        assert_eq!(*rows.get_or_insert_with(|| written.clone()), written, "{of_dear}, {of_hook}");
+    }
+}
+
+#[test]
+fn a_rate_that_cant_be_read_is_told_with_its_place() {
+    let folder = Folder::new();
+    for (of_dear, of_hook) in [("often", ""), ("", "often")] {
+        let config = format!("{}url = \"http://[::1]:1\"\n", rules(of_dear, of_hook));
+        let nth = config.lines().position(|line| line.contains("often")).unwrap() + 1;
+        folder.write("c.toml", config);
+        let place = format!("c.toml:{nth}:14");
+        let words = [&*place, "`rate_limit` can't be `often`", "rates look like \"20/1m\""];
+        folder.run(&["validate", "c.toml"]).with(2).says(&words);
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub(super) fn context(names: &Arc<Names>, folder: &Path, mode: Option<&str>) -> 
         settings,
         base: folder.into(),
         views: views().into_iter().map(view).collect(),
+        rates: BTreeMap::new(),
         names: Arc::clone(names),
         is_finite: true,
         state_dir: folder.join("state"),

@@ -1,5 +1,6 @@
 //! The sink `clickhouse` of tests: opened on a real server, and what stands there afterwards.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -42,6 +43,7 @@ pub(crate) fn context(names: &Arc<Names>, base: &Path, settings: Settings) -> Si
         settings,
         base: base.into(),
         views: views().into_iter().map(view).collect(),
+        rates: BTreeMap::new(),
         names: Arc::clone(names),
         is_finite: true,
         state_dir: state_dir(),

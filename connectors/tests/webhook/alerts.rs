@@ -2,122 +2,44 @@
 //! like.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
-use connectors::env::{Connecting, Env, Files, System};
-use connectors::sink::{EpochChanges, Sink, SinkContext, SinkView};
+use connectors::sink::{EpochChanges, Sink};
 use serde_json::Value as Json;
-use types::options::{Setting, Settings};
+use types::options::Setting;
 use types::relations::{Alert, AlertState, Relation, RelationKind, Severity};
 use types::{
-    Changes, Column, Epoch, Interner, Kind, Names, ReceiveTime, Row, Schema, Text, Value,
-    VenueTime, json,
+    Changes, Column, Epoch, Interner, Kind, Rate, Row, Schema, Text, Value, VenueTime, json,
 };
 
+use crate::desk::{Desk, START};
 use crate::dice::Dice;
-use crate::hook::{Got, Hook};
-use crate::{open, settings};
+use crate::hook::Got;
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
-const START: i64 = 1_767_571_200 * SECOND;
 
-/// The system, but for its clock.
-#[derive(Debug)]
-struct Clock(AtomicI64);
-
-impl Env for Clock {
-    fn now(&self) -> ReceiveTime {
-        ReceiveTime(self.0.load(Ordering::Relaxed))
-    }
-
-    fn chance(&self) -> u128 {
-        7
-    }
-
-    fn files(&self, folder: &Path) -> io::Result<Arc<dyn Files>> {
-        System.files(folder)
-    }
-
-    fn connect(&self, host: &str, port: u16) -> Connecting {
-        System.connect(host, port)
-    }
-}
-
-/// The sink `hook` over the view `alerts` and what else is asked for, a clock and the times of epochs.
-struct Desk {
-    folder: tempfile::TempDir,
-    hook: Hook,
-    clock: Arc<Clock>,
-    settings: Settings,
-    names: Arc<Names>,
-}
-
-impl Desk {
-    fn new(pairs: &[(&'static str, &str)]) -> Self {
-        let hook = Hook::start(|_, _| Some((200, "")));
-        let mut settings = settings(&hook, pairs);
-        settings.set("max_changes", Setting::Count(3), 0..0);
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            hook,
-            clock: Arc::new(Clock(AtomicI64::new(START))),
-            settings,
-            names: Arc::clone(Interner::new(false).names()),
+/// Gives the epochs of a part; the first `n_given` were given before, and come later now if at all.
+fn give(
+    desk: &Desk,
+    sink: &mut dyn Sink,
+    history: &[(i64, Rows)],
+    (n_given, dice): (usize, &mut Dice),
+) {
+    let mut before = &Rows::new();
+    let kept_until = sink.kept_until().filter(|_| dice.below(2) == 0);
+    for (nth, (now, after)) in history.iter().enumerate() {
+        let epoch = Epoch(u64::try_from(nth + 1).unwrap());
+        let last = history[..history.len().min(n_given)].last();
+        desk.set(last.map_or(*now, |(last, _)| *now.max(last)));
+        let views = vec![Arc::new(Changes::Alerts(changes(before, after)))];
+        if kept_until < Some(epoch) {
+            sink.write(&EpochChanges { epoch, views }).unwrap();
         }
-    }
-
-    fn open(&self, views: &[(RelationKind, Schema)], is_resumed: bool) -> Box<dyn Sink> {
-        let view = |(kind, schema): &(RelationKind, Schema)| SinkView {
-            name: kind.name().into(),
-            kind: *kind,
-            schema: schema.clone().shared(),
-        };
-        let context = SinkContext {
-            name: "hook".into(),
-            pipeline: "test".into(),
-            settings: self.settings.clone(),
-            base: self.folder.path().into(),
-            views: views.iter().map(view).collect(),
-            names: Arc::clone(&self.names),
-            is_finite: true,
-            state_dir: self.folder.path().join("state"),
-            is_resumed,
-            chance: 7,
-            env: Arc::<Clock>::clone(&self.clock),
-        };
-        open("webhook", context).unwrap()
-    }
-
-    /// Gives the epochs of a part; the first `n_given` were given before, and come later now if at all.
-    fn give(
-        &self,
-        sink: &mut dyn Sink,
-        history: &[(i64, Rows)],
-        (n_given, dice): (usize, &mut Dice),
-    ) {
-        let mut before = &Rows::new();
-        let kept_until = sink.kept_until().filter(|_| dice.below(2) == 0);
-        for (nth, (now, after)) in history.iter().enumerate() {
-            let epoch = Epoch(u64::try_from(nth + 1).unwrap());
-            let last = history[..history.len().min(n_given)].last();
-            self.set(last.map_or(*now, |(last, _)| *now.max(last)));
-            let views = vec![Arc::new(Changes::Alerts(changes(before, after)))];
-            if kept_until < Some(epoch) {
-                sink.write(&EpochChanges { epoch, views }).unwrap();
-            }
-            if dice.below(9) == 0 {
-                sink.flush().unwrap();
-            }
-            before = after;
+        if dice.below(9) == 0 {
+            sink.flush().unwrap();
         }
-    }
-
-    fn set(&self, nanos: i64) {
-        self.clock.0.store(nanos, Ordering::Relaxed);
+        before = after;
     }
 }
 
@@ -212,7 +134,11 @@ struct Told {
 }
 
 /// Decides as SEMANTICS says, one change after the other, and forgets nothing.
-fn twin(history: &[(i64, Rows)], rate: Option<(usize, i64)>, max_age: Option<i64>) -> Told {
+fn twin(
+    history: &[(i64, Rows)],
+    rate_of: impl Fn(&str) -> Option<(usize, i64)>,
+    max_age: Option<i64>,
+) -> Told {
     let (mut told, mut before) = (Told::default(), Rows::new());
     let mut posted: Vec<(Text, i64)> = Vec::new();
     let mut was_posted: BTreeMap<Key, bool> = BTreeMap::new();
@@ -235,6 +161,7 @@ fn twin(history: &[(i64, Rows)], rate: Option<(usize, i64)>, max_age: Option<i64
                 Some(_) => Some(*was_posted.entry(key(row)).or_insert(true)),
                 None if is_old => None,
                 None => {
+                    let rate = rate_of(row.rule.as_str());
                     let n = posted.iter().filter(|(rule, at)| {
                         *rule == row.rule && rate.is_some_and(|(_, within)| now - at < within)
                     });
@@ -306,22 +233,25 @@ fn check(seed: u64) -> (u64, u64) {
     let mut dice = Dice(!seed);
     let rates = [(None, ""), (Some((2, MINUTE)), "2/1m"), (Some((1, 3 * MINUTE)), "1/3m")];
     let (rate, rate_text) = rates[usize::try_from(seed % 3).unwrap()];
+    let own_rate = (seed % 4 > 1).then_some((1, 2 * MINUTE));
     let is_replay = seed % 2 == 1;
     let mut pairs = vec![("max_age", "1h")];
     pairs.extend(rate.map(|_| ("rate_limit", rate_text)));
     let mut desk = Desk::new(&pairs);
+    desk.rates.extend(own_rate.map(|_| ("a".to_owned(), Rate::parse("1/2m").unwrap())));
     desk.settings.set("replay", Setting::Bool(is_replay), 0..0);
     let mut n_given = 0;
     for is_resumed in [false, true, true, true] {
         let mut sink = desk.open(&[(RelationKind::Alerts, Alert::schema())], is_resumed);
         let n = usize::try_from(dice.below(40)).unwrap();
-        desk.give(sink.as_mut(), &history[..n], (n_given, &mut dice));
+        give(&desk, sink.as_mut(), &history[..n], (n_given, &mut dice));
         n_given = n_given.max(n);
     }
     let mut sink = desk.open(&[(RelationKind::Alerts, Alert::schema())], true);
-    desk.give(sink.as_mut(), &history, (n_given, &mut dice));
+    give(&desk, sink.as_mut(), &history, (n_given, &mut dice));
     sink.flush().unwrap();
-    let expected = twin(&history, rate, (!is_replay).then_some(60 * MINUTE));
+    let rate_of = |rule: &str| own_rate.filter(|_| rule == "a").or(rate);
+    let expected = twin(&history, rate_of, (!is_replay).then_some(60 * MINUTE));
     let posts = told(&desk.hook.got());
     for (post, expected) in posts.iter().zip(&expected.posts) {
         assert_eq!(post, expected, "seed {seed}");

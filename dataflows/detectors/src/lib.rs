@@ -17,7 +17,8 @@
 //! [`Model::new`] picks the detector: rows of several columns go to [`Combined`], whose members are
 //! robust z, projections with histograms, a rolling isolation forest and the distance to neighbours;
 //! a single column goes to [`Series`], whose context is the column's own past. [`Detector::assess`]
-//! judges a row, [`Detector::learn`] takes it in, [`Detector::explain`] says which columns did it.
+//! judges a row, [`Detector::learn`] takes it in, [`Detector::explain`] says which columns did it;
+//! [`pass()`] and [`pass_of_key`] do all of it.
 //!
 //! ```
 //! use detectors::{Detector, Model, Options};
@@ -53,6 +54,7 @@ mod neighbours;
 mod normaliser;
 mod number;
 mod options;
+mod pass;
 mod robust_z;
 mod schedule;
 mod series;
@@ -66,6 +68,7 @@ pub use combined::Combined;
 pub use model::{Error, Model};
 pub use normaliser::Normaliser;
 pub use options::{COLUMNS_MAX, Kind, Options};
+pub use pass::{pass, pass_of_key};
 pub use robust_z::Column;
 pub use series::Series;
 pub use why::{Aspect, Reason};

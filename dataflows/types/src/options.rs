@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::rate::Rate;
 use crate::time::Span;
 
 /// How an option's text is read.
@@ -21,6 +22,8 @@ pub enum OptionKind {
     DurationOrZero,
     /// A list of lengths of time.
     Durations,
+    /// At most so many in a length of time: `"20/1m"`.
+    Rate,
     /// A size in bytes: `"64MiB"`.
     Bytes,
     /// One of these words.
@@ -50,6 +53,7 @@ impl OptionKind {
             Self::Count(..) => "whole number",
             Self::Duration | Self::DurationOrZero => "duration like \"5m\"",
             Self::Durations => "list of durations like [\"1m\", \"1h\"]",
+            Self::Rate => "rate like \"20/1m\"",
             Self::Bytes => "size like \"64MiB\"",
             Self::Choice(_) => "one of some words",
             Self::Input => "name of a relation or view",
@@ -113,6 +117,8 @@ pub enum Setting {
     Duration(Span),
     /// A length of time in nanoseconds that may be zero.
     Nanos(i64),
+    /// At most so many in a length of time.
+    Rate(Rate),
     /// A list of texts, each with its place.
     List(Vec<(String, Place)>),
     /// New columns and their expressions, in the order of the file, each with its place.
@@ -182,6 +188,14 @@ impl Settings {
         match self.values.get(name)? {
             (Setting::Nanos(nanos), _) => Some(*nanos),
             (Setting::Duration(span), _) => Some(span.nanos()),
+            _ => None,
+        }
+    }
+
+    /// At most so many in a length of time.
+    pub fn rate(&self, name: &str) -> Option<Rate> {
+        match self.values.get(name)? {
+            (Setting::Rate(rate), _) => Some(*rate),
             _ => None,
         }
     }

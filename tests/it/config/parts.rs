@@ -12,7 +12,7 @@ use tapeline::config::Registry;
 use types::expr::Expr;
 use types::options::OptionKind::{
     Assignments, Bool, Bytes, Choice, Columns, Count, Duration, DurationOrZero, Durations,
-    Expression, Input, Path, Text,
+    Expression, Input, Path, Rate, Text,
 };
 use types::options::{
     Need, OptionKind, OptionSpec, Problem, Settings, did_you_mean, option, within,
@@ -112,6 +112,7 @@ static ALERT: &dyn Operator = &Fake {
         option("when", Expression, Need::Required, "what must hold"),
         option("severity", Choice(&["low", "high"]), Need::Default("low"), "how much it matters"),
         option("cooldown", DurationOrZero, Need::Default("0s"), "how long it rests"),
+        option("rate_limit", Rate, Need::Optional, "how often it is told"),
     ],
     takes: &[],
     gives: &[("", RelationKind::Alerts)],

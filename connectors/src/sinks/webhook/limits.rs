@@ -9,26 +9,27 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use types::digest::Digest128;
 use types::relations::Alert;
-use types::{Changes, Names, ReceiveTime, Schema, json};
+use types::{Changes, Names, Rate, ReceiveTime, Schema, json};
 
 /// Alerts of which it is remembered whether they were posted.
 const FATES: usize = 10_000;
 
-/// At most so many firings of a rule in a length of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rate {
-    pub(super) most: usize,
-    /// In nanoseconds.
-    pub(super) within: i64,
-}
-
 /// What is let through.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Limits {
-    /// Of each rule; `None` lets all through.
+    /// Firings of each rule that has no rate of its own; `None` lets all through.
     pub(super) rate: Option<Rate>,
+    /// The rates that rules have of their own.
+    pub(super) of_rules: BTreeMap<String, Rate>,
     /// How far back the time of an alert may lie, in nanoseconds; `None` for any.
     pub(super) max_age: Option<i64>,
+}
+
+impl Limits {
+    /// The rate of a rule's firings.
+    fn rate_of(&self, rule: &str) -> Option<Rate> {
+        self.of_rules.get(rule).copied().or(self.rate)
+    }
 }
 
 /// What has to be known of the past to decide.
@@ -129,7 +130,7 @@ impl Memory {
         let posted = self.posted.entry(rule.to_owned()).or_default();
         // A clock that is set back leaves times ahead of it. They don't count, or the rule would be silent
         // for longer than its rate says.
-        posted.retain(|at| (0..rate.within).contains(&now.saturating_sub(*at)));
+        posted.retain(|at| (0..rate.within.nanos()).contains(&now.saturating_sub(*at)));
         let is_admitted = posted.len() < rate.most;
         if is_admitted {
             posted.push_back(now);
@@ -140,7 +141,7 @@ impl Memory {
 
 /// Judges the changes of one view in one epoch.
 pub(super) struct Judge<'a> {
-    limits: Limits,
+    limits: &'a Limits,
     memory: &'a mut Memory,
     now: ReceiveTime,
     view: Identities<'a>,
@@ -151,7 +152,7 @@ pub(super) struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// A judge of these changes, which are adjoined.
     pub(super) fn new(
-        limits: Limits,
+        limits: &'a Limits,
         memory: &'a mut Memory,
         now: ReceiveTime,
         view: Identities<'a>,
@@ -200,7 +201,8 @@ impl<'a> Judge<'a> {
             return Verdict::PassOver;
         }
         let (memory, rule) = (&mut *self.memory, alert.rule.as_str());
-        if self.limits.rate.is_some_and(|rate| !memory.admit(rule, rate, self.now.0)) {
+        let rate = self.limits.rate_of(rule);
+        if rate.is_some_and(|rate| !memory.admit(rule, rate, self.now.0)) {
             *memory.untold.entry(rule.to_owned()).or_default() += 1;
             memory.n_held += 1;
             memory.remember(id, Fate::Held);
@@ -265,12 +267,23 @@ mod tests {
 
     #[test]
     fn a_rate_counts_what_lies_in_its_length_and_not_ahead_of_the_clock() {
-        let (mut memory, rate) = (Memory::default(), Rate { most: 2, within: 10 });
+        let (mut memory, rate) = (Memory::default(), Rate::parse("2/10ns").unwrap());
         let mut told = String::new();
         for now in [0, 1, 9, 10, 10, 11, 12, 5, 5, 5] {
             told.push(if memory.admit("a", rate, now) { '+' } else { '-' });
         }
         assert_eq!(told, "++-+-+-++-");
         assert!(memory.admit("b", rate, 5));
+    }
+
+    #[test]
+    fn a_rules_own_rate_goes_before_that_of_all() {
+        let rate = |text: &str| Rate::parse(text).unwrap();
+        let of_rules = BTreeMap::from([("few".to_owned(), rate("1/1h"))]);
+        for of_all in [None, Some(rate("9/1s"))] {
+            let limits = Limits { rate: of_all, of_rules: of_rules.clone(), max_age: None };
+            assert_eq!(limits.rate_of("few"), Some(rate("1/1h")));
+            assert_eq!(limits.rate_of("others"), of_all);
+        }
     }
 }

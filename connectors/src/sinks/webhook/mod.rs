@@ -41,8 +41,8 @@ pub(crate) const KIND: SinkKind = SinkKind {
     open,
 };
 
-/// Epochs after which it is kept how far the sink has come, though nothing is posted: until then a run that
-/// goes on gives them again.
+/// Epochs after which it is kept how far the sink has come, though nothing is posted and the input doesn't
+/// pause: until then a run that goes on gives them again.
 const KEPT_EPOCHS: u64 = 4_096;
 
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
@@ -61,7 +61,7 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     let mut sink = Webhook {
         client: Client::new(&context)?,
         format: if is_slack { Format::Slack } else { Format::Tapeline },
-        limits: options::limits(settings),
+        limits: options::limits(settings, context.rates),
         memory: Memory::default(),
         max_changes: usize::try_from(settings.count("max_changes").unwrap_or(100)).unwrap_or(1),
         max_refused: settings.count("max_refused").unwrap_or(1_000),
@@ -82,6 +82,7 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         totals: Totals::default(),
         last: None,
         kept: None,
+        answered: epoch.map(Epoch),
         is_kept: true,
         has_told_age: false,
     };
@@ -95,7 +96,9 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
             batch.memory = Memory::default();
         }
         batch.memory.index();
-        if !batch.posts.is_empty() {
+        if sink.answered >= Some(Epoch(batch.epoch)) {
+            (sink.progress.epoch, sink.progress.n_through) = (batch.epoch, batch.posts.len());
+        } else if !batch.posts.is_empty() {
             tracing::info!(sink = %sink.name, epoch = batch.epoch, "sending the outbox again");
         }
         sink.send(batch)?;
@@ -122,11 +125,14 @@ struct Webhook {
     names: Arc<Names>,
     outbox: Kept,
     through: Kept,
-    /// An epoch that it has come to, where nothing was posted in the last ones.
+    /// An epoch that it has come to: what was posted of it and those before it was answered.
     reached: Kept,
     progress: Progress,
     totals: Totals,
+    /// The last epoch that it has come to: all that is posted of it was answered.
     last: Option<Epoch>,
+    /// What `reached` says.
+    answered: Option<Epoch>,
     /// The last epoch that need not come again: what says so is on disk.
     kept: Option<Epoch>,
     /// Whether the outbox has all that was decided.
@@ -146,7 +152,6 @@ impl Sink for Webhook {
         }
         let n_old = self.memory.n_old;
         let spelt = self.spell(changes)?;
-        self.last = Some(changes.epoch);
         self.is_kept &= n_old == self.memory.n_old;
         if n_old < self.memory.n_old && !std::mem::replace(&mut self.has_told_age, true) {
             tracing::info!(
@@ -157,17 +162,21 @@ impl Sink for Webhook {
         if !spelt.is_empty() || self.memory.is_pressing() {
             return self.deliver(changes.epoch, &spelt);
         }
+        self.last = Some(changes.epoch);
         let n_behind = changes.epoch.0 - self.kept.map_or(0, |epoch| epoch.0);
         if n_behind >= KEPT_EPOCHS { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), ConnectError> {
-        let Some(epoch) = self.last.filter(|last| Some(*last) > self.kept) else { return Ok(()) };
+        // Of an epoch that was posted the outbox knows no end: without a word it would be sent again.
+        let Some(epoch) = self.last.filter(|last| Some(*last) > self.answered) else {
+            return Ok(());
+        };
         if !self.is_kept {
             return self.deliver(epoch, &[]);
         }
         self.reached.write(&epoch.0)?;
-        self.kept = Some(epoch);
+        (self.kept, self.answered) = (Some(epoch), Some(epoch));
         Ok(())
     }
 
@@ -212,7 +221,7 @@ impl Webhook {
                 view: &view.name,
                 schema,
                 names,
-                judge: Judge::new(self.limits, &mut self.memory, now, identities, changed),
+                judge: Judge::new(&self.limits, &mut self.memory, now, identities, changed),
                 spelt: &mut spelt,
             };
             visit_changes(changed, schema, names, changes.epoch, &mut spelling)?;
@@ -238,7 +247,7 @@ impl Webhook {
         }
         point("webhook.outbox.put");
         self.send(batch)?;
-        (self.kept, self.is_kept) = (Some(epoch), true);
+        (self.last, self.kept, self.is_kept) = (Some(epoch), Some(epoch), true);
         Ok(())
     }
 

@@ -1,17 +1,17 @@
 //! The options of a webhook.
 
-use types::Span;
+use std::collections::BTreeMap;
+
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
+use types::{Rate, Span};
 
 use super::client::{check_header, check_url};
-use super::limits::{Limits, Rate};
+use super::limits::Limits;
 
 /// How long an answer may take, where the config doesn't say, in nanoseconds.
 pub(super) const TIMEOUT_NANOS: i64 = 30_000_000_000;
 /// How old an alert may be, where the config doesn't say, in nanoseconds.
 const MAX_AGE_NANOS: i64 = 3_600_000_000_000;
-/// The most alerts of a rate: the time of each is kept with every batch.
-const RATE_MAX: u64 = 1_000;
 
 pub(super) const OPTIONS: &[OptionSpec] = &[
     option("url", OptionKind::Text, Need::Required, "where to: http or https"),
@@ -35,9 +35,10 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     ),
     option(
         "rate_limit",
-        OptionKind::Text,
+        OptionKind::Rate,
         Need::Optional,
-        "alerts of one rule that are posted in a length of time: \"20/1m\"; the others are held back and counted",
+        "alerts of each rule that are posted in a length of time, where the rule has no `rate_limit` of its \
+         own; the others are held back and counted",
     ),
     option(
         "max_age",
@@ -95,26 +96,15 @@ pub(super) fn check(settings: &Settings) -> Vec<Problem> {
         let place = settings.place("signing_secret");
         wrong(place, "the secret is empty".into(), "leave it out to sign nothing");
     }
-    if let Some(text) = settings.text("rate_limit").filter(|text| rate(text).is_none()) {
-        let hint = "write it like \"20/1m\": from 1 to 1000 alerts of a rule in a length of time";
-        wrong(settings.place("rate_limit"), format!("`{text}` isn't a rate"), hint);
-    }
     problems
 }
 
-/// What the options let through.
-pub(super) fn limits(settings: &Settings) -> Limits {
+/// What the options let through, and the rates that rules have of their own.
+pub(super) fn limits(settings: &Settings, of_rules: BTreeMap<String, Rate>) -> Limits {
     let max_age = settings.duration("max_age").map_or(MAX_AGE_NANOS, Span::nanos);
     Limits {
-        rate: settings.text("rate_limit").and_then(rate),
+        rate: settings.rate("rate_limit"),
+        of_rules,
         max_age: (!settings.flag("replay")).then_some(max_age),
     }
-}
-
-/// Reads `"20/1m"`.
-fn rate(text: &str) -> Option<Rate> {
-    let (most, within) = text.split_once('/')?;
-    let is_plain = most.bytes().all(|byte| byte.is_ascii_digit());
-    let most = most.parse().ok().filter(|most| is_plain && (1..=RATE_MAX).contains(most))?;
-    Some(Rate { most: usize::try_from(most).ok()?, within: Span::parse(within)?.nanos() })
 }

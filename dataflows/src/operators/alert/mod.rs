@@ -68,6 +68,13 @@ const OPTIONS: &[OptionSpec] = &[
         "event time that must pass between two firings of an entity",
     ),
     option(
+        "rate_limit",
+        OptionKind::Rate,
+        Need::Optional,
+        "alerts that each webhook posts in a length of time of the clock, whatever its own `rate_limit`; it \
+         holds back messages, never rows",
+    ),
+    option(
         "for",
         OptionKind::DurationOrZero,
         Need::Default("0s"),

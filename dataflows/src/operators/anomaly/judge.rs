@@ -1,6 +1,6 @@
 //! The state of scores: a model and the usual numbers of each key; a row in, what is said of it out.
 
-use detectors::{Aspect, Detector as _, Model, Normaliser, Reason};
+use detectors::{Assessed, Detector as _, Model, Normaliser, Reason, pass_of_key};
 use types::{Row, Text, Value, VenueTime};
 
 use super::layout::Layout;
@@ -57,49 +57,24 @@ impl Judge {
         measured: &Measured<'_>,
         is_told: bool,
     ) -> Said {
-        let time = Some(measured.time.nanos());
-        if measured.is_fitted {
+        let Measured { numbers, time, is_fitted } = *measured;
+        let time = Some(time.nanos());
+        if is_fitted {
             model.refit(time);
         }
-        let units = usual.map(|usual| usual.normalise(measured.numbers));
-        let numbers = units.as_deref().unwrap_or(measured.numbers);
-        if !numbers.iter().any(|number| number.is_finite()) {
+        let explain_from = if is_told { self.explain_from } else { f64::INFINITY };
+        let passed = pass_of_key(model, usual, numbers, time, explain_from);
+        let Some((Assessed { score: Some(score), raw, .. }, reasons)) = passed else {
             return Said::Warming;
-        }
-        let assessed = model.assess(numbers, time);
-        let said = match assessed.score {
-            None => Said::Warming,
-            Some(score) => {
-                let is_explained = is_told && score >= self.explain_from;
-                let reasons = if is_explained { model.explain(numbers, time) } else { Vec::new() };
-                let because = self.because(reasons, usual, measured.numbers).map(Box::new);
-                Said::Scored { score, raw: assessed.raw, because }
-            }
         };
-        model.learn(numbers, time, &assessed);
-        said
+        Said::Scored { score, raw, because: self.because(&reasons).map(Box::new) }
     }
 
-    fn because(
-        &self,
-        reasons: Vec<Reason>,
-        usual: Option<&Normaliser>,
-        numbers: &[f64],
-    ) -> Option<Because> {
+    fn because(&self, reasons: &[Reason]) -> Option<Because> {
         let first = reasons.first()?;
         let (column, deviations) = (first.column, first.deviations);
-        let sentence = |mut reason: Reason| {
-            if let Some(usual) = usual {
-                // Units end somewhere, numbers don't.
-                reason.value = match reason.aspect {
-                    Aspect::Value => numbers.get(reason.column).copied().unwrap_or(f64::NAN),
-                    _ => usual.restore(reason.column, reason.value),
-                };
-                reason.usual = usual.restore(reason.column, reason.usual);
-            }
-            reason.sentence(self.layout.name(reason.column))
-        };
-        let sentences: Vec<String> = reasons.into_iter().map(sentence).collect();
+        let sentence = |reason: &Reason| reason.sentence(self.layout.name(reason.column));
+        let sentences: Vec<String> = reasons.iter().map(sentence).collect();
         Some(Because { column, deviations, why: Text::from(sentences.join("; ")) })
     }
 }

@@ -15,7 +15,7 @@ use crate::edge::Edge;
 use crate::operators::declared::declared;
 use crate::operators::latest::{columns, no_time};
 use crate::operators::ordered::is_of_row;
-use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
+use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, Scoring, View};
 
 /// Settles the options.
 pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepared, Vec<Problem>> {
@@ -35,8 +35,18 @@ pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepare
     let empty = model(&options, layout.measured.len()).map_err(|error| {
         vec![Problem::new(settings.place.clone(), "wrong_value", error.to_string())]
     })?;
-    let build = Judged {
+    let name = |index: &usize| input.schema.columns.get(*index).map(|c| c.name.to_string());
+    let names = |columns: &[usize]| columns.iter().filter_map(name).collect();
+    let scoring = Scoring {
         options,
+        explain_from,
+        columns: settings.has("columns").then(|| names(&layout.measured)),
+        by: names(&layout.by),
+        is_by_key,
+        is_normalised,
+    };
+    let build = Judged {
+        scoring,
         empty,
         settled: Settled {
             is_by_key,
@@ -214,7 +224,7 @@ fn options(settings: &Settings) -> Options {
 /// The operator with its options settled. Bars count once they are final.
 struct Judged {
     settled: Settled,
-    options: Options,
+    scoring: Scoring,
     empty: Model,
 }
 
@@ -233,8 +243,8 @@ impl Build for Judged {
         operator::build(rows, context, state).map(Edge::Rows).into()
     }
 
-    fn detector(&self) -> Option<(&Options, f64)> {
-        Some((&self.options, self.settled.judge.explain_from))
+    fn scoring(&self) -> Option<&Scoring> {
+        Some(&self.scoring)
     }
 
     fn depends_on_arrival(&self) -> bool {
