@@ -28,8 +28,8 @@ use crate::score::{Columns, Scope, Scored, Scorer, TimeUnit, Wanted, Wrong};
 ///
 /// With `--config` rows are scored as its view with `op = "anomaly"` scores them that come in this order:
 /// by its detector, its `columns` (all where it lists none) and its `scope`. One model serves all keys then,
-/// each in units of its own: a key's first 8 rows are `warming`, and not learnt. With `scope = "key"` each
-/// has a model.
+/// each in units of its own: its rows are `warming`, and not learnt, until one of its columns had 8 values.
+/// With `scope = "key"` each has a model.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tapeline score rows.csv                               scores on stdout\n  \

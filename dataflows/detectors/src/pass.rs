@@ -43,3 +43,42 @@ pub fn pass_of_key(
     }
     Some((assessed, reasons))
 }
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these are exact")]
+mod tests {
+    use super::*;
+    use crate::{Chance, Options};
+
+    /// Rows of one column in units of a key a million times as large.
+    #[test]
+    fn a_row_in_units_is_explained_in_its_own_numbers() {
+        let (options, mut chance) = (Options::default(), Chance::new(3));
+        let mut model = Model::of_rows(&options, 1).unwrap();
+        let mut usual = Normaliser::new(1);
+        for at in 0..200 {
+            let row = [1e6 * (10.0 + chance.normal())];
+            let passed = pass_of_key(&mut model, Some(&usual), &row, None, f64::INFINITY);
+            assert_eq!(passed.is_none(), at < 8, "row {at}");
+            assert!(passed.is_none_or(|(_, reasons)| reasons.is_empty()), "row {at}");
+            usual.learn(&row);
+        }
+        let (assessed, reasons) =
+            pass_of_key(&mut model, Some(&usual), &[9e7], None, 0.99).unwrap();
+        assert!(assessed.score > Some(0.99), "{assessed:?}");
+        assert_eq!(reasons[0].value, 9e7);
+        assert!((reasons[0].usual - 1e7).abs() < 1e6, "{reasons:?}");
+    }
+
+    #[test]
+    fn a_row_without_a_number_teaches_nothing() {
+        let mut model = Model::new(&Options::default(), 2).unwrap();
+        pass(&mut model, &[1.0, f64::NAN], None, 1.0);
+        let before = model.encode();
+        let nothing = [f64::NAN, f64::INFINITY];
+        assert_eq!(pass_of_key(&mut model, None, &nothing, None, 0.0), None);
+        assert_eq!(model.encode(), before);
+        pass(&mut model, &nothing, None, 0.0);
+        assert_ne!(model.encode(), before);
+    }
+}
