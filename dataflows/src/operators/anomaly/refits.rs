@@ -50,14 +50,14 @@ mod tests {
 
     #[test]
     fn a_new_value_asks_for_a_fit() {
-        let rows = |row: u64| (row >= 3 && row % 2 == 0).then_some(row / 100);
+        let rows = |row: u64| (row >= 3 && row.is_multiple_of(2)).then_some(row / 100);
         assert_eq!(fits((0..400).map(rows)), [4, 100, 200, 300], "nulls say nothing");
     }
 
     #[test]
     fn fits_keep_their_distance() {
         assert_eq!(fits((0..200).map(|row| Some(row % 2))), [0, 64, 128, 192]);
-        let twice = |row: u64| Some(if row < 10 { 0 } else { 1 });
+        let twice = |row: u64| Some(u64::from(row >= 10));
         assert_eq!(fits((0..200).map(twice)), [0, 64], "what is asked too early isn't forgotten");
     }
 }

@@ -124,10 +124,8 @@ impl Scores {
 
     /// Lets go of the states of lines whose rows have all come to lie behind the horizon.
     fn close(&mut self) {
-        while let Some((time, _)) = self.open.first()
-            && *time < self.horizon
-            && let Some((_, key)) = self.open.pop_first()
-        {
+        let later = self.open.split_off(&(self.horizon, Key::default()));
+        for (_, key) in std::mem::replace(&mut self.open, later) {
             let Some(line) = self.lines.get_mut(&key) else { continue };
             line.close(self.horizon);
             if let Some(last) = line.last().filter(|_| line.is_open()) {

@@ -64,6 +64,7 @@ impl Made {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "all of them go with all others")]
 struct History {
     is_by_key: bool,
     is_normalised: bool,
