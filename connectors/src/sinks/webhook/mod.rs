@@ -101,7 +101,13 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
         } else if !batch.posts.is_empty() {
             tracing::info!(sink = %sink.name, epoch = batch.epoch, "sending the outbox again");
         }
+        let epoch = Epoch(batch.epoch);
         sink.send(batch)?;
+        if sink.answered < Some(epoch) {
+            // Or it would be sent again by each run that ends before the next epoch.
+            sink.reached.write(&epoch.0)?;
+            sink.answered = Some(epoch);
+        }
     } else {
         sink.through.forget()?;
         sink.outbox.forget()?;
