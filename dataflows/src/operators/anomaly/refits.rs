@@ -3,7 +3,7 @@
 use types::Value;
 
 /// Rows between two such fits at least: one reads all rows that the model remembers.
-pub(super) const ROWS_BETWEEN: u64 = 64;
+const ROWS_BETWEEN: u64 = 64;
 
 /// What the rows so far have asked for.
 #[derive(Clone, Debug, Default)]

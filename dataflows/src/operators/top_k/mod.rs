@@ -160,10 +160,8 @@ fn ordered<R: Relation>(
     let value = order.eval(&column).map_err(|EvalError::Overflow| {
         error_row(row, schema.n_key, names, Text::Word("overflow"))
     })?;
-    Ok(Row((0..schema.columns.len())
-        .map(|index| column(index).into_owned())
-        .chain([value])
-        .collect()))
+    let values = (0..schema.columns.len()).map(|index| row.column(index, names));
+    Ok(Row(values.chain([value]).collect()))
 }
 
 impl Ranked {
