@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use types::number::pow10;
 use types::schema::{Column, Kind, Type};
 use types::value::Float;
-use types::{Decimal, Row, Schema, Span, Text, Value, VenueTime};
+use types::{Row, Schema, Span, Text, Value, VenueTime};
 
 use super::judge::Said;
 use crate::operators::ordered::is_of_row;
@@ -95,7 +94,7 @@ impl Layout {
         out.clear();
         out.extend(self.measured.iter().map(|index| match row.0.get(*index) {
             Some(Value::Float(number)) => number.get(),
-            Some(Value::Number(number)) => float(*number),
+            Some(Value::Number(number)) => number.nearest_float(),
             _ => f64::NAN,
         }));
     }
@@ -165,12 +164,4 @@ impl Columns {
         let value = |index: &usize| row.0.get(*index).cloned().unwrap_or(Value::Null);
         Cow::Owned(self.indices.iter().map(value).collect())
     }
-}
-
-/// A decimal as the float next to it, or the one beside that.
-#[expect(clippy::as_conversions, reason = "rounds")]
-#[expect(clippy::cast_precision_loss, reason = "rounds")]
-fn float(number: Decimal) -> f64 {
-    let divisor = pow10(u32::from(number.scale())).unwrap_or(1);
-    number.mantissa() as f64 / divisor as f64
 }

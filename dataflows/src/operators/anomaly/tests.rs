@@ -54,7 +54,8 @@ impl Made {
         let asset = ["b", "a", "a\"", "c"][usize::from(self.asset)];
         let time = VenueTime::from_nanos(START + self.second * SECOND);
         let x = self.x.and_then(|x| Float::new(f64::from(x) / 7.0));
-        let n = self.n.map(|n| Decimal::new(i128::from(n), 2));
+        // More digits than a float holds.
+        let n = self.n.map(|n| Decimal::new(i128::from(n) * 12_345_678_901_234_567, 18));
         let id = has_id.then(|| Value::Text(self.id.to_string().as_str().into()));
         // Rows that come late are often of a session before.
         let session = self.n.map(|_| Decimal::new(self.second.div_euclid(60).into(), 0));

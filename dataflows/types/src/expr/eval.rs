@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::io::Write;
 
 use super::parse::{Calculation, Comparison};
 use crate::number::Decimal;
@@ -192,7 +191,7 @@ impl Op {
                 _ => Value::Null,
             },
             Self::ToFloat(of) => match of.value(column)?.as_ref() {
-                Value::Number(number) => Value::from(nearest_float(*number)),
+                Value::Number(number) => Value::from(Float::new(number.nearest_float())),
                 _ => Value::Null,
             },
             Self::ToNumber(of) => match of.value(column)?.as_ref() {
@@ -319,16 +318,4 @@ fn concat<'a>(parts: &'a [Op], column: Columns<'a>) -> Result<Value, EvalError> 
         }
     }
     Ok(Value::Text(Text::from(text)))
-}
-
-/// The float next to a decimal: its digits are read as a float's are, which rounds once and
-/// correctly. On the stack, since it stands in comparisons.
-fn nearest_float(number: Decimal) -> Option<Float> {
-    // A sign, 39 digits, `e-` and two digits.
-    let mut digits = [0u8; 48];
-    let mut rest = digits.as_mut_slice();
-    write!(rest, "{}e-{}", number.mantissa(), number.scale()).ok()?;
-    let n_free = rest.len();
-    let written = digits.get(..digits.len() - n_free)?;
-    Float::new(std::str::from_utf8(written).ok()?.parse().ok()?)
 }

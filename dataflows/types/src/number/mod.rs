@@ -15,6 +15,7 @@ use parse::{digits, rescale};
 pub use parse::{equal_bytes, parse_scaled, parse_small};
 
 mod divide;
+mod float;
 mod parse;
 
 /// The largest scale that a [`Decimal`] may have.
