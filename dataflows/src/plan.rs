@@ -144,8 +144,12 @@ pub struct Scoring {
     pub options: Options,
     /// The score from which on a row says why.
     pub explain_from: f64,
-    /// The columns that are looked at, in order, where the view lists them.
-    pub columns: Option<Vec<String>>,
+    /// The columns that are looked at, in order.
+    pub columns: Vec<String>,
+    /// Whether the view lists them.
+    pub lists_columns: bool,
+    /// The column whose new values ask for a fit, which who scores other rows doesn't make.
+    pub refit_on: Option<String>,
     /// The columns that tell keys apart.
     pub by: Vec<String>,
     /// Whether each key has a model; else one serves all.

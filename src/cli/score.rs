@@ -27,7 +27,8 @@ use crate::score::{Columns, Scope, Scored, Scorer, TimeUnit, Wanted, Wrong};
 /// numbers; an empty cell is a missing value. The same rows give the same bytes everywhere.
 ///
 /// With `--config` rows are scored as its view with `op = "anomaly"` scores them that come in this order:
-/// by its detector, its `columns` (all where it lists none) and its `scope`. One model serves all keys then,
+/// by its detector, its `columns` (where it lists none those that it looks at and the rows have, or all)
+/// and its `scope`. One model serves all keys then,
 /// each in units of its own: its rows are `warming`, and not learnt, until one of its columns had 8 values.
 /// With `scope = "key"` each has a model.
 #[derive(Debug, clap::Args)]
@@ -109,6 +110,40 @@ impl Args {
         let seed = self.seed.unwrap_or(options.seed);
         let why = self.why.or(scoring.map(|scoring| scoring.explain_from)).unwrap_or(0.999);
         (Options { kind, seed, ..options }, why)
+    }
+
+    /// The columns that are looked at; all where there is no view, or the rows have none of its columns.
+    fn columns(&self, scoring: Option<&Scoring>, header: &StringRecord) -> Option<Vec<String>> {
+        let scoring = scoring?;
+        if scoring.lists_columns {
+            return Some(scoring.columns.clone());
+        }
+        let is_there = |name: &&String| header.iter().any(|column| column == name.as_str());
+        let there: Vec<String> = scoring.columns.iter().filter(is_there).cloned().collect();
+        (!there.is_empty()).then_some(there)
+    }
+
+    /// Where the rows aren't scored as the view would score them.
+    fn departures(&self, scoring: &Scoring, columns: Option<&[String]>) -> String {
+        let mut text = String::new();
+        let mut warn = |what: String| text.extend(["warning: ", &what, "\n"]);
+        let is_left_out = |name: &&String| {
+            columns.is_some_and(|columns| !columns.contains(name)) && !self.drop.contains(name)
+        };
+        let lacking: Vec<&str> =
+            scoring.columns.iter().filter(is_left_out).map(String::as_str).collect();
+        if !lacking.is_empty() {
+            warn(format!("the rows lack columns that the view looks at: {}", lacking.join(", ")));
+        }
+        if let Some(name) = &scoring.refit_on {
+            warn(format!("fits that `{name}` asks for (refit_on) aren't made"));
+        }
+        if self.key.is_some() && !scoring.is_by_key && !scoring.is_normalised {
+            warn(
+                "the view takes all numbers as they are: `--key` only leaves its column out".into(),
+            );
+        }
+        text
     }
 
     /// The columns of the key, and what to say where the view's aren't there.
@@ -206,15 +241,17 @@ fn scorer(arguments: &Args, header: &StringRecord) -> Result<Scorer, Error> {
     let scoring = arguments.scoring()?;
     let scoring = scoring.as_ref();
     let (key, warning) = arguments.key(scoring, header);
+    let columns = arguments.columns(scoring, header);
+    let departures = scoring.map(|scoring| arguments.departures(scoring, columns.as_deref()));
     let wanted = Wanted {
-        columns: scoring.and_then(|scoring| scoring.columns.as_deref()),
+        columns: columns.as_deref(),
         drop: &arguments.drop,
         key: &key,
         time: arguments.time.as_deref(),
         time_unit: arguments.time_unit,
     };
     let columns = Columns::new(header, &wanted).map_err(|wrong| wrong.of(&arguments.rows))?;
-    say(&warning.unwrap_or_default());
+    say(&(warning.unwrap_or_default() + &departures.unwrap_or_default()));
     let detector = arguments.detector(scoring);
     Ok(Scorer::new(columns, scoring.map(scope).unwrap_or_default(), detector, arguments.max_memory))
 }

@@ -209,10 +209,15 @@ fn given(folder: &Folder) -> (Vec<Fields>, String) {
 /// The program scores rows that a view was given as the view does, bit for bit.
 #[test]
 fn a_csv_is_scored_as_the_view_of_a_config_scores_its_rows() {
-    for more in ["", "normalise = false", "scope = \"key\"", "by = [\"asset\"]\nseed = 9"] {
+    let listed = "columns = [\"volume_1m\", \"last_return\", \"momentum_1m\"]\n";
+    let all = WATCH.replace(listed, "");
+    assert_ne!(all, WATCH);
+    let others = ["normalise = false", "scope = \"key\"", "by = [\"asset\"]\nseed = 9"];
+    let asked = others.map(|more| (WATCH, more));
+    for (config, more) in [(WATCH, ""), (&*all, "")].into_iter().chain(asked) {
         let folder = Folder::new();
         folder.write("trades.csv", trades());
-        folder.write("c.toml", format!("{WATCH}{more}\n"));
+        folder.write("c.toml", format!("{config}{more}\n"));
         folder.run(&["run", "c.toml"]).with(0);
         let (rows, csv) = given(&folder);
         folder.write("flow.csv", csv.clone());
@@ -250,4 +255,20 @@ fn a_column_of_the_view_that_the_rows_lack_is_told() {
     let words = ["no column `momentum_1m`", "did you mean `momentum_5m`?"];
     folder.run(&asked).with(3).says(&words);
     folder.run(&[&asked[..], &["--drop", "momentum_1m"]].concat()).with(0);
+}
+
+/// What the program doesn't do as the view would.
+#[test]
+fn where_scores_depart_from_the_view_is_told() {
+    let folder = Folder::new();
+    let listed = "columns = [\"volume_1m\", \"last_return\", \"momentum_1m\"]\n";
+    let more = "normalise = false\nrefit_on = \"count_5m\"\n";
+    folder.write("c.toml", WATCH.replace(listed, more));
+    folder.write("flow.csv", "who,seq,volume_1m,last_return\nA,1,2,3\nB,2,3,4\n");
+    let asked = ["score", "flow.csv", "-c", "c.toml", "--key", "who"];
+    folder.run(&asked).with(0).says(&[
+        "the rows lack columns that the view looks at: count_1m, volume_5m, momentum_1m, momentum_5m",
+        "fits that `count_5m` asks for (refit_on) aren't made",
+        "`--key` only leaves its column out",
+    ]);
 }

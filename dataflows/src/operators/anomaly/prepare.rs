@@ -36,11 +36,13 @@ pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepare
         vec![Problem::new(settings.place.clone(), "wrong_value", error.to_string())]
     })?;
     let name = |index: &usize| input.schema.columns.get(*index).map(|c| c.name.to_string());
-    let names = |columns: &[usize]| columns.iter().filter_map(name).collect();
+    let names = |columns: &[usize]| columns.iter().filter_map(name).collect::<Vec<String>>();
     let scoring = Scoring {
         options,
         explain_from,
-        columns: settings.has("columns").then(|| names(&layout.measured)),
+        columns: names(&layout.measured),
+        lists_columns: settings.has("columns"),
+        refit_on: refit_on.as_ref().and_then(name),
         by: names(&layout.by),
         is_by_key,
         is_normalised,
