@@ -120,16 +120,19 @@ impl Args {
         }
         let is_there = |name: &&String| header.iter().any(|column| column == name.as_str());
         let there: Vec<String> = scoring.columns.iter().filter(is_there).cloned().collect();
-        (!there.is_empty()).then_some(there)
+        // Dropped ones aren't looked for.
+        let is_known = |name: &&String| there.contains(name) || self.drop.contains(name);
+        (!there.is_empty()).then(|| scoring.columns.iter().filter(is_known).cloned().collect())
     }
 
     /// Where the rows aren't scored as the view would score them.
     fn departures(&self, scoring: &Scoring, columns: Option<&[String]>) -> String {
         let mut text = String::new();
         let mut warn = |what: String| text.extend(["warning: ", &what, "\n"]);
-        let is_left_out = |name: &&String| {
-            columns.is_some_and(|columns| !columns.contains(name)) && !self.drop.contains(name)
-        };
+        if columns.is_none() {
+            warn("the rows have none of the columns that the view looks at: all count".to_owned());
+        }
+        let is_left_out = |name: &&String| columns.is_some_and(|columns| !columns.contains(name));
         let lacking: Vec<&str> =
             scoring.columns.iter().filter(is_left_out).map(String::as_str).collect();
         if !lacking.is_empty() {

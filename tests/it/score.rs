@@ -271,4 +271,11 @@ fn where_scores_depart_from_the_view_is_told() {
         "fits that `count_5m` asks for (refit_on) aren't made",
         "`--key` only leaves its column out",
     ]);
+    // What is dropped isn't missed.
+    let given = folder.run(&[&asked[..], &["--drop", "momentum_1m"]].concat()).with(0);
+    let given = given.says(&["looks at: count_1m, volume_5m, momentum_5m"]);
+    assert!(!given.err.contains("momentum_1m"), "{}", given.err);
+    folder.write("other.csv", "a,b\n1,2\n");
+    let other = ["score", "other.csv", "-c", "c.toml"];
+    folder.run(&other).with(0).says(&["the rows have none of the columns that the view looks at"]);
 }
