@@ -68,7 +68,9 @@ pub(super) fn check(
         return Err((texts, in_order(problems, is_torn)));
     };
     let plan = finish(builder, &parts, purpose);
-    let warnings = in_order(unfed(&parts), false);
+    let is_heard = parts.sinks.iter().any(Sink::limits_alerts);
+    let unheard = if is_heard { Vec::new() } else { views::unheard_rates(&parts.alerts) };
+    let warnings = in_order([unfed(&parts), unheard].concat(), false);
     Ok(EnginePlan {
         pipeline,
         n_views: parts.views.len(),

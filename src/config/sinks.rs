@@ -37,6 +37,13 @@ impl Sink {
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.views.iter().flatten().map(|(name, _)| name.as_str())
     }
+
+    /// Whether it tells alerts no more often than it may.
+    pub(super) fn limits_alerts(&self) -> bool {
+        let has_rate = |kind: &SinkKind| kind.options.iter().any(|o| o.name == "rate_limit");
+        let is_told = self.views.is_none() || self.names().any(|name| name == ALERTS);
+        is_told && self.kind.is_none_or(has_rate)
+    }
 }
 
 /// Reads a sink.

@@ -104,6 +104,17 @@ pub(super) fn rates(alerts: &[Written]) -> BTreeMap<String, Rate> {
     alerts.iter().filter_map(rate).collect()
 }
 
+/// Warns of rules' rates, which no sink goes by.
+pub(super) fn unheard_rates(alerts: &[Written]) -> Vec<Problem> {
+    let rated = alerts.iter().filter(|alert| alert.settings.has("rate_limit"));
+    let warning = |alert: &Written| {
+        let message = "no sink posts alerts, so that `rate_limit` holds nothing back";
+        let problem = Problem::new(alert.settings.place("rate_limit"), "unheard_rate", message);
+        problem.hint("add a sink with `type = \"webhook\"`, or leave it out")
+    };
+    rated.map(warning).collect()
+}
+
 fn operator(
     part: &Part,
     operators: &'static [&'static dyn Operator],
