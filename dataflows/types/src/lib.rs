@@ -9,7 +9,8 @@
 //! | [`VenueTime`], [`ReceiveTime`] | nanoseconds since 1970, UTC | 64 bits |
 //! | [`Epoch`] | a number that the ingest log gives | 64 bits |
 //!
-//! No float touches money: this package denies float arithmetic.
+//! No float touches money: this package denies float arithmetic, but for the float next to a decimal, which
+//! scores are made of.
 #![forbid(unsafe_code)]
 #![deny(clippy::float_arithmetic)]
 

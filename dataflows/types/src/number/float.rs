@@ -18,6 +18,10 @@ impl Decimal {
 
     /// By a division of two floats that are exact, which rounds once (Clinger, "How to read floating point
     /// numbers accurately", 1990); `None` where one of them wouldn't be.
+    #[expect(
+        clippy::float_arithmetic,
+        reason = "of exact floats, for scores; none comes back from here"
+    )]
     fn quotient(self) -> Option<f64> {
         const EXACT: u64 = 1 << 53;
         let mantissa = i64::try_from(self.mantissa()).ok()?;

@@ -1,6 +1,7 @@
 //! Exact decimals: from text, to text, and the arithmetic that expressions use.
 //!
-//! A number is `mantissa x 10^-scale`. Nothing here goes through a float.
+//! A number is `mantissa x 10^-scale`. Nothing here goes through a float; one leaves
+//! by [`Decimal::nearest_float`].
 
 use std::cmp::Ordering;
 use std::fmt;
