@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ethnum::I256;
+use types::digest::digest64;
 use types::relations::{Fill, FillKind, Quote, Relation, Side, Trade};
 use types::value::Float;
-use types::{Decimal, EventId, Money, Names, Row, Schema, Size, Span, Value, VenueTime};
+use types::{AssetId, Decimal, EventId, Money, Names, Row, Schema, Size, Span, Value, VenueTime};
 
 use super::place;
 
@@ -22,6 +23,8 @@ pub struct Observed {
     pub sign: i128,
     /// Ask less bid.
     pub spread: i128,
+    /// Of which.
+    pub asset: AssetId,
     /// Whose.
     pub wallet: Option<String>,
     /// The id of an event.
@@ -41,6 +44,8 @@ pub struct Asked<'a> {
     pub is_tumbling: bool,
     /// The features' names.
     pub features: &'a [&'a str],
+    /// The most wallets of a window that are counted exactly.
+    pub exact_up_to: usize,
     /// The grid and the last step that is published; rows at events without it.
     pub steps: Option<(&'a str, VenueTime)>,
 }
@@ -62,6 +67,7 @@ pub fn of_fill(fill: &Fill, names: &Names) -> Option<Observed> {
         second: fill.value().map(Money::raw),
         sign: if fill.side == Side::Buy { 1 } else { -1 },
         spread: 0,
+        asset: fill.asset,
         wallet: Some(names.text(fill.wallet).to_string()),
         id: Some(fill.id),
         seq: fill.seq,
@@ -81,6 +87,7 @@ pub fn of_trade(trade: &Trade, _names: &Names) -> Option<Observed> {
         second: trade.value().map(Money::raw),
         sign,
         spread: 0,
+        asset: trade.asset,
         wallet: None,
         id: Some(trade.id),
         seq: trade.seq,
@@ -98,6 +105,7 @@ pub fn of_quote(quote: &Quote, _names: &Names) -> Option<Observed> {
         second: Some(size(quote.ask_size)),
         sign: 0,
         spread: ask - bid,
+        asset: quote.asset,
         wallet: None,
         id: None,
         seq: quote.seq,
@@ -142,7 +150,8 @@ pub fn features<R: Relation>(
 fn placed(observed: Vec<(VenueTime, Observed)>) -> Vec<Placed> {
     let mut ticks: Vec<Placed> = Vec::new();
     for (time, observed) in observed {
-        let before = ticks.last().map(|tick| tick.observed.level);
+        let mut alike = ticks.iter().rev().filter(|tick| tick.observed.asset == observed.asset);
+        let before = alike.next().map(|tick| tick.observed.level);
         let log_return = before.and_then(|from| log_return(from, observed.level));
         ticks.push(Placed { time, observed, log_return });
     }
@@ -243,7 +252,8 @@ fn values(
                 for window in &windows {
                     let in_it = covered(ticks, window, end, asked);
                     let last = last.filter(|_| !in_it.is_empty());
-                    values.push(value(feature, in_it, last, (window, longest)));
+                    let counted = (*window, longest, asked.exact_up_to);
+                    values.push(value(feature, in_it, last, counted));
                 }
             }
         }
@@ -273,7 +283,7 @@ fn value(
     feature: &str,
     ticks: &[Placed],
     last: Option<i128>,
-    (window, longest): (&str, Option<(&str, usize)>),
+    (window, longest, exact_up_to): (&str, Option<(&str, usize)>, usize),
 ) -> Value {
     let total = |of: &dyn Fn(&Observed) -> i128| {
         ticks.iter().fold(I256::ZERO, |sum, tick| sum + I256::from(of(&tick.observed)))
@@ -311,19 +321,38 @@ fn value(
             let n_longest = I256::from(i64::try_from(n_longest).unwrap_or(i64::MAX));
             float(over(n * nanos(longest), n_longest * nanos(window)))
         }
-        "wallets" | "largest_share" => {
+        "wallets" | "wallets_exact" | "largest_share" => {
             let mut wallets: BTreeMap<&str, I256> = BTreeMap::new();
             for tick in ticks {
                 let wallet = tick.observed.wallet.as_deref().expect("a wallet");
                 *wallets.entry(wallet).or_default() += I256::from(tick.observed.size);
             }
-            if feature == "wallets" {
-                return Value::from(u64::try_from(wallets.len()).unwrap_or(u64::MAX));
+            let (n, is_exact) = counted(wallets.keys().copied(), exact_up_to);
+            match feature {
+                "wallets" => return Value::from(n),
+                "wallets_exact" => return Value::Bool(is_exact),
+                _ if !is_exact => return Value::Null,
+                _ => {}
             }
             float(wallets.values().max().and_then(|largest| over(*largest, volume)))
         }
         feature => float(of_returns(feature, &returns, last)),
     }
+}
+
+/// How many wallets there are, and whether that is exact: of more than so many those count whose digests
+/// end with the fewest zeros that leave no more of them, each for all that it stands for; and there are
+/// more than so many.
+fn counted<'w>(wallets: impl Iterator<Item = &'w str> + Clone, exact_up_to: usize) -> (u64, bool) {
+    let left = |zeros: u32| {
+        let is_left = |wallet: &&str| digest64(wallet.as_bytes()).trailing_zeros() >= zeros;
+        wallets.clone().filter(is_left).count()
+    };
+    let zeros =
+        (0..=64).find(|zeros| left(*zeros) <= exact_up_to).expect("at most one digest is zero");
+    let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let about = number(left(zeros)) << zeros;
+    (if zeros == 0 { about } else { about.max(number(exact_up_to) + 1) }, zeros == 0)
 }
 
 /// A feature of returns.

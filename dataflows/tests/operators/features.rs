@@ -99,6 +99,7 @@ impl View {
             windows: &windows,
             is_tumbling: self.kind == "tumbling",
             features: &named.iter().map(String::as_str).collect::<Vec<_>>(),
+            exact_up_to: 10_000,
             steps: self.step.zip(last_step),
         };
         match self.input {
@@ -290,6 +291,8 @@ fn options_that_are_wrong_are_told() {
         (&[("windows", "1m,soon")], "not_a_duration"),
         (&[("windows", "6000w")], "too_long"),
         (&[("windows", "1m"), ("step", "6000w")], "too_long"),
+        (&[("windows", "1s,52w")], "too_many_steps"),
+        (&[("windows", "1m"), ("step", "1us")], "too_many_steps"),
         (&[("windows", "1m"), ("by", "side")], "wrong_option"),
         (&[("windows", "1m"), ("by", "walet")], "unknown_column"),
         (&[("windows", "1m"), ("features", "count,vwop")], "unknown_feature"),
@@ -298,6 +301,7 @@ fn options_that_are_wrong_are_told() {
         (&[("windows", "1m"), ("features", "rate_ratio")], "wrong_input"),
         (&[("windows", "1m"), ("features", "wallets"), ("by", "wallet")], "wrong_input"),
         (&[("windows", "1m"), ("emit", "event"), ("step", "1s")], "wrong_option"),
+        (&[("windows", "1m"), ("features", "count"), ("exact_up_to", "99")], "wrong_option"),
         (&[("input", "quotes"), ("windows", "1m"), ("emit", "event")], "wrong_input"),
         (&[("input", "settlements"), ("windows", "1m")], "wrong_input"),
         (&[("input", "quotes"), ("windows", "1m"), ("by", "wallet")], "unknown_column"),

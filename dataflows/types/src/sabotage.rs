@@ -119,6 +119,8 @@ safeguards! {
     ReturnsRenewed,
     /// The highest and lowest prices leave a window with their ticks.
     ExtremesLeave,
+    /// Of a window that shrinks wallets are counted anew that were let go.
+    WalletsCountedAnew,
     /// Events of one key, time and id share one row.
     LikeEventsShareRows,
     /// Sums of many ticks follow when a return changes.

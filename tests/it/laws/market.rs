@@ -336,11 +336,12 @@ const FLOW: Asked<'static> = Asked {
     windows: &["1m", "5m"],
     is_tumbling: false,
     features: &OF_FILLS,
+    exact_up_to: 10_000,
     steps: None,
 };
 
 /// The features of fills by asset, in the order of their columns.
-const OF_FILLS: [&str; 19] = [
+const OF_FILLS: [&str; 20] = [
     "count",
     "volume",
     "signed_volume",
@@ -356,6 +357,7 @@ const OF_FILLS: [&str; 19] = [
     "rate_ratio",
     "covered",
     "wallets",
+    "wallets_exact",
     "largest_share",
     "last_return",
     "since_last",

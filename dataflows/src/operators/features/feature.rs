@@ -13,7 +13,8 @@ use types::{Decimal, Money, Size, Span, Value};
 use super::history::Held;
 use super::logarithm::FRACTION_BITS;
 use super::sums::Sums;
-use super::window::{Extremes, Wallets, Window};
+use super::wallets::Wallets;
+use super::window::{Extremes, Window};
 
 /// Declares the features: name, kind of column, what a row says.
 macro_rules! features {
@@ -74,9 +75,11 @@ features! {
     RateRatio = "rate_ratio": Kind::Float;
     /// How much of the window lies behind the key's first event: 1 where all of it does.
     Covered = "covered": Kind::Float;
-    /// How many wallets there are.
+    /// How many wallets there are; about how many, where they are more than are counted exactly.
     Wallets = "wallets": Kind::Count;
-    /// The share of the largest wallet in the volume.
+    /// Whether the number of wallets is exact.
+    WalletsExact = "wallets_exact": Kind::Bool;
+    /// The share of the largest wallet in the volume, where their number is exact.
     LargestShare = "largest_share": Kind::Float;
     /// The last log return.
     LastReturn = "last_return": Kind::Float;
@@ -114,13 +117,15 @@ impl Feature {
             | Self::Imbalance
             | Self::Range => !matches!(input, RelationKind::Quotes),
             Self::Spread | Self::SizeImbalance => matches!(input, RelationKind::Quotes),
-            Self::Wallets | Self::LargestShare => matches!(input, RelationKind::Fills),
+            Self::Wallets | Self::WalletsExact | Self::LargestShare => {
+                matches!(input, RelationKind::Fills)
+            }
         }
     }
 
     /// Whether it is never null.
     pub(super) const fn is_always_there(self) -> bool {
-        matches!(self, Self::Count | Self::Covered | Self::Wallets)
+        matches!(self, Self::Count | Self::Covered | Self::Wallets | Self::WalletsExact)
     }
 }
 
@@ -170,9 +175,9 @@ impl Seen<'_> {
             )),
             Feature::SizeImbalance => shown(quotient(first - second, first + second)),
             Feature::RateRatio => shown(self.rate_ratio()),
-            Feature::Wallets => {
-                let n = self.window.wallets.as_ref().map_or(0, Wallets::len);
-                Value::from(u64::try_from(n).unwrap_or(u64::MAX))
+            Feature::Wallets => Value::from(self.window.wallets.as_ref().map_or(0, Wallets::len)),
+            Feature::WalletsExact => {
+                Value::Bool(self.window.wallets.as_ref().is_none_or(Wallets::is_exact))
             }
             Feature::LargestShare => {
                 let largest = self.window.wallets.as_ref().and_then(Wallets::largest);

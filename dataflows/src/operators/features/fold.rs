@@ -144,14 +144,14 @@ impl Features {
         }
         let mut windows = series.windows.take().unwrap_or_else(|| {
             let last = series.history.newest().map_or(VenueTime::MIN, |held| held.tick.time);
-            Windows::new(&layout.shape, &series.history, last, series.history.last())
+            Windows::new(&layout.shape, &series.history, (last, series.history.last()), names)
         });
         for (tick, _) in one.iter() {
             let at = series.history.push(*tick);
             if let Some(held) = series.history.get(at) {
-                windows.enter(at, held);
+                windows.enter(at, held, names);
             }
-            windows.leave(&layout.shape, &series.history, tick.time);
+            windows.leave(&layout.shape, &series.history, tick.time, names);
             tell(series.event_row(at, &windows, &mut maker).row, 1);
         }
         series.windows = Some(windows);

@@ -3,8 +3,9 @@
 
 use std::cmp::Ordering;
 
+use rustc_hash::FxHashMap;
 use types::sabotage::{Safeguard, is_out};
-use types::{Names, VenueTime};
+use types::{AssetId, Names, VenueTime};
 
 use super::logarithm::log_return;
 use super::sums::Sums;
@@ -14,8 +15,8 @@ use super::tick::Tick;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) tick: Tick,
-    /// Since the tick before, in units of 2^-56; `None` at the first, and where one of the prices
-    /// isn't above zero.
+    /// Since the tick of its asset before, in units of 2^-56; `None` at the first, and where one of the
+    /// prices isn't above zero.
     pub(super) log_return: Option<i64>,
 }
 
@@ -33,6 +34,8 @@ const CHUNK: usize = if cfg!(test) { 4 } else { 256 };
 #[derive(Default)]
 pub(super) struct History {
     chunks: Vec<Chunk>,
+    /// What is known of each asset, once there were several: else the newest tick tells it.
+    assets: Option<Box<FxHashMap<AssetId, Known>>>,
 }
 
 /// Ticks side by side.
@@ -40,6 +43,14 @@ struct Chunk {
     ticks: Vec<Held>,
     /// Of all of them, once another chunk follows: the last one still grows.
     sums: Option<Box<Sums>>,
+}
+
+/// What is known of an asset, so that none is looked for that isn't there.
+#[derive(Clone, Copy)]
+struct Known {
+    n_ticks: u64,
+    /// Of its newest tick.
+    level: i64,
 }
 
 /// A whole chunk, which windows can take and let go at once.
@@ -131,14 +142,85 @@ impl History {
         self.partition_point(|tick| tick.time < time)
     }
 
-    /// The first tick behind another, which needn't be held.
-    pub(super) fn following(&self, tick: &Tick, names: &Names) -> Option<&Held> {
-        self.get(self.partition_point(|held| held.order(tick, names) != Ordering::Greater))
+    /// The first tick behind another, which needn't be held, and the first of the same asset.
+    pub(super) fn following(&self, tick: &Tick, names: &Names) -> [Option<&Held>; 2] {
+        let at = self.partition_point(|held| held.order(tick, names) != Ordering::Greater);
+        let alike = self.alike(at, tick.asset);
+        [Some(at), alike].map(|at| self.get(at?))
+    }
+
+    /// The first tick of an asset at or behind a place.
+    fn alike(&self, at: Cursor, asset: AssetId) -> Option<Cursor> {
+        let mut next = Some(at).filter(|_| self.has(asset));
+        while let Some(at) = next {
+            if self.get(at)?.tick.asset == asset {
+                return Some(at);
+            }
+            next = self.next(at);
+        }
+        None
+    }
+
+    /// The last level of an asset before a place, which may be the end.
+    fn level_before(&self, at: Cursor, asset: AssetId) -> Option<i64> {
+        let mut before = if self.get(at).is_some() { self.before(at) } else { self.last() };
+        while let Some(held) = before.and_then(|at| self.get(at)) {
+            if held.tick.asset == asset {
+                return Some(held.tick.level());
+            }
+            before = before.and_then(|at| self.before(at));
+        }
+        None
+    }
+
+    /// Whether there is a tick of an asset.
+    fn has(&self, asset: AssetId) -> bool {
+        match &self.assets {
+            Some(assets) => assets.contains_key(&asset),
+            None => self.newest().is_some_and(|held| held.tick.asset == asset),
+        }
+    }
+
+    /// Notes that a tick of an asset comes: whether there were some.
+    fn meet(&mut self, asset: AssetId) -> bool {
+        let had = self.has(asset);
+        if self.assets.is_none() && !had && !self.chunks.is_empty() {
+            let mut assets = Box::<FxHashMap<AssetId, Known>>::default();
+            for Held { tick, .. } in self.chunks.iter().flat_map(|chunk| &chunk.ticks) {
+                let known = assets.entry(tick.asset).or_insert(Known { n_ticks: 0, level: 0 });
+                *known = Known { n_ticks: known.n_ticks + 1, level: tick.level() };
+            }
+            self.assets = Some(assets);
+        }
+        if let Some(assets) = &mut self.assets {
+            assets.entry(asset).or_insert(Known { n_ticks: 0, level: 0 }).n_ticks += 1;
+        }
+        had
+    }
+
+    /// Notes that a tick of an asset goes: whether there are others.
+    fn part(&mut self, asset: AssetId) -> bool {
+        let Some(assets) = &mut self.assets else { return self.has(asset) };
+        let Some(known) = assets.get_mut(&asset) else { return false };
+        known.n_ticks -= 1;
+        let has_more = known.n_ticks > 0;
+        if !has_more {
+            assets.remove(&asset);
+        }
+        has_more
+    }
+
+    /// Notes the newest level of an asset; gives the one before.
+    fn set_level(&mut self, asset: AssetId, level: i64) -> Option<i64> {
+        let known = self.assets.as_mut()?.get_mut(&asset)?;
+        Some(std::mem::replace(&mut known.level, level))
     }
 
     /// Adds the newest tick.
     pub(super) fn push(&mut self, tick: Tick) -> Cursor {
-        let before = self.newest().map(|held| held.tick.level());
+        let newest = self.newest().map(|held| held.tick.level());
+        let had = self.meet(tick.asset);
+        let before = self.set_level(tick.asset, tick.level()).or(newest).filter(|_| had);
         let held =
             Held { tick, log_return: before.and_then(|from| log_return(from, tick.level())) };
         match self.chunks.last_mut() {
@@ -163,6 +245,7 @@ impl History {
             self.push(tick);
             return;
         }
+        let had = self.meet(tick.asset);
         let held = Held { tick, log_return: None };
         let chunk = &mut self.chunks[at.chunk];
         chunk.ticks.insert(at.index, held);
@@ -178,9 +261,15 @@ impl History {
             self.chunks.insert(at.chunk + 1, rest);
         }
         let at = self.partition_point(|held| held.order(&tick, names) == Ordering::Less);
-        self.renew(at);
-        if let Some(next) = self.next(at) {
-            self.renew(next);
+        if had {
+            self.renew(at);
+        }
+        let next = self.next(at).filter(|_| had).and_then(|next| self.alike(next, tick.asset));
+        match next {
+            Some(next) => self.renew(next),
+            None => {
+                self.set_level(tick.asset, tick.level());
+            }
         }
     }
 
@@ -206,15 +295,21 @@ impl History {
         }
         // At the end of a chunk the next tick starts another.
         let next = if self.get(at).is_some() { at } else { first_of(at.chunk + 1) };
-        if self.get(next).is_some() && !is_out(Safeguard::ReturnsRenewed) {
-            self.renew(next);
+        if !self.part(tick.asset) {
+            return;
+        }
+        if let Some(next) = self.alike(next, tick.asset) {
+            if !is_out(Safeguard::ReturnsRenewed) {
+                self.renew(next);
+            }
+        } else if let Some(level) = self.level_before(next, tick.asset) {
+            self.set_level(tick.asset, level);
         }
     }
 
     /// Finds the return of a tick anew.
     fn renew(&mut self, at: Cursor) {
-        let from = self.before(at).and_then(|before| self.get(before));
-        let from = from.map(|held| held.tick.level());
+        let from = self.get(at).and_then(|held| self.level_before(at, held.tick.asset));
         let Chunk { ticks, sums } = &mut self.chunks[at.chunk];
         let held = &mut ticks[at.index];
         let old = *held;

@@ -10,12 +10,13 @@
 //!
 //! Every trade at a price is a tick, and fills of kind `transfer` and `funding` are none, as in
 //! `rollup`; nor are quotes with an empty side. A row without a market has no key where `by` names it.
-//! A return is the logarithm of a price over that of the key's tick before, of quotes over their middle,
-//! in units of 2^-56; where one of the two isn't above zero there is none, and nothing counts it. It
-//! belongs to the windows of its later tick.
+//! A return is the logarithm of a price over that of the key's tick of the same asset before, of quotes
+//! over their middle, in units of 2^-56; where one of the two isn't above zero there is none, and nothing
+//! counts it. It belongs to the windows of its later tick.
 //!
 //! All sums are of whole numbers, and floats are made of them at the end, so that they are the same bit
-//! by bit however the ticks came. What isn't defined (a mean of nothing), or doesn't fit, is null.
+//! by bit however the ticks came. Wallets are counted exactly up to a bound; of more a sample is, which
+//! depends on the window's wallets alone. What isn't defined (a mean of nothing), or doesn't fit, is null.
 //! Nothing is forgotten, because a late or removed tick must revise exactly the rows that held it, or
 //! the return behind it.
 
@@ -31,6 +32,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod wallets;
 mod window;
 
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
@@ -83,6 +85,13 @@ const OPTIONS: &[OptionSpec] = &[
         OptionKind::Texts,
         Need::Optional,
         "which ones; all that the input can give where not given",
+    ),
+    option(
+        "exact_up_to",
+        OptionKind::Count(64, 1 << 24),
+        Need::Optional,
+        "wallets of a window that are counted exactly, 10000 where not given; of more the number is \
+         estimated, as `wallets_exact` says, and the largest has no share",
     ),
 ];
 

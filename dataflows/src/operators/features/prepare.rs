@@ -10,6 +10,7 @@ use super::feature::Feature;
 use super::fold::Features;
 use super::layout::{By, Emit, Layout};
 use super::operator;
+use super::wallets::Counting;
 use super::window::Shape;
 use crate::edge::Edge;
 use crate::operators::latest::columns;
@@ -56,6 +57,7 @@ pub(super) fn settle(
     let is_tumbling = settings.text("kind") == Some("tumbling");
     let by = by(settings, &input, problems);
     let emit = emit(settings, &input, (&windows, is_tumbling), problems);
+    check_steps(settings, emit, windows.last(), problems);
     let features = features(settings, &input, (by, windows.len()), problems);
     let (spans, window_names) = windows.into_iter().unzip();
     let keeps = |wanted: &[Feature]| features.iter().any(|feature| wanted.contains(feature));
@@ -63,10 +65,30 @@ pub(super) fn settle(
         spans,
         is_tumbling,
         keeps_extremes: keeps(&[Feature::Range]),
-        keeps_wallets: keeps(&[Feature::Wallets, Feature::LargestShare]),
+        wallets: keeps(&WALLETS).then(|| Counting {
+            exact_up_to: exact_up_to(settings),
+            keeps_shares: keeps(&[Feature::LargestShare]),
+        }),
     };
+    if settings.has("exact_up_to") && shape.wallets.is_none() && problems.is_empty() {
+        let message = "`exact_up_to` says nothing where no wallets are counted";
+        let problem = Problem::new(settings.place("exact_up_to"), "wrong_option", message);
+        problems.push(problem.hint("leave it out; of fills by asset or market, list `wallets`"));
+    }
     Some((input, Layout { by, emit, shape, window_names, features }))
 }
+
+/// The features that wallets are counted for.
+const WALLETS: [Feature; 3] = [Feature::Wallets, Feature::WalletsExact, Feature::LargestShare];
+
+/// The most wallets of a window that are counted exactly.
+fn exact_up_to(settings: &Settings) -> usize {
+    let asked = settings.count("exact_up_to").and_then(|n| usize::try_from(n).ok());
+    asked.unwrap_or(EXACT_UP_TO)
+}
+
+/// Where the config doesn't say: a standard error of 1.2 % beyond.
+const EXACT_UP_TO: usize = 10_000;
 
 /// The lengths of the windows and how the config writes them, the shortest first.
 fn windows(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, String)> {
@@ -148,6 +170,30 @@ fn emit(
     Emit::Step(step.or_else(|| Span::new(nanos)).unwrap_or(super::layout::LEAST))
 }
 
+/// Refuses a grid so fine that a lone event would have rows without end: one at each step for as long as
+/// the longest window holds it.
+fn check_steps(
+    settings: &Settings,
+    emit: Emit,
+    longest: Option<&(Span, String)>,
+    problems: &mut Vec<Problem>,
+) {
+    let (Emit::Step(step), Some((longest, name))) = (emit, longest) else { return };
+    let n_steps = longest.nanos() / step.nanos();
+    if n_steps > STEPS_MAX {
+        let message = format!(
+            "each event would have rows at {n_steps} steps of {step}, in the window of {name}"
+        );
+        let place = if settings.has("step") { "step" } else { "windows" };
+        let problem = Problem::new(settings.place(place), "too_many_steps", message);
+        problems
+            .push(problem.hint(format!("set a longer `step`: at most {STEPS_MAX} in a window")));
+    }
+}
+
+/// The most steps in a window.
+const STEPS_MAX: i64 = 1_000_000;
+
 /// The features as listed, or all that the input can give.
 fn features(
     settings: &Settings,
@@ -177,6 +223,12 @@ fn features(
             found.push(feature);
         }
     }
+    // A number that may not be exact never comes without saying so.
+    if let Some(at) = found.iter().position(|feature| *feature == Feature::Wallets)
+        && !found.contains(&Feature::WalletsExact)
+    {
+        found.insert(at + 1, Feature::WalletsExact);
+    }
     if found.is_empty() && problems.is_empty() {
         let message = "`features` is empty: rows would be keys alone";
         problems.push(Problem::new(settings.place("features"), "missing_value", message));
@@ -191,7 +243,7 @@ fn refusal(feature: Feature, input: &View, by: By, n_windows: usize) -> Option<S
         return Some(format!("`{name}` can't be made of {}", input.kind.name()));
     }
     match feature {
-        Feature::Wallets | Feature::LargestShare if by.has_wallet() => {
+        feature if WALLETS.contains(&feature) && by.has_wallet() => {
             Some(format!("`{name}` says nothing where each key is of one wallet"))
         }
         Feature::RateRatio if n_windows < 2 => {

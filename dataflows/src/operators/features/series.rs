@@ -57,23 +57,29 @@ impl Series {
     }
 
     /// Where rows change with some changes, which are in order and not yet made: from each on as long as
-    /// it, or the tick behind it, whose return changes, is in a window. Where an interval of one starts
-    /// before that of another ends, they are one.
+    /// it is in a window; so too from the tick behind it, which then follows another, and from the next of
+    /// its asset, whose return changes. Intervals that meet are one.
     pub(super) fn intervals(
         &self,
         changes: &[(Tick, isize)],
         longest: Span,
         names: &Names,
     ) -> Vec<Interval> {
-        let mut intervals: Vec<Interval> = Vec::new();
+        let mut times = Vec::with_capacity(3 * changes.len());
         for (tick, _) in changes {
-            let following = self.history.following(tick, names).map(|held| held.tick.time);
-            let following = following.filter(|_| !is_out(Safeguard::FollowingRevised));
-            let last = following.unwrap_or(tick.time);
-            let end = last.plus(longest);
+            times.push(tick.time);
+            if !is_out(Safeguard::FollowingRevised) {
+                let following = self.history.following(tick, names);
+                times.extend(following.into_iter().flatten().map(|held| held.tick.time));
+            }
+        }
+        times.sort_unstable();
+        let mut intervals: Vec<Interval> = Vec::new();
+        for from in times {
+            let end = from.plus(longest);
             match intervals.last_mut() {
-                Some(before) if tick.time < before.end => before.end = before.end.max(end),
-                _ => intervals.push(Interval { from: tick.time, end }),
+                Some(before) if from < before.end => before.end = before.end.max(end),
+                _ => intervals.push(Interval { from, end }),
             }
         }
         intervals
@@ -106,14 +112,14 @@ impl Series {
         let first = history.first_at(interval.from);
         let Some(held) = history.get(first) else { return Vec::new() };
         let newest = history.before(first);
-        let mut windows = Windows::new(shape, history, held.tick.time, newest);
+        let mut windows = Windows::new(shape, history, (held.tick.time, newest), maker.names);
         let mut rows = Vec::new();
         let mut next = Some(first);
         while let Some(at) = next
             && let Some(held) = history.get(at).filter(|held| held.tick.time < interval.end)
         {
-            windows.enter(at, held);
-            windows.leave(shape, history, held.tick.time);
+            windows.enter(at, held, maker.names);
+            windows.leave(shape, history, held.tick.time, maker.names);
             rows.push(self.event_row(at, &windows, maker));
             next = history.next(at);
         }
@@ -193,7 +199,7 @@ impl Series {
             let end = step.less(1);
             let windows = windows.get_or_insert_with(|| {
                 let newest = history.before(history.first_at(step));
-                Windows::new(shape, history, end, newest)
+                Windows::new(shape, history, (end, newest), maker.names)
             });
             let mut next = history.after(windows.newest);
             while let Some(at) = next
@@ -205,11 +211,11 @@ impl Series {
                     windows.enter_whole(at, &whole);
                     last = whole.end;
                 } else {
-                    windows.enter(at, held);
+                    windows.enter(at, held, maker.names);
                 }
                 next = history.next(last);
             }
-            windows.leave(shape, history, end);
+            windows.leave(shape, history, end, maker.names);
             let newest = windows.newest.and_then(|at| history.get(at));
             let Some(newest) = newest.filter(|_| !windows.is_empty()) else {
                 // Nothing to tell until the next tick.

@@ -11,12 +11,16 @@ use super::feature::Feature;
 use super::fold::Features;
 use super::layout::{By, Emit, Layout};
 use super::tick::Ticked;
+use super::wallets::Counting;
 use super::window::Shape;
 use crate::operators::identities::testing::{SECOND, START, fill, names};
 use crate::oracle::features::{Asked, features, of_fill};
 
 /// Windows that are tried, the shortest first.
 const WINDOWS: [&[&str]; 4] = [&["5m"], &["7s", "1m", "1h"], &["1ns", "90s"], &["1m", "1w"]];
+
+/// The most wallets that are counted exactly: so few that windows hold more, and as many as by default.
+const EXACT_UP_TO: [usize; 3] = [1, 2, 10_000];
 
 /// One change: which row of the pool, whether in or out, how often.
 #[derive(Clone, Debug)]
@@ -33,6 +37,7 @@ struct History {
     /// Whether sums are all that windows keep.
     is_plain: bool,
     by: usize,
+    exact_up_to: usize,
     /// The grid in seconds; rows at events without it.
     grid: Option<i64>,
     pool: Vec<Fill>,
@@ -43,11 +48,13 @@ struct History {
 prop_compose! {
     /// Fills that are near to one another, so that windows hold several.
     fn near()(
-        fill in fill(), second in prop_oneof![3 => 0..400_i64, 1 => Just(40)], sells: bool, price in 900..1100_i128, is_near in 0..4_u8,
+        fill in fill(), second in prop_oneof![3 => 0..400_i64, 1 => Just(40)], sells: bool, price in 900..1100_i128,
+        (is_near, market, other) in (0..4_u8, 0..3_u8, fill().prop_map(|fill| fill.wallet)),
     ) -> Fill {
         let side = if sells { Side::Sell } else { Side::Buy };
-        // Any name will do.
-        let fill = Fill { market: (second % 3 > 0).then_some(fill.wallet), ..fill };
+        // Any name will do, also one that other wallets have.
+        let market = [None, Some(fill.wallet), Some(other)][usize::from(market)];
+        let fill = Fill { market, ..fill };
         if is_near == 0 {
             return Fill { side, ..fill };
         }
@@ -62,9 +69,9 @@ fn history(steps: bool) -> impl Strategy<Value = History> {
     let on = prop_oneof![3 => Just(0), 3 => 0..9_i64, 1 => 0..100_i64, 1 => -5..0_i64];
     let epochs = prop::collection::vec((prop::collection::vec(step, 0..25), on), 1..12);
     let grid = prop::sample::select(vec![1, 7, 60, 3_600]);
-    let kinds = (any::<bool>(), any::<bool>());
+    let kinds = (any::<bool>(), any::<bool>(), prop::sample::select(&EXACT_UP_TO[..]));
     (0..WINDOWS.len(), kinds, 0..4_usize, grid, prop::collection::vec(near(), 40), epochs).prop_map(
-        move |(windows, (is_tumbling, is_plain), by, grid, mut pool, epochs)| {
+        move |(windows, (is_tumbling, is_plain, exact_up_to), by, grid, mut pool, epochs)| {
             let grid = steps.then_some(if windows == 3 { 3_600 } else { grid });
             if steps {
                 // Each of them is a row for each step of an hour.
@@ -73,7 +80,7 @@ fn history(steps: bool) -> impl Strategy<Value = History> {
                     fill.event_time = VenueTime::from_nanos(START + nanos);
                 }
             }
-            History { windows, is_tumbling, is_plain, by, grid, pool, epochs }
+            History { windows, is_tumbling, is_plain, by, exact_up_to, grid, pool, epochs }
         },
     )
 }
@@ -114,7 +121,8 @@ fn layout(history: &History) -> Layout {
             spans: windows.iter().map(|window| Span::parse(window).unwrap()).collect(),
             is_tumbling: history.is_tumbling,
             keeps_extremes: !history.is_plain,
-            keeps_wallets: !history.is_plain,
+            wallets: (!history.is_plain)
+                .then_some(Counting { exact_up_to: history.exact_up_to, keeps_shares: true }),
         },
         window_names: windows.iter().map(|window| (*window).to_owned()).collect(),
         features: of_fills(history.is_plain),
@@ -124,7 +132,8 @@ fn layout(history: &History) -> Layout {
 /// The features of fills: all, or those that sums are enough for.
 fn of_fills(is_plain: bool) -> Vec<Feature> {
     let is_of_fills = |feature: &Feature| feature.is_of(RelationKind::Fills);
-    let needs_more = [Feature::Range, Feature::Wallets, Feature::LargestShare];
+    let needs_more =
+        [Feature::Range, Feature::Wallets, Feature::WalletsExact, Feature::LargestShare];
     let is_wanted = |feature: &Feature| !is_plain || !needs_more.contains(feature);
     Feature::ALL.iter().copied().filter(is_of_fills).filter(is_wanted).collect()
 }
@@ -181,6 +190,7 @@ fn twin(
         windows: WINDOWS[history.windows],
         is_tumbling: history.is_tumbling,
         features: &named,
+        exact_up_to: history.exact_up_to,
         steps: grid.as_deref().zip(last_step),
     };
     features(fills, of_fill, &asked, (&Fill::schema(), names))
@@ -236,5 +246,7 @@ mod sabotage {
         published_steps: StepsRevised by 100 of at_steps;
         ticks_that_tie: FeaturesTie by 200 of at_events;
         sums_of_chunks: ChunksAddedUp by 200 of at_steps;
+        wallets_that_were_let_go: WalletsCountedAnew by 400 of at_events;
+        wallets_that_were_let_go_at_steps: WalletsCountedAnew by 400 of at_steps;
     }
 }

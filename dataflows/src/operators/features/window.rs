@@ -1,14 +1,13 @@
 //! Running windows over a key's history: each tick enters once and leaves once.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use ethnum::I256;
-use rustc_hash::FxHashMap;
 use types::sabotage::{Safeguard, is_out};
-use types::{Span, Sym, VenueTime};
+use types::{Names, Span, VenueTime};
 
 use super::history::{Cursor, Held, History, Whole};
 use super::sums::Sums;
+use super::wallets::{Counting, Wallets};
 
 /// What windows are like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +18,8 @@ pub(super) struct Shape {
     pub(super) is_tumbling: bool,
     /// Whether highest and lowest prices are asked for.
     pub(super) keeps_extremes: bool,
-    /// Whether it is asked for whose the fills are.
-    pub(super) keeps_wallets: bool,
+    /// How wallets are counted, where it is asked for whose the fills are.
+    pub(super) wallets: Option<Counting>,
 }
 
 impl Shape {
@@ -31,7 +30,7 @@ impl Shape {
 
     /// Whether sums are all that is kept, so that whole chunks can enter and leave.
     pub(super) const fn is_plain(&self) -> bool {
-        !self.keeps_extremes && !self.keeps_wallets
+        !self.keeps_extremes && self.wallets.is_none()
     }
 
     /// The longest window.
@@ -62,8 +61,8 @@ impl Windows {
     pub(super) fn new(
         shape: &Shape,
         history: &History,
-        last: VenueTime,
-        newest: Option<Cursor>,
+        (last, newest): (VenueTime, Option<Cursor>),
+        names: &Names,
     ) -> Self {
         let window = |span: &Span| {
             let start = history.first_at(shape.first(*span, last));
@@ -71,7 +70,7 @@ impl Windows {
                 sums: Sums::default(),
                 start,
                 extremes: shape.keeps_extremes.then(Extremes::default),
-                wallets: shape.keeps_wallets.then(Wallets::default),
+                wallets: shape.wallets.map(Wallets::new),
             };
             let mut next = Some(start).filter(|start| Some(*start) <= newest);
             while let Some(at) = next
@@ -83,7 +82,7 @@ impl Windows {
                     window.sums.add_all(whole.sums);
                     last = whole.end;
                 } else {
-                    window.add(held);
+                    window.add(held, names);
                 }
                 next = history.next(last).filter(|at| Some(*at) <= newest);
             }
@@ -94,13 +93,13 @@ impl Windows {
 
     /// Lets the tick enter that follows the newest.
     #[inline]
-    pub(super) fn enter(&mut self, at: Cursor, held: &Held) {
+    pub(super) fn enter(&mut self, at: Cursor, held: &Held, names: &Names) {
         self.newest = Some(at);
         for window in &mut self.windows {
             if window.sums.n == 0 {
                 window.start = at;
             }
-            window.add(held);
+            window.add(held, names);
         }
     }
 
@@ -117,7 +116,13 @@ impl Windows {
 
     /// Lets go of what lies before the windows whose last instant is given.
     #[inline]
-    pub(super) fn leave(&mut self, shape: &Shape, history: &History, last: VenueTime) {
+    pub(super) fn leave(
+        &mut self,
+        shape: &Shape,
+        history: &History,
+        last: VenueTime,
+        names: &Names,
+    ) {
         let newest = self.newest;
         for (window, span) in self.windows.iter_mut().zip(&shape.spans) {
             let first = shape.first(*span, last);
@@ -136,6 +141,9 @@ impl Windows {
                 }
                 window.start = history.next(last).unwrap_or(last);
             }
+            if window.wallets.as_ref().is_some_and(Wallets::is_short) {
+                window.count_wallets(shape, history, newest, names);
+            }
         }
     }
 
@@ -146,14 +154,36 @@ impl Windows {
 }
 
 impl Window {
+    /// Counts wallets anew, from the window's ticks.
+    #[cold]
+    fn count_wallets(
+        &mut self,
+        shape: &Shape,
+        history: &History,
+        newest: Option<Cursor>,
+        names: &Names,
+    ) {
+        let mut wallets = shape.wallets.map(Wallets::new);
+        let mut next = Some(self.start).filter(|_| self.sums.n > 0);
+        while let Some(at) = next.filter(|at| Some(*at) <= newest)
+            && let Some(held) = history.get(at)
+        {
+            if let (Some(wallets), Some(wallet)) = (&mut wallets, held.tick.name) {
+                wallets.add(wallet, held.tick.amounts[0], names);
+            }
+            next = history.next(at);
+        }
+        self.wallets = wallets;
+    }
+
     #[inline]
-    fn add(&mut self, held: &Held) {
+    fn add(&mut self, held: &Held, names: &Names) {
         self.sums.add(held);
         if let Some(extremes) = &mut self.extremes {
             extremes.add(held.tick.level());
         }
         if let (Some(wallets), Some(wallet)) = (&mut self.wallets, held.tick.name) {
-            wallets.add(wallet, held.tick.amounts[0]);
+            wallets.add(wallet, held.tick.amounts[0], names);
         }
     }
 
@@ -202,47 +232,5 @@ impl Extremes {
     pub(super) fn range(&self) -> Option<i128> {
         let (highest, lowest) = (self.highest.front()?.1, self.lowest.front()?.1);
         Some(i128::from(highest) - i128::from(lowest))
-    }
-}
-
-/// How much wallets traded.
-#[derive(Default)]
-pub(super) struct Wallets {
-    /// Fills and sizes.
-    by_wallet: FxHashMap<Sym, (u64, I256)>,
-    by_size: BTreeSet<(I256, Sym)>,
-}
-
-impl Wallets {
-    fn add(&mut self, wallet: Sym, size: i128) {
-        let (n, total) = self.by_wallet.entry(wallet).or_default();
-        if *n > 0 {
-            self.by_size.remove(&(*total, wallet));
-        }
-        *n += 1;
-        *total += I256::from(size);
-        self.by_size.insert((*total, wallet));
-    }
-
-    fn remove(&mut self, wallet: Sym, size: i128) {
-        let Some((n, total)) = self.by_wallet.get_mut(&wallet) else { return };
-        self.by_size.remove(&(*total, wallet));
-        *n -= 1;
-        *total -= I256::from(size);
-        if *n > 0 {
-            self.by_size.insert((*total, wallet));
-        } else {
-            self.by_wallet.remove(&wallet);
-        }
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.by_wallet.len()
-    }
-
-    /// What the largest traded.
-    pub(super) fn largest(&self) -> Option<I256> {
-        Some(self.by_size.last()?.0)
     }
 }
