@@ -4,8 +4,8 @@ $TAPELINE (default target/release/tapeline) over fills that it makes (seeded), a
 memory of each run:
 
     keys N    as many wallets as fills, half of N and N: `features` by wallet and `anomaly` over them
-    crowd     the same N fills; a window of a day by asset, without and with `wallets`: what exact counts
-              of distinct wallets take beside the fills
+    crowd     the same N fills; a window of a day by asset, without and with `wallets`, of which more than
+              10,000 are sampled (of N / 20 each), and with all counted exactly
     plain     500,000 fills of 20 assets in event order; windows of an hour at steps of five minutes
     late      the same, one in a hundred of them up to half an hour late
     extremes  the same as late, with `range`, for which no chunk of ticks can be taken at once
@@ -97,8 +97,10 @@ def main():
         write(a.work / f"keys{n}.csv", fills(n, n, 0))
         config = SOURCE.format(path=f"keys{n}.csv") + KEYS + SINK.format(view="scores")
         run(a.work, f"keys_{n}", config)
-    for name, features in [("crowd", '"count"'), ("crowd_wallets", '"count", "wallets"')]:
-        views = STEPS.format(window="1d", step="2h", features=features) + SINK.format(view="flow")
+    for name, features, more in [("crowd", '"count"', ""), ("crowd_sampled", '"count", "wallets"', ""),
+                                 ("crowd_exact", '"count", "wallets"', "exact_up_to = 16777216\n"),
+                                 ("crowd_shares", '"count", "largest_share"', "")]:
+        views = STEPS.format(window="1d", step="2h", features=features) + more + SINK.format(view="flow")
         run(a.work, name, SOURCE.format(path=f"keys{a.keys}.csv") + views)
     for name, late, features in [("plain", 0, '"count", "vwap", "volatility"'),
                                  ("late", 0.01, '"count", "vwap", "volatility"'),
