@@ -46,7 +46,7 @@ pub static SINKS: &[SinkKind] = &[
     sinks::webhook::KIND,
 ];
 
-/// A view as a sink sees it.
+/// A view as a sink sees it. Of each key it holds one row at most: who opens the sink sees to it.
 #[derive(Clone, Debug)]
 pub struct SinkView {
     /// Its name: `positions`, `positions.errors`.

@@ -66,8 +66,8 @@ pub(super) struct Args {
     /// What all its chance comes from; 0 by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// The score from which on a row is explained; 0.999 by default.
-    #[arg(long)]
+    /// The score from which on a row is explained; 0.999 by default. Above 1 none is.
+    #[arg(long, value_parser = least_score)]
     why: Option<f64>,
     /// What all detectors may hold: a key's takes about 160 KiB and 10 KiB a column once it has seen a
     /// thousand rows.
@@ -219,7 +219,7 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     let mut rows = csv::Reader::from_reader(Bounded { bytes, left: Rc::clone(&left) });
     let header = rows.headers().map_err(|error| failed(path, error))?;
     let mut scorer = scorer(arguments, header)?;
-    let mut out = Out::open(arguments.output.as_deref())?;
+    let mut out = Out::open(arguments.output.as_deref(), path)?;
     let mut row = StringRecord::new();
     out.put(&["score", "raw", "state", "why"])?;
     while !out.is_closed {
@@ -237,6 +237,12 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
         say(&scorer.summary());
     }
     Ok(())
+}
+
+/// The least score of something; none is above 1.
+fn least_score(text: &str) -> Result<f64, String> {
+    let score = text.parse().ok().filter(|score: &f64| *score >= 0.0);
+    score.ok_or_else(|| "scores go from 0 to 1".to_owned())
 }
 
 /// What scores the rows under a header.
@@ -290,7 +296,14 @@ struct Out {
 }
 
 impl Out {
-    fn open(path: Option<&Path>) -> Result<Self, Error> {
+    /// # Errors
+    /// If it can't be made, or is the file that is read.
+    fn open(path: Option<&Path>, rows: &Path) -> Result<Self, Error> {
+        let whole = |path: &Path| path.canonicalize().ok();
+        if path.and_then(whole).is_some_and(|path| whole(rows) == Some(path)) {
+            let source = io::Error::other("these are the rows: name another file for the scores");
+            return Err(Error::Io { doing: format!("writing to {}", rows.display()), source });
+        }
         let place = path.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
         let failed = |source| Error::Io { doing: format!("making {place}"), source };
         let (out, file): (Box<dyn Write>, _) = match path {

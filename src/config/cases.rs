@@ -92,6 +92,10 @@ pub(super) fn case(
     }
     if let Some(expect) = part.get("expect") {
         case.expect = expected("", expect, problems);
+    } else {
+        let message = "a test that expects nothing can't fail";
+        let problem = Problem::new(case.place.clone(), "missing_option", message);
+        problems.push(problem.hint("write expect.VIEW = [ { .. } ], or [] where it has no rows"));
     }
     Some(case)
 }

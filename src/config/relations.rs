@@ -11,6 +11,7 @@ use types::{Column, Kind, Schema};
 
 use super::file::{Data, Item, Part};
 use super::options::{check_name, settings};
+use super::views::ALERTS;
 
 /// `[relations.NAME]`, beside `columns`.
 pub(super) const RELATION: &[OptionSpec] =
@@ -104,6 +105,11 @@ pub(super) fn relations(parts: &[Part], problems: &mut Vec<Problem>) -> Relation
         }
         let n_problems = problems.len();
         check_name(&part.name, &part.place, problems);
+        if part.name == ALERTS {
+            let message = format!("`{ALERTS}` is the view of what the alerts find");
+            let problem = Problem::new(part.place.clone(), "name_taken", message);
+            problems.push(problem.hint("name the relation otherwise"));
+        }
         let schema = declared_schema(part, problems);
         match schema {
             Some(schema) if problems.len() == n_problems => {

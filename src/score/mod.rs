@@ -277,7 +277,7 @@ impl Scorer {
         let of = if scope.is_by_key { key.as_str() } else { "" };
         if !models.contains_key(of) {
             // Of several keys the values before a row are no past of its own.
-            let new = if scope.is_normalised { Model::of_rows } else { Model::new };
+            let new = if scope.is_normalised { Model::of_units } else { Model::new };
             let model = new(options, row.len());
             let model = model.map_err(|error| Wrong { what: error.to_string(), hint: None })?;
             models.insert(of.to_owned(), (model, 0));

@@ -67,10 +67,18 @@ fn the_same_rows_give_the_same_bytes() {
 fn a_file_gets_its_name_when_it_is_whole() {
     let folder = folder();
     let expected = folder.run(&ASKED).with(0).out;
-    // Over its own input, too.
-    let args: Vec<&str> = [&ASKED[..], &["-o", "rows.csv"]].concat();
+    let args: Vec<&str> = [&ASKED[..], &["-o", "of_rows.csv"]].concat();
     folder.run(&args).with(0);
-    assert_eq!(folder.read("rows.csv"), expected);
+    assert_eq!(folder.read("of_rows.csv"), expected);
+    // Not over the rows, whatever they are called.
+    let rows = folder.read("rows.csv");
+    let place = folder.path("rows.csv");
+    for name in ["rows.csv", "./rows.csv", place.to_str().unwrap()] {
+        let args: Vec<&str> = [&ASKED[..], &["-o", name]].concat();
+        folder.run(&args).with(3).says(&["these are the rows: name another file"]);
+    }
+    assert_eq!(folder.read("rows.csv"), rows);
+    folder.run(&["score", "rows.csv", "--why", "nan"]).with(2).says(&["scores go from 0 to 1"]);
     folder.write("scores.csv", "old");
     folder.write("torn.csv", "x,y\n1,2\n3\n");
     folder.run(&["score", "torn.csv", "-o", "scores.csv"]).with(3);

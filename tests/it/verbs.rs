@@ -222,3 +222,27 @@ fn quarantine_is_listed_shown_and_dropped() {
     folder.run(&["quarantine", "drop", "c.toml"]).with(0);
     assert!(!folder.path(".tapeline/tested/quarantine.jsonl").exists());
 }
+
+/// The newest quote of each asset is one row of a key, so that any sink holds it.
+#[test]
+fn the_newest_quotes_can_be_written() {
+    let folder = Folder::new();
+    let quote = |asset: &str, bid: u8, second: u8| {
+        format!("x,{asset},{bid},{},2026-01-01T00:00:0{second}Z\n", bid + 1)
+    };
+    let quotes = [quote("A", 1, 0), quote("B", 5, 1), quote("A", 3, 2)].concat();
+    folder.write("quotes.csv", format!("venue,asset,bid,ask,event_time\n{quotes}"));
+    for by in ["", "by = [\"venue\", \"asset\"]", "by = [\"asset\"]"] {
+        let config = format!(
+            "[pipeline]\nname = \"n\"\n[sources.quotes]\ntype = \"csv\"\npath = \"quotes.csv\"\n\
+             relation = \"quotes\"\n[views.book]\nop = \"latest\"\ninput = \"quotes\"\n{by}\n\
+             [sinks.files]\ntype = \"jsonl\"\npath = \"out\"\n[sinks.changes]\ntype = \"jsonl\"\n\
+             path = \"changes\"\nmode = \"changes\"\n[sinks.parquet]\ntype = \"parquet\"\npath = \"parquet\"\n"
+        );
+        folder.write("c.toml", config);
+        folder.run(&["run", "--fresh", "c.toml"]).with(0);
+        let rows = folder.read_json("out/book.jsonl");
+        let told: Vec<_> = rows.iter().map(|row| (&row["asset"], &row["bid"])).collect();
+        assert_eq!(told, [(&"A".into(), &"3".into()), (&"B".into(), &"5".into())], "{by}");
+    }
+}

@@ -37,7 +37,7 @@ use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
 
 use crate::env::Files;
 use crate::error::{ConnectError, resolve};
-use crate::sink::{SinkContext, SinkView};
+use crate::sink::SinkContext;
 
 /// What a file sink writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,6 @@ const fn no_problems(_settings: &Settings) -> Vec<Problem> {
 
 /// Reads the options of a sink that writes files and makes its folder.
 fn open_folder(context: &SinkContext) -> Result<(Arc<dyn Files>, Mode), ConnectError> {
-    check_keyed(context)?;
     let mode = match (context.settings.text("mode"), context.is_finite) {
         (Some("final"), false) => {
             return Err(ConnectError::broken(format!(
@@ -81,18 +80,6 @@ fn open_folder(context: &SinkContext) -> Result<(Arc<dyn Files>, Mode), ConnectE
     };
     let folder = resolve(&context.base, context.settings.text("path").unwrap_or("out/"));
     Ok((context.files(&folder)?, mode))
-}
-
-/// Refuses views whose rows aren't told apart by a key: a put or del of a key says nothing there.
-fn check_keyed(context: &SinkContext) -> Result<(), ConnectError> {
-    match context.views.iter().find(|view| !view.kind.is_keyed()) {
-        None => Ok(()),
-        Some(SinkView { name, .. }) => Err(ConnectError::broken(format!(
-            "opening sink {}: view {name} holds many rows of one key",
-            context.name
-        ))
-        .hint(format!("put a `latest` behind {name} and write that"))),
-    }
 }
 
 /// Says that a value isn't one of its column's.

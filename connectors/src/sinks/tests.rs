@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use types::options::{Setting, Settings};
-use types::relations::{Quote, RelationKind};
+use types::relations::RelationKind;
 use types::{Changes, Decimal, Epoch, Kind, Names, Row, Schema, Value};
 
 use super::jsonl::FinalSink;
 use crate::env::System;
-use crate::error::{Class, ConnectError};
+use crate::error::ConnectError;
 use crate::sink::{EpochChanges, SINKS, Sink, SinkContext, SinkKind, SinkView};
 
 #[path = "../../tests/support/dice.rs"]
@@ -265,14 +265,6 @@ fn an_unfinished_run_leaves_the_earlier_files_whole() {
 #[test]
 fn what_a_sink_cannot_hold_is_told_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    for kind in SINKS {
-        let (mut context, _) = small(folder.path(), None);
-        context.views[0].kind = RelationKind::Quotes;
-        context.views[0].schema = Quote::schema().shared();
-        let error = (kind.open)(context).err().unwrap();
-        assert_eq!(error.to_string(), "opening sink files: view sizes holds many rows of one key");
-        assert_eq!(error.class, Class::Broken);
-    }
     let (mut context, _) = small(folder.path(), Some("final"));
     context.is_finite = false;
     assert!(open("jsonl", context).err().unwrap().to_string().contains("needs sources that end"));

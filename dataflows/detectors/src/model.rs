@@ -26,7 +26,7 @@ pub enum Error {
 }
 
 /// The first byte of an encoded model: raised when the layout of states changes.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// A detector, chosen by its options and its number of columns.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,16 +52,16 @@ impl Model {
         })
     }
 
-    /// As [`Model::new`], but for rows that don't follow one another as a series does: a single column
-    /// is judged by its values alone.
+    /// As [`Model::new`], but for rows of many keys, each in units of its own ([`crate::Normaliser`]). They
+    /// don't follow one another as a series does, so that a single column is judged by its values alone.
     ///
     /// # Errors
     ///
     /// As [`Model::new`].
-    pub fn of_rows(options: &Options, dimension: usize) -> Result<Self, Error> {
+    pub fn of_units(options: &Options, dimension: usize) -> Result<Self, Error> {
         options.check()?;
         crate::options::within("the number of columns", dimension, 1, COLUMNS_MAX)?;
-        Ok(Self::Rows(Box::new(Combined::new(options, dimension))))
+        Ok(Self::Rows(Box::new(Combined::of_units(options, dimension))))
     }
 
     /// The state as bytes, the same for the same state.

@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_row_in_units_is_explained_in_its_own_numbers() {
         let (options, mut chance) = (Options::default(), Chance::new(3));
-        let mut model = Model::of_rows(&options, 1).unwrap();
+        let mut model = Model::of_units(&options, 1).unwrap();
         let mut usual = Normaliser::new(1);
         for at in 0..200 {
             let row = [1e6 * (10.0 + chance.normal())];

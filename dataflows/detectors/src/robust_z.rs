@@ -19,6 +19,23 @@ const RARE: f64 = 0.3;
 const FULL: f64 = 3.0;
 /// The least deviation.
 const DEVIATION_MIN: f64 = 1e-100;
+
+/// How small a column's deviation may be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Least {
+    /// Of any column.
+    any: f64,
+    /// Of one that never changed.
+    constant: f64,
+}
+
+impl Least {
+    /// Of columns of any size.
+    pub(crate) const PLAIN: Self = Self { any: DEVIATION_MIN, constant: DEVIATION_MIN };
+    /// Of columns in their keys' own units. What strays less than a tenth of one is as usual for its key:
+    /// a key's mean that follows a value of another size moves all that comes then by less than one.
+    pub(crate) const UNITS: Self = Self { any: 0.1, constant: 1.0 };
+}
 /// The largest softened z.
 pub(crate) const SOFT_MAX: f64 = 24.0;
 
@@ -36,7 +53,7 @@ pub struct Column {
 impl Column {
     /// Of values, which it changes; `rare` is the typical size of this column's deviations
     /// that aren't 0 ([`Deviations`]).
-    pub(crate) fn fit(values: &mut [f64], rare: f64) -> Self {
+    pub(crate) fn fit(values: &mut [f64], rare: f64, least: Least) -> Self {
         let [low, median, high] = [0.1, 0.5, 0.9].map(|share| select(values, share));
         let spread = (high - low) / DECILES;
         for value in values.iter_mut() {
@@ -46,9 +63,9 @@ impl Column {
         let deviation = match (usual > 0.0, rare > 0.0) {
             (true, _) => usual,
             (false, true) => rare * RARE,
-            (false, false) => median.abs() * 1e-6,
+            (false, false) => (median.abs() * 1e-6).max(least.constant),
         };
-        let deviation = deviation.max(median.abs() * 1e-12).max(DEVIATION_MIN);
+        let deviation = deviation.max(median.abs() * 1e-12).max(least.any);
         Self { median, deviation, per_deviation: 1.0 / deviation }
     }
 
@@ -120,16 +137,48 @@ mod tests {
     fn normal_data_has_deviation_1() {
         let mut chance = Chance::new(8);
         let mut values: Vec<f64> = (0..10_001).map(|_| 5.0 + 2.0 * chance.normal()).collect();
-        let column = Column::fit(&mut values, 0.0);
+        let column = Column::fit(&mut values, 0.0, Least::PLAIN);
         assert!((column.median - 5.0).abs() < 0.1, "{column:?}");
         assert!((column.deviation - 2.0).abs() < 0.1, "{column:?}");
+    }
+
+    /// A key's mean follows a blip in what was always the same: what is usual lies up to 0.8 of its units
+    /// off then, less and less.
+    #[test]
+    fn what_is_usual_again_behind_a_blip_is_near() {
+        let mut normaliser = crate::Normaliser::new(1);
+        let mut always = Vec::new();
+        for at in 0..2_000 {
+            let units = normaliser.normalise(&[1.0])[0];
+            always.extend((at >= 8).then_some(units));
+            normaliser.learn(&[1.0]);
+        }
+        let column = Column::fit(&mut always, 0.0, Least::UNITS);
+        let blip = normaliser.normalise(&[0.9999])[0];
+        assert_eq!(column.soft(blip), -SOFT_MAX);
+        normaliser.learn(&[0.9999]);
+        for _ in 0..2_000 {
+            let z = column.z(normaliser.normalise(&[1.0])[0]);
+            assert!(z.abs() < 1.0, "{z}");
+            normaliser.learn(&[1.0]);
+        }
+        // Nor is it far once the model is fitted to what the mean went through.
+        let mut since: Vec<f64> = (0..500)
+            .map(|_| {
+                normaliser.learn(&[1.0]);
+                normaliser.normalise(&[1.0])[0]
+            })
+            .collect();
+        let column = Column::fit(&mut since, 0.0, Least::UNITS);
+        normaliser.learn(&[1.0]);
+        assert!(column.z(normaliser.normalise(&[1.0])[0]).abs() < 1.0, "{column:?}");
     }
 
     /// 1, 2, 3, 4, 100: median 3; distances 0, 1, 1, 2, 97; the deviation comes from the deciles.
     #[test]
     fn a_wild_value_moves_neither_median_nor_deviation_much() {
         let mut values = vec![100.0, 1.0, 3.0, 2.0, 4.0, 3.0, 2.0, 4.0, 3.0, 2.0, 4.0];
-        let column = Column::fit(&mut values, 0.0);
+        let column = Column::fit(&mut values, 0.0, Least::PLAIN);
         assert_eq!(column.median, 3.0);
         assert!((column.deviation - PER_MAD).abs() < 1e-12, "{column:?}");
         assert!(column.z(100.0) > 60.0 && column.soft(100.0) < SOFT_MAX);
@@ -137,14 +186,14 @@ mod tests {
 
     #[test]
     fn a_column_of_one_value_has_a_deviation_all_the_same() {
-        let constant = Column::fit(&mut [7.0; 50], 0.0);
+        let constant = Column::fit(&mut [7.0; 50], 0.0, Least::PLAIN);
         assert_eq!(constant.soft(7.0), 0.0);
         assert_eq!(constant.soft(8.0), SOFT_MAX);
-        let mostly = Column::fit(&mut [7.0; 50], 10.0);
+        let mostly = Column::fit(&mut [7.0; 50], 10.0, Least::PLAIN);
         assert!((mostly.z(17.0) - 1.0 / RARE).abs() < 1e-12);
-        let zero = Column::fit(&mut [0.0; 5], 0.0);
+        let zero = Column::fit(&mut [0.0; 5], 0.0, Least::PLAIN);
         assert!(zero.soft(f64::MIN_POSITIVE).is_finite() && zero.soft(1e150) == SOFT_MAX);
-        assert_eq!(Column::fit(&mut [], 0.0).soft(1e150), SOFT_MAX);
+        assert_eq!(Column::fit(&mut [], 0.0, Least::PLAIN).soft(1e150), SOFT_MAX);
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl Twin {
             let key: Vec<Value> = asked.by.iter().map(|name| self.value(row, name)).collect();
             let x: Vec<f64> = asked.columns.iter().map(|n| float(&self.value(row, n))).collect();
             let model_of = if asked.is_by_key { key.clone() } else { Vec::new() };
-            let make = if asked.is_normalised { Model::of_rows } else { Model::new };
+            let make = if asked.is_normalised { Model::of_units } else { Model::new };
             let new = || make(&asked.options, x.len()).expect("sound options");
             let model = models.entry(model_of.clone()).or_insert_with(new);
             if let Some(name) = asked.refit_on {

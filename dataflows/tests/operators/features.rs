@@ -284,6 +284,22 @@ fn textbook(fills: &[(f64, f64, f64, f64)]) -> Vec<(&'static str, Option<f64>, f
     ]
 }
 
+/// What is asked of wallets, and columns beside them.
+#[test]
+fn wallets_never_come_without_saying_whether_they_are_exact() {
+    for (features, expected) in [
+        ("wallets,count", &["wallets_1m", "wallets_exact_1m", "count_1m"][..]),
+        ("wallets_exact,wallets", &["wallets_exact_1m", "wallets_1m"]),
+        ("largest_share", &["largest_share_1m"]),
+    ] {
+        let options = [("input", "fills"), ("windows", "1m"), ("features", features)];
+        let plan = harness::plan(&[("flow", "features", &options)], &["flow"]);
+        let schema = Arc::clone(&plan.views[plan.view("flow").unwrap()].schema);
+        let names: Vec<&str> = schema.columns.iter().map(|c| c.name.as_ref()).collect();
+        assert_eq!(names[schema.n_key..], *expected, "{features}");
+    }
+}
+
 #[test]
 fn options_that_are_wrong_are_told() {
     for (options, code) in [

@@ -273,6 +273,7 @@ fn a_test_may_correct_what_a_run_only_inserts() {
         [[tests]]
         name = "t"
         bust.fills = [ { wallet = "a", asset = "b", id = "1" } ]
+        expect.fills = []
     "#;
     let corrects = |purpose| load(text, purpose).unwrap().plan.relations[0].has_corrections;
     assert!(corrects(Purpose::Test) && !corrects(Purpose::Run));

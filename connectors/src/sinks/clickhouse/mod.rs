@@ -49,7 +49,6 @@ use self::outbox::{Batch, Outbox, Totals};
 use self::server::{Before, Insert, Server, SetAside, Stored};
 use self::trouble::Refusal;
 use self::unfit::Unfit;
-use super::check_keyed;
 use super::held::Held;
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
@@ -70,7 +69,6 @@ const MIB: u64 = 1 << 20;
 const BATCH_EPOCHS: u64 = 4_096;
 
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
-    check_keyed(&context)?;
     let settings = &context.settings;
     let database = settings.text("database").unwrap_or("tapeline").to_string();
     let mode = options::mode(settings);

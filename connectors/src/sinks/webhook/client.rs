@@ -192,9 +192,20 @@ pub(super) fn check_url(text: &str) -> Result<Uri, (String, &'static str)> {
         (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
             wrong("the url holds a user", "use `headers = [\"Authorization: Basic ${VAR}\"]`")
         }
+        // A port that is no number of 16 bits would be left out.
+        (Some("http" | "https"), Some(authority))
+            if authority.port().is_none() && has_port(authority.as_str()) =>
+        {
+            wrong("the url's port is no port", "ports go from 1 to 65535")
+        }
         (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => Ok(url),
         _ => wrong("not an http or https url", "write it like \"https://example.com/hook\""),
     }
+}
+
+/// Whether something stands for a port behind the host, which may be an address in brackets.
+fn has_port(authority: &str) -> bool {
+    authority.rsplit(']').next().is_some_and(|rest| rest.contains(':'))
 }
 
 /// Reads a header like `Name: value`.

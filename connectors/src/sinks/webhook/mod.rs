@@ -25,7 +25,6 @@ use self::body::{Envelope, Format, Spelling, Spelt};
 use self::client::{Client, Refusal};
 use self::limits::{Identities, Judge, Limits, Memory};
 use super::aside::{Aside, Length};
-use super::check_keyed;
 use super::held::visit_changes;
 use super::kept::Kept;
 use crate::env::Env;
@@ -46,7 +45,6 @@ pub(crate) const KIND: SinkKind = SinkKind {
 const KEPT_EPOCHS: u64 = 4_096;
 
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
-    check_keyed(&context)?;
     let settings = &context.settings;
     let state = context.state()?;
     let [outbox, through, reached] =

@@ -24,7 +24,7 @@ use crate::memory::Memory;
 use crate::neighbours::Neighbours;
 use crate::number::present;
 use crate::options::{COLUMNS_MAX, Kind, Options};
-use crate::robust_z::{Column, Deviations};
+use crate::robust_z::{Column, Deviations, Least};
 use crate::schedule::Schedule;
 use crate::tail::Tail;
 use crate::why::{Aspect, Reason, by_share};
@@ -69,6 +69,7 @@ struct Fitted {
 pub struct Combined {
     options: Options,
     dimension: usize,
+    least: Least,
     chance: Chance,
     /// Rows learnt.
     seen: usize,
@@ -98,9 +99,19 @@ struct Scratch {
 impl Combined {
     /// For rows of `dimension` columns.
     pub fn new(options: &Options, dimension: usize) -> Self {
+        Self::with(options, dimension, Least::PLAIN)
+    }
+
+    /// As [`Combined::new`], but for rows in their keys' own units ([`crate::Normaliser`]).
+    pub fn of_units(options: &Options, dimension: usize) -> Self {
+        Self::with(options, dimension, Least::UNITS)
+    }
+
+    fn with(options: &Options, dimension: usize, least: Least) -> Self {
         Self {
             options: options.clone(),
             dimension,
+            least,
             chance: Chance::new(options.seed),
             seen: 0,
             schedule: Schedule::new(options.warm_up.max(REFIT_ROWS_MIN), options.refit_ns),
@@ -302,7 +313,7 @@ impl Fitted {
                 let mut values: Vec<f64> =
                     kept.iter().skip(at).step_by(dimension).copied().collect();
                 values.retain(|value| !value.is_nan());
-                Column::fit(&mut values, detector.deviations[at].mean)
+                Column::fit(&mut values, detector.deviations[at].mean, detector.least)
             })
             .collect();
         let mut filled = Vec::with_capacity(kept.len());

@@ -92,8 +92,8 @@ const OPTIONS: &[OptionSpec] = &[
         "refit",
         OptionKind::Duration,
         Need::Optional,
-        "event time between fits of the model, of which 64 rows lie between two at least; by rows where not \
-         given",
+        "event time between fits of the model once it has learnt 2,048 rows, 64 rows between two at least; by \
+         rows before and where not given",
     ),
     option(
         "refit_on",

@@ -31,7 +31,7 @@ pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepare
     let is_by_key = settings.text("scope") == Some("key");
     let is_normalised = !is_by_key && !takes_as_they_are(settings) && !layout.by.is_empty();
     // Of several keys the values before a row are no past of its own.
-    let model = if is_normalised { Model::of_rows } else { Model::new };
+    let model = if is_normalised { Model::of_units } else { Model::new };
     let empty = model(&options, layout.measured.len()).map_err(|error| {
         vec![Problem::new(settings.place.clone(), "wrong_value", error.to_string())]
     })?;
@@ -169,8 +169,7 @@ fn measured(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> V
     let refit_on = settings.text("refit_on");
     let is_measure = |column: &Column| {
         let name = column.name.as_ref();
-        let is_place = matches!(name, "seq" | "age") || name.starts_with("covered_");
-        let is_place = is_place || Some(name) == refit_on;
+        let is_place = PLACES.iter().any(|place| names(name, place)) || Some(name) == refit_on;
         Layout::is_number(column) && !is_place
     };
     let is_free = |index: &usize| schema.columns.get(*index).is_some_and(is_measure);
@@ -189,6 +188,21 @@ fn measured(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> V
         problems.push(problem.hint("list some in `columns`"));
     }
     measured
+}
+
+/// What says where a row stands.
+const PLACES: [&str; 3] = ["seq", "age", "covered"];
+
+/// Whether a column's name is a word, as it is or with a window behind it (`covered_5m`), maybe behind the
+/// prefix of a join.
+fn names(column: &str, word: &str) -> bool {
+    let bare = |name: &str| name == word || name.strip_prefix(word).is_some_and(is_window);
+    bare(column) || column.match_indices('_').any(|(at, _)| bare(&column[at + 1..]))
+}
+
+/// Whether this is what stands behind a feature's name.
+fn is_window(text: &str) -> bool {
+    text.strip_prefix('_').is_some_and(|window| types::Span::parse(window).is_some())
 }
 
 /// The score from which on rows say why.
