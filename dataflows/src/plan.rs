@@ -156,6 +156,8 @@ pub struct Scoring {
     pub is_by_key: bool,
     /// Whether each key has units of its own.
     pub is_normalised: bool,
+    /// How long a key may rest before it is forgotten: model or units begin anew with its next row.
+    pub forget_after: Option<Span>,
 }
 
 /// A prepared operator.

@@ -154,7 +154,6 @@ pub(crate) fn no_names() -> Arc<Names> {
 }
 
 /// A value of a strategy, the same for the same seed.
-#[cfg(feature = "sabotage")]
 pub(crate) fn sample<S: proptest::strategy::Strategy>(strategy: &S, seed: u64) -> S::Value {
     use proptest::strategy::ValueTree as _;
     use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

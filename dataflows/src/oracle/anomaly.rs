@@ -29,6 +29,8 @@ pub struct Asked {
     pub refit_on: Option<&'static str>,
     /// Nanoseconds.
     pub revise_within: i64,
+    /// How long a key may rest before it is forgotten; nanoseconds.
+    pub forget_after: Option<i64>,
     /// The score from which on a row says why.
     pub explain_from: f64,
     /// The detector's.
@@ -121,17 +123,28 @@ impl Twin {
     /// # Panics
     /// If the options aren't those of a detector.
     pub fn rows(&self) -> BTreeSet<Row> {
-        let asked = &self.asked;
+        let (asked, anew) = (&self.asked, self.anew());
         let mut models: BTreeMap<Vec<Value>, Model> = BTreeMap::new();
         let mut usual: BTreeMap<Vec<Value>, Normaliser> = BTreeMap::new();
         // Of each model what was said last, whether that still asks for a fit, and rows since the last one.
         let mut asked_for: BTreeMap<Vec<Value>, (Value, bool, usize)> = BTreeMap::new();
         let mut rows = BTreeSet::new();
-        for ((time, ..), (row, stands)) in &self.learnt {
-            let key: Vec<Value> = asked.by.iter().map(|name| self.value(row, name)).collect();
+        for (at, (row, stands)) in &self.learnt {
+            let (time, key) = (at.0, self.key(row));
             let x: Vec<f64> = asked.columns.iter().map(|n| float(&self.value(row, n))).collect();
             let model_of = if asked.is_by_key { key.clone() } else { Vec::new() };
+<<<<<<< HEAD
             let make = if asked.is_normalised { Model::of_units } else { Model::new };
+=======
+            if anew.contains(at) {
+                usual.remove(&key);
+                if asked.is_by_key {
+                    models.remove(&key);
+                    asked_for.remove(&key);
+                }
+            }
+            let make = if asked.is_normalised { Model::of_rows } else { Model::new };
+>>>>>>> 8494115 (anomaly: forget_after forgets keys that rest, so that those that are known at once are bounded)
             let new = || make(&asked.options, x.len()).expect("sound options");
             let model = models.entry(model_of.clone()).or_insert_with(new);
             if let Some(name) = asked.refit_on {
@@ -173,6 +186,41 @@ impl Twin {
         let stale: Vec<Value> = stale.into_iter().chain([Value::Null]).collect();
         rows.extend(self.late.iter().map(|row| self.row(row, &stale)));
         rows
+    }
+
+    /// The rows before which their key is forgotten, as the one before lies too far back.
+    fn anew(&self) -> BTreeSet<&Place> {
+        let mut last: BTreeMap<Vec<Value>, VenueTime> = BTreeMap::new();
+        let mut anew = BTreeSet::new();
+        for (at, (row, _)) in &self.learnt {
+            let before = last.insert(self.key(row), at.0);
+            let rested = before.map(|before| at.0.nanos() - before.nanos());
+            if rested.zip(self.asked.forget_after).is_some_and(|(rested, after)| rested > after) {
+                anew.insert(at);
+            }
+        }
+        anew
+    }
+
+    /// Those of them that stand.
+    pub fn rows_anew(&self) -> BTreeSet<Row> {
+        let rows = self.anew().into_iter().filter_map(|at| self.learnt.get(at));
+        rows.filter(|(_, stands)| *stands).map(|(row, _)| row.clone()).collect()
+    }
+
+    /// How many keys a row that is learnt later may not find forgotten.
+    pub fn n_remembered(&self) -> usize {
+        let horizon = self.watermark.nanos().saturating_sub(self.asked.revise_within);
+        let last: BTreeMap<Vec<Value>, i64> =
+            self.learnt.iter().map(|(at, (row, _))| (self.key(row), at.0.nanos())).collect();
+        let is_remembered =
+            |last: &&i64| self.asked.forget_after.is_none_or(|after| horizon <= **last + after);
+        last.values().filter(is_remembered).count()
+    }
+
+    /// What tells its key apart.
+    fn key(&self, row: &Row) -> Vec<Value> {
+        self.asked.by.iter().map(|name| self.value(row, name)).collect()
     }
 
     /// Where a row stands in the order.

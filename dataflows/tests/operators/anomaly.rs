@@ -65,6 +65,7 @@ fn views() -> Vec<ViewSpec<'static>> {
                 ("scope", "view"),
                 ("warm_up", "16"),
                 ("revise_within", "4m"),
+                ("forget_after", "3m"),
                 ("explain_from", "0.8"),
             ],
         ),
@@ -79,6 +80,7 @@ fn views() -> Vec<ViewSpec<'static>> {
                 ("warm_up", "16"),
                 ("refit_on", "count_3m"),
                 ("revise_within", "0s"),
+                ("forget_after", "2m"),
                 ("explain_from", "0.8"),
             ],
         ),
@@ -98,6 +100,7 @@ fn asked(bars: &Arc<Schema>, flow: &Arc<Schema>) -> [Asked; 3] {
         is_normalised: false,
         refit_on: None,
         revise_within: minutes(10),
+        forget_after: None,
         explain_from: 0.8,
         options,
     };
@@ -108,6 +111,7 @@ fn asked(bars: &Arc<Schema>, flow: &Arc<Schema>) -> [Asked; 3] {
         length: None,
         is_normalised: true,
         revise_within: minutes(4),
+        forget_after: Some(minutes(3)),
         ..of_bars.clone()
     };
     let of_keys = Asked {
@@ -116,6 +120,7 @@ fn asked(bars: &Arc<Schema>, flow: &Arc<Schema>) -> [Asked; 3] {
         is_normalised: false,
         refit_on: Some("count_3m"),
         revise_within: 0,
+        forget_after: Some(minutes(2)),
         ..of_flow.clone()
     };
     [of_bars, of_flow, of_keys]

@@ -137,6 +137,10 @@ safeguards! {
     UsualGoesBack,
     /// Changes before the horizon change no score.
     HorizonHolds,
+    /// A key that has rested for too long begins anew with its next row.
+    RestedKeysForgotten,
+    /// What was known of it is let go of once no row asks for it.
+    ForgottenOnceSettled,
 
     // Marks.
     /// A change at a published step revises the snapshots behind it.

@@ -46,6 +46,7 @@ fn scores(loaded: &Loaded, history: &[Placed]) -> Lines {
         is_normalised: false,
         refit_on: None,
         revise_within: i64::MAX,
+        forget_after: None,
         explain_from: 0.9,
         options: Options { warm_up: 16, ..Options::default() },
     };

@@ -1,6 +1,7 @@
 //! Rows in order with what was said of each: an epoch's changes in, the view's out.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use detectors::Model;
@@ -9,7 +10,7 @@ use types::{EventId, Row, Value, VenueTime};
 
 use super::judge::{Judge, Measured, Said};
 use super::layout::Change;
-use super::rungs::Rungs;
+use super::rungs::{Keeping, Rungs};
 
 /// A row's place in the order: time, `seq`, id, and the text of its key, which tells rows apart that tie.
 pub(super) type Place = (VenueTime, Value, Option<EventId>, Arc<[u8]>);
@@ -54,16 +55,16 @@ pub(super) struct Line {
     rows: BTreeMap<Place, Held>,
     /// Rows that went away too late, so that they stay learnt, as long as they are folded again.
     gone: BTreeMap<Place, Held>,
-    rungs: Rungs<Place>,
+    rungs: Rungs,
     /// Room for a row's numbers.
     numbers: Vec<f64>,
 }
 
 impl Line {
-    /// Without rows; `slack` as of [`Rungs`].
-    pub(super) fn new(model: Model, slack: u64) -> Self {
+    /// Without rows; `empty` is a model that has learnt nothing.
+    pub(super) fn new(empty: Rc<Model>, keeping: Keeping) -> Self {
         let (rows, gone, numbers) = Default::default();
-        Self { rows, gone, rungs: Rungs::new(model, slack), numbers }
+        Self { rows, gone, rungs: Rungs::new(empty, keeping), numbers }
     }
 
     /// Makes an epoch's changes, of which none cancels another; `horizon` is the time before which they
@@ -89,21 +90,16 @@ impl Line {
 
     /// Lets go of what only changes before a horizon would need.
     pub(super) fn close(&mut self, horizon: VenueTime) {
-        self.rungs.close(|place| !is_stale(place, horizon));
+        self.rungs.close(horizon);
         if let Some(first) = self.rungs.first().filter(|_| !self.gone.is_empty()) {
             self.gone = self.gone.split_off(first);
             self.gone.remove(first);
         }
     }
 
-    /// Whether states are kept beside the newest.
-    pub(super) const fn is_open(&self) -> bool {
-        !self.rungs.is_empty()
-    }
-
-    /// The time of the last row that was learnt.
-    pub(super) fn last(&self) -> Option<VenueTime> {
-        self.rungs.last().map(|place| place.0)
+    /// The time that the horizon must pass before [`Line::close`] lets go of anything.
+    pub(super) fn due(&self) -> Option<VenueTime> {
+        self.rungs.due()
     }
 
     /// Takes rows that come behind all others.
@@ -204,6 +200,12 @@ impl Line {
         self.rungs.len()
     }
 
+    /// How many keys anything is known of.
+    #[cfg(test)]
+    pub(super) fn n_known(&self) -> usize {
+        self.rungs.n_known()
+    }
+
     /// What all states take.
     #[cfg(test)]
     pub(super) fn state_bytes(&self) -> usize {
@@ -236,14 +238,14 @@ fn note(
 }
 
 /// Whether a place is before the horizon.
-fn is_stale(place: &Place, horizon: VenueTime) -> bool {
+pub(super) fn is_stale(place: &Place, horizon: VenueTime) -> bool {
     place.0 < horizon && !is_out(Safeguard::HorizonHolds)
 }
 
 /// Judges and learns one row.
 fn learn(
     judge: &Judge,
-    (rungs, numbers): (&mut Rungs<Place>, &mut Vec<f64>),
+    (rungs, numbers): (&mut Rungs, &mut Vec<f64>),
     place: &Place,
     (row, key): (&Row, Option<u32>),
     is_told: bool,

@@ -18,6 +18,11 @@
 //! A model whose rows all lie there keeps no states beside itself.
 //! So a view with such rows depends on when they came, and a run that goes on is fed epoch by epoch.
 //!
+//! With `forget_after` a key that rests is forgotten: a row that lies further than that behind the key's row
+//! before it, of those that are learnt, finds a model, or units, that have learnt nothing. This goes by the
+//! rows alone, so a late row in between joins what it lies between, and one that goes away may part it. What
+//! was known of the key goes once `revise_within` has passed as well, as no row asks for it then.
+//!
 //! Rows and scores are kept for good, because a row that goes away takes back what it said.
 
 mod judge;
@@ -30,6 +35,7 @@ mod rungs;
 mod scores;
 #[cfg(test)]
 mod tests;
+mod usual;
 
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
 
@@ -107,6 +113,13 @@ const OPTIONS: &[OptionSpec] = &[
         OptionKind::DurationOrZero,
         Need::Default("1h"),
         "how far behind the watermark changes still change scores",
+    ),
+    option(
+        "forget_after",
+        OptionKind::Duration,
+        Need::Optional,
+        "a key that rests for longer is forgotten: its model, or what is usual of it, begins anew with its next \
+         row; by event time",
     ),
     option(
         "explain_from",

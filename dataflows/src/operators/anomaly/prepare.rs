@@ -46,6 +46,7 @@ pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepare
         by: names(&layout.by),
         is_by_key,
         is_normalised,
+        forget_after: settings.duration("forget_after"),
     };
     let build = Judged {
         scoring,
@@ -54,6 +55,7 @@ pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepare
             is_by_key,
             is_normalised,
             revise_within: settings.nanos("revise_within").unwrap_or_default(),
+            forget_after: settings.duration("forget_after"),
             judge: Judge { layout, explain_from, refit_on },
         },
     };
@@ -107,6 +109,7 @@ pub(super) fn settle(
         Layout::entity(schema)
     };
     check_normalise(settings, problems);
+    check_forget_after(settings, (&input, &by), problems);
     for (name, place) in settings.list("by") {
         if schema.index(name).is_some_and(|index| index >= schema.n_key) {
             let message = format!("`{name}` is no part of the key of `{}`", input.name);
@@ -152,6 +155,29 @@ fn check_normalise(settings: &Settings, problems: &mut Vec<Problem>) {
         let problem = Problem::new(settings.place("by"), "wrong_option", message);
         problems.push(problem.hint("leave out `by`, or take out `normalise = false`"));
     }
+}
+
+/// Checks that there are keys to be forgotten.
+fn check_forget_after(
+    settings: &Settings,
+    (input, by): (&View, &[usize]),
+    problems: &mut Vec<Problem>,
+) {
+    if !settings.has("forget_after") || settings.text("scope") == Some("key") {
+        return;
+    }
+    let (message, hint) = if takes_as_they_are(settings) {
+        let message = "`forget_after` says nothing where one model takes all numbers as they are";
+        (message.to_owned(), "leave out `forget_after`, or take out `normalise = false`")
+    } else if by.is_empty() && settings.list("by").is_empty() {
+        let message =
+            format!("no column tells keys of `{}` apart, so none is forgotten", input.name);
+        (message, "leave out `forget_after`")
+    } else {
+        return;
+    };
+    let problem = Problem::new(settings.place("forget_after"), "wrong_option", message);
+    problems.push(problem.hint(hint));
 }
 
 /// The columns that are looked at.

@@ -1,17 +1,19 @@
 //! All models of a worker: an epoch's rows in, the views' changes out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use detectors::Model;
 use rustc_hash::FxHashMap;
 use types::changes::consolidate;
 use types::json::write_value;
-use types::{Row, Value, VenueTime};
+use types::{Row, Span, Value, VenueTime};
 
 use super::judge::Judge;
 use super::layout::{Change, Columns, Layout};
 use super::line::{Changed, Line, Told};
+use super::rungs::Keeping;
 use crate::operators::ordered::Order;
 
 /// Settled options.
@@ -24,11 +26,24 @@ pub(super) struct Settled {
     pub(super) is_normalised: bool,
     /// How far behind the watermark changes change scores; nanoseconds.
     pub(super) revise_within: i64,
+    /// How long a key may rest before it is forgotten.
+    pub(super) forget_after: Option<Span>,
+}
+
+impl Settled {
+    const fn keeping(&self) -> Keeping {
+        Keeping {
+            slack: if self.is_by_key { SLACK_OF_KEY } else { SLACK },
+            forget_after: self.forget_after,
+            is_of_key: self.is_by_key,
+        }
+    }
 }
 
 /// How often as long a gap between kept states may be as the way from there to the newest row: one
 /// model keeps many states, a model a key few.
-const SLACK: [u64; 2] = [1, 8];
+const SLACK: u64 = 1;
+const SLACK_OF_KEY: u64 = 8;
 
 /// The columns of a key.
 type Key = Box<[Value]>;
@@ -45,14 +60,14 @@ pub(super) struct Scores {
     /// The numbers of keys with units of their own; nothing that is told depends on them.
     numbers: FxHashMap<Key, u32>,
     /// A model that has learnt nothing.
-    empty: Model,
+    empty: Rc<Model>,
     lines: BTreeMap<Key, Line>,
     /// What is told of changes that came too late; `None` where nobody reads it.
     stale: Option<FxHashMap<Key, Change>>,
     horizon: VenueTime,
-    /// The lines that keep states, by the last row that they had learnt when they were looked at: behind
-    /// the horizon the states go. Each stands here once.
-    open: BTreeSet<(VenueTime, Key)>,
+    /// The lines that will let go of something, by the time that the horizon must pass for it. Each stands
+    /// here once.
+    due: BTreeSet<(VenueTime, Key)>,
 }
 
 /// A change of one of the two views.
@@ -74,11 +89,11 @@ impl Scores {
             order,
             texts: FxHashMap::default(),
             numbers: FxHashMap::default(),
-            empty,
+            empty: Rc::new(empty),
             lines: BTreeMap::new(),
             stale: reads_stale.then(FxHashMap::default),
             horizon: VenueTime::MIN,
-            open: BTreeSet::new(),
+            due: BTreeSet::new(),
         }
     }
 
@@ -101,11 +116,10 @@ impl Scores {
         let next = watermark.map(|at| VenueTime::from_nanos(at.nanos().saturating_sub(within)));
         let next = next.unwrap_or(self.horizon).max(self.horizon);
         for (key, changes) in changes {
-            let Self { settled, lines, stale, empty, open, .. } = self;
-            let slack = SLACK[usize::from(settled.is_by_key)];
-            let of_key = key.clone();
-            let line = lines.entry(key).or_insert_with(|| Line::new(empty.clone(), slack));
-            let was_open = line.is_open();
+            let Self { settled, lines, stale, empty, .. } = self;
+            let new = || Line::new(Rc::clone(empty), settled.keeping());
+            let line = lines.entry(key.clone()).or_insert_with(new);
+            let was_due = line.due();
             line.take(&settled.judge, changes, (self.horizon, next), &mut |told| match told {
                 Told::Row(row, diff) => tell(Out { is_stale: false, row, diff }),
                 Told::Stale(row, change) => {
@@ -114,23 +128,33 @@ impl Scores {
                     }
                 }
             });
-            if let Some(last) = line.last().filter(|_| line.is_open() && !was_open) {
-                open.insert((last, of_key));
-            }
+            let due = line.due();
+            self.note_due(key, was_due, due);
         }
         self.horizon = next;
         self.close();
     }
 
-    /// Lets go of the states of lines whose rows have all come to lie behind the horizon.
+    /// Notes when a line can let go of something, if at another time than before.
+    fn note_due(&mut self, key: Key, was_due: Option<VenueTime>, due: Option<VenueTime>) {
+        if was_due == due {
+            return;
+        }
+        let mut entry = (was_due.unwrap_or(VenueTime::MIN), key);
+        self.due.remove(&entry);
+        if let Some(due) = due {
+            entry.0 = due;
+            self.due.insert(entry);
+        }
+    }
+
+    /// Lets go of what no change needs any more that comes from here on, in all lines.
     fn close(&mut self) {
-        let later = self.open.split_off(&(self.horizon, Key::default()));
-        for (_, key) in std::mem::replace(&mut self.open, later) {
+        let later = self.due.split_off(&(self.horizon, Key::default()));
+        for (_, key) in std::mem::replace(&mut self.due, later) {
             let Some(line) = self.lines.get_mut(&key) else { continue };
             line.close(self.horizon);
-            if let Some(last) = line.last().filter(|_| line.is_open()) {
-                self.open.insert((last, key));
-            }
+            self.due.extend(line.due().map(|due| (due, key)));
         }
     }
 
@@ -165,6 +189,11 @@ impl Scores {
     /// How many states are kept beside the newest ones.
     pub(super) fn n_states(&self) -> usize {
         self.lines.values().map(Line::n_rungs).sum()
+    }
+
+    /// How many keys anything is known of.
+    pub(super) fn n_known(&self) -> usize {
+        self.lines.values().map(Line::n_known).sum()
     }
 
     /// What all states take.

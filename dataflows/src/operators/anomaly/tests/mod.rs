@@ -1,25 +1,22 @@
 //! The rows of random epochs equal the twin's, and what is kept stays small.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use detectors::{Model, Options};
 use proptest::prelude::*;
-use types::options::Setting;
-use types::relations::RelationKind;
 use types::schema::Kind;
 use types::value::Float;
-use types::{Decimal, Row, Schema, Value, VenueTime};
+use types::{Decimal, Row, Schema, Span, Value, VenueTime};
 
-use super::Anomaly;
 use super::judge::Judge;
 use super::layout::Layout;
-use super::line::{Changed, Line};
-use super::rungs::STEP;
 use super::scores::{Out, Scores, Settled};
 use crate::operators::ordered::Order;
-use crate::operators::testing::{no_names, prepare, relation, schema, settings};
+use crate::operators::testing::{no_names, sample, schema};
 use crate::oracle::anomaly::{Asked, Twin};
+
+mod memory;
+mod options;
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_767_571_200 * SECOND;
@@ -74,6 +71,8 @@ struct History {
     asks_fits: bool,
     /// Seconds.
     revise_within: i64,
+    /// Seconds.
+    forget_after: Option<i64>,
     /// Each epoch's rows: how far behind or before the newest second, whether they go away where they
     /// stand.
     epochs: Vec<(Vec<(Made, bool)>, i64)>,
@@ -90,19 +89,24 @@ fn made(spread: i64) -> impl Strategy<Value = (Made, bool)> {
 fn history() -> impl Strategy<Value = History> {
     // Large epochs, so that states are kept; small ones behind them, so that they are gone back to.
     let large = (prop::collection::vec(made(300), 200..700), Just(290_i64));
-    let small = (prop::collection::vec(made(9), 0..9), 0..9_i64);
+    let on = prop_oneof![7 => 0..9_i64, 1 => 60..90_i64];
+    let small = (prop::collection::vec(made(9), 0..9), on);
     let epochs = (prop::collection::vec(large, 1..3), prop::collection::vec(small, 1..12));
     let is = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (is, prop::sample::select(vec![0, 50, 10_000]), epochs).prop_map(
-        |((is_by_key, normalises, has_id, asks_fits), revise_within, (mut epochs, small))| {
-            epochs.extend(small);
-            let is_normalised = normalises && !is_by_key;
-            History { is_by_key, is_normalised, has_id, asks_fits, revise_within, epochs }
-        },
-    )
+    // Rows of a key are a few seconds apart.
+    let forget_after = prop::sample::select(vec![None, Some(4), Some(12), Some(40)]);
+    let times = (prop::sample::select(vec![0, 50, 10_000]), forget_after);
+    (is, times, epochs).prop_map(|(is, (revise_within, forget_after), (mut epochs, small))| {
+        epochs.extend(small);
+        let (is_by_key, normalises, has_id, asks_fits) = is;
+        let is_normalised = normalises && !is_by_key;
+        let forget_after = forget_after.filter(|_| is_by_key || is_normalised);
+        History { is_by_key, is_normalised, has_id, asks_fits, revise_within, forget_after, epochs }
+    })
 }
 
-/// The changes of an epoch: a row in the place of the one of its key, or none there.
+/// The changes of an epoch: a row in the place of the one of its key, or none there, or where none was of
+/// the key behind it.
 fn changes(
     rows: &[(Made, bool)],
     (now, has_id): (i64, bool),
@@ -112,7 +116,12 @@ fn changes(
     for (made, goes) in rows {
         let row = Made { second: now + made.second, ..made.clone() }.row(has_id);
         let key = row.0[..2].to_vec();
-        let old = if *goes { held.remove(&key) } else { held.insert(key, row.clone()) };
+        let old = if *goes {
+            let found = held.range(key..).next().map(|(key, _)| key.clone());
+            found.and_then(|key| held.remove(&key))
+        } else {
+            held.insert(key, row.clone())
+        };
         if !*goes {
             *net.entry(row).or_default() += 1;
         }
@@ -145,14 +154,14 @@ fn settled(history: &History) -> Settled {
         is_by_key: history.is_by_key,
         is_normalised: history.is_normalised,
         revise_within: history.revise_within * SECOND,
+        forget_after: history.forget_after.and_then(|seconds| Span::new(seconds * SECOND)),
     }
 }
 
-fn check(history: &History) {
+fn twin(history: &History) -> Twin {
     let settled = settled(history);
-    let schema = Arc::clone(&settled.judge.layout.input);
     let asked = Asked {
-        schema: Arc::clone(&schema),
+        schema: settled.judge.layout.input,
         columns: vec!["x", "n"],
         by: vec!["asset"],
         length: None,
@@ -160,12 +169,15 @@ fn check(history: &History) {
         is_normalised: history.is_normalised,
         refit_on: history.asks_fits.then_some("session"),
         revise_within: settled.revise_within,
+        forget_after: settled.forget_after.map(Span::nanos),
         explain_from: settled.judge.explain_from,
         options: options(),
     };
-    let order = Order::new(&schema, &no_names());
-    let mut fast = Scores::new(settled, order, (Model::new(&options(), 2).unwrap(), true));
-    let mut twin = Twin::new(asked, no_names());
+    Twin::new(asked, no_names())
+}
+
+fn check(history: &History) {
+    let (mut fast, mut twin) = (scores(history, true), twin(history));
     let (mut held, mut rows, mut stale) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     let mut now = 0;
     for (index, (made, on)) in history.epochs.iter().enumerate() {
@@ -191,6 +203,9 @@ fn check(history: &History) {
         let expected = twin.rows();
         let differs = rows.symmetric_difference(&expected).next();
         assert!(differs.is_none(), "epoch {index}: {differs:?}");
+        if history.forget_after.is_some() {
+            assert_eq!(fast.n_known(), twin.n_remembered(), "epoch {index}");
+        }
     }
 }
 
@@ -205,10 +220,79 @@ proptest! {
 
 #[cfg(feature = "sabotage")]
 crate::operators::testing::noticed! {
-    unrevised_scores_are_noticed: ScoresRevised by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
-    usual_numbers_that_stay_are_noticed: UsualGoesBack by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
-    fits_that_are_not_asked_for_again_are_noticed: FitsGoBack by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
-    changes_behind_the_horizon_are_noticed: HorizonHolds by 20 of |seed| check(&crate::operators::testing::sample(&history(), seed));
+    unrevised_scores_are_noticed: ScoresRevised by 20 of |seed| check(&sample(&history(), seed));
+    usual_numbers_that_stay_are_noticed: UsualGoesBack by 20 of |seed| check(&sample(&history(), seed));
+    fits_that_are_not_asked_for_again_are_noticed: FitsGoBack by 20 of |seed| check(&sample(&history(), seed));
+    changes_behind_the_horizon_are_noticed: HorizonHolds by 20 of |seed| check(&sample(&history(), seed));
+    keys_that_are_not_forgotten_are_noticed: RestedKeysForgotten by 20 of |seed| check(&sample(&history(), seed));
+    keys_that_are_let_go_of_too_early_are_noticed: ForgottenOnceSettled by 20 of |seed| check(&sample(&history(), seed));
+}
+
+fn standing(held: &BTreeMap<Vec<Value>, Row>) -> BTreeSet<Row> {
+    held.values().cloned().collect()
+}
+
+/// The histories hold what makes it hard: rows that find their key forgotten, some of which don't any more
+/// once a row comes between, others that do once one goes away, and keys of which nothing need be known.
+#[test]
+fn keys_are_forgotten_in_histories() {
+    let mut counts = [[0; 4]; 2];
+    for history in (0..120).map(|seed| sample(&history(), seed)) {
+        if history.forget_after.is_none() {
+            continue;
+        }
+        let counts = &mut counts[usize::from(history.is_by_key)];
+        let (mut twin, mut held, mut now) = (twin(&history), BTreeMap::new(), 0);
+        for (made, on) in &history.epochs {
+            let (before, stood) = (twin.rows_anew(), standing(&held));
+            let changes = changes(made, (now, history.has_id), &mut held);
+            now += on;
+            twin.take(&changes, VenueTime::from_nanos(START + now * SECOND));
+            let (after, stands) = (twin.rows_anew(), standing(&held));
+            counts[0] += after.difference(&before).count();
+            counts[1] += before.difference(&after).filter(|row| stands.contains(*row)).count();
+            counts[2] += after.difference(&before).filter(|row| stood.contains(*row)).count();
+            counts[3] += usize::from(held.len() > 100 && twin.n_remembered() < 4);
+        }
+    }
+    assert!(counts.as_flattened().iter().all(|n| *n > 5), "{counts:?}");
+}
+
+/// Changes in the gap before a row that finds its key forgotten, and the row behind that once did.
+#[test]
+fn a_gap_is_closed_and_opened() {
+    let row = |second: i64| {
+        let x = i32::try_from(second % 7).unwrap();
+        Made { asset: 0, id: u8::try_from(second).unwrap(), second, x: Some(x), n: Some(x % 3) }
+    };
+    let comes = |seconds: &[i64], now: i64| -> Vec<(Made, bool)> {
+        let made = |second: &i64| Made { second: second - now, ..row(*second) };
+        seconds.iter().map(|second| (made(second), false)).collect()
+    };
+    let goes = |second: i64, now: i64| vec![(Made { second: second - now, ..row(second) }, true)];
+    let seconds: Vec<i64> = (0..40).chain(70..110).collect();
+    let epochs = vec![
+        (comes(&seconds, 0), 110),
+        // The row at 70 finds the key known, and once more forgotten.
+        (comes(&[55], 110), 0),
+        (goes(55, 110), 0),
+        // The gap moves; it is closed from two sides.
+        (comes(&[59], 110), 0),
+        (comes(&[49], 110), 0),
+        // One that stays learnt though it goes, as it goes too late.
+        (Vec::new(), 60),
+        (goes(59, 170), 0),
+        (comes(&[72, 185], 170), 300),
+        (comes(&[186], 470), 0),
+        (comes(&[250], 470), 0),
+    ];
+    for (is_by_key, is_normalised) in [(true, false), (false, true)] {
+        for forget_after in [5, 10, 15, 20, 30, 31] {
+            let forget_after = Some(forget_after);
+            let epochs = epochs.clone();
+            check(&History { is_by_key, is_normalised, forget_after, epochs, ..by_key(100) });
+        }
+    }
 }
 
 /// Rows behind all that stand went too late: they stay learnt.
@@ -233,6 +317,7 @@ fn what_went_too_late_stays_learnt_behind_all_others() {
             has_id: false,
             asks_fits: false,
             revise_within: 0,
+            forget_after: None,
             epochs: epochs.clone(),
         });
     }
@@ -264,6 +349,40 @@ fn a_fit_is_asked_for_again_where_the_first_state_is_gone_back_to() {
     }
 }
 
+/// Where only the newest state and what came behind it are kept, going back begins with what that state
+/// knew: the key of asset 0 is known by then as it was, though it rested for too long before the horizon and
+/// was let go of, and so is the model, though its last row had.
+#[test]
+fn the_first_state_is_known_as_long_as_a_row_behind_it_is_folded() {
+    let comes = |asset: u8, seconds: std::ops::Range<i64>, now: i64| -> Vec<(Made, bool)> {
+        let made = |at: i64| {
+            let x = i32::try_from(at * at % 11).unwrap();
+            let (id, second) = (u8::try_from(at).unwrap(), at - now);
+            Made { asset, id, second, x: Some(x), n: Some(x % 3) }
+        };
+        seconds.map(|at| (made(at), false)).collect()
+    };
+    let epochs = vec![
+        ([comes(0, 0..40, 0), comes(1, 0..40, 0)].concat(), 95),
+        // From here on what lies before 45 is too late; all states but the newest are gone.
+        ([comes(0, 60..63, 95), comes(1, 61..99, 95)].concat(), 45),
+        // Before 90: the newest state is 39's.
+        (comes(1, 99..135, 140), 30),
+        // Before 120.
+        (comes(1, 150..151, 170), 0),
+        (comes(1, 148..149, 170), 0),
+        (comes(0, 121..122, 170), 0),
+        (Vec::new(), 300),
+    ];
+    for (is_by_key, is_normalised) in [(true, false), (false, true)] {
+        for forget_after in [20, 40, 200] {
+            let forget_after = Some(forget_after);
+            let epochs = epochs.clone();
+            check(&History { is_by_key, is_normalised, forget_after, epochs, ..by_key(50) });
+        }
+    }
+}
+
 /// A model a key, without corrections.
 fn by_key(revise_within: i64) -> History {
     History {
@@ -272,6 +391,7 @@ fn by_key(revise_within: i64) -> History {
         has_id: true,
         asks_fits: false,
         revise_within,
+        forget_after: None,
         epochs: Vec::new(),
     }
 }
@@ -325,62 +445,6 @@ fn late_changes_that_nobody_reads_are_not_told() {
     assert_eq!(stale_of(&mut scores, vec![(some(0, 2, 10), 1)], 100), []);
 }
 
-/// Rows of some assets, one a second from a time on.
-fn of_assets(assets: std::ops::Range<u8>, seconds: std::ops::Range<i64>) -> Vec<(Row, isize)> {
-    let row =
-        |(asset, second): (u8, i64)| (some(asset, u8::try_from(second % 251).unwrap(), second), 1);
-    assets.flat_map(|asset| seconds.clone().map(move |second| (asset, second))).map(row).collect()
-}
-
-/// A key that rests costs its model, whether others go on or not; one that goes on keeps states again.
-#[test]
-fn a_key_that_rests_keeps_its_model_alone() {
-    let mut scores = scores(&by_key(2_000), true);
-    stale_of(&mut scores, of_assets(0..3, 0..1_000), 1_000);
-    assert_eq!(scores.n_states(), 3 * 3);
-    let bytes = scores.state_bytes();
-    // An epoch without rows, and one with rows of one key.
-    stale_of(&mut scores, Vec::new(), 2_500);
-    assert_eq!(scores.n_states(), 3 * 3);
-    stale_of(&mut scores, of_assets(1..2, 3_990..4_000), 4_000);
-    assert_eq!(scores.n_states(), 1, "what key 1 had learnt before");
-    stale_of(&mut scores, Vec::new(), 9_000);
-    assert_eq!(scores.n_states(), 0);
-    // A model where there were it and three states, of which one has learnt nothing.
-    assert!(scores.state_bytes() * 2 < bytes, "{} {bytes}", scores.state_bytes());
-    stale_of(&mut scores, of_assets(0..1, 9_000..9_600), 9_600);
-    assert_eq!(scores.n_states(), 3);
-}
-
-/// However many rows can still change, few states are kept; and none that no change needs.
-#[test]
-fn few_states_are_kept() {
-    for (slack, most) in [(1, 8..=16), (8, 4..=6)] {
-        let history = History { is_by_key: false, is_normalised: true, ..by_key(0) };
-        let judge = settled(&history).judge;
-        let mut line = Line::new(Model::new(&options(), 2).unwrap(), slack);
-        let text: Arc<[u8]> = Arc::from([]);
-        let mut n_most = 0;
-        for at in 0..100 {
-            let rows = (0..i64::try_from(STEP).unwrap()).map(|n| {
-                let second = at * 1_000 + n;
-                let x = i32::try_from(n % 5).ok();
-                let row = Made { asset: 1, id: 0, second, x, n: None }.row(true);
-                let time = VenueTime::from_nanos(second);
-                let place = (time, Value::Null, None, Arc::clone(&text));
-                Changed { place, key: Some(0), row, diff: 1 }
-            });
-            let next = if at == 99 { VenueTime::from_nanos(98_000) } else { VenueTime::MIN };
-            line.take(&judge, rows.collect(), (VenueTime::MIN, next), &mut |_| ());
-            if at < 99 {
-                n_most = n_most.max(line.n_rungs());
-            }
-        }
-        assert!(most.contains(&n_most), "{slack}: {n_most}");
-        assert!(line.n_rungs() <= 3, "{}", line.n_rungs());
-    }
-}
-
 /// A bar is known at its end.
 #[test]
 fn bars_count_at_their_end() {
@@ -393,101 +457,4 @@ fn bars_count_at_their_end() {
     let end = VenueTime::from_nanos(START + 90 * SECOND);
     assert_eq!(layout.counts_at(&row("90s"), start), end);
     assert_eq!(Layout { length: None, ..layout }.counts_at(&row("90s"), start), start);
-}
-
-#[test]
-fn options_are_checked() {
-    let relations = || vec![relation("flow", RelationKind::Rows, columns(false))];
-    let text = |text: &str| Setting::Text(text.to_owned());
-    let problems = prepare(
-        &Anomaly,
-        relations(),
-        &settings([("input", text("flow"), 1..2), ("explain_from", text("2"), 3..4)]),
-    );
-    let problems = problems.err().unwrap();
-    assert_eq!((problems[0].code, problems[0].place.clone()), ("wrong_value", 3..4));
-    let listed = Setting::List(vec![("asset".to_owned(), 5..6)]);
-    let problems = prepare(
-        &Anomaly,
-        relations(),
-        &settings([
-            ("input", text("flow"), 1..2),
-            ("explain_from", text("0.9"), 3..4),
-            ("columns", listed, 4..7),
-        ]),
-    );
-    let problems = problems.err().unwrap();
-    assert_eq!(problems[0].message, "`asset` holds no numbers");
-    let listed = Setting::List(vec![("x".to_owned(), 5..6)]);
-    let problems = prepare(
-        &Anomaly,
-        relations(),
-        &settings([
-            ("input", text("flow"), 1..2),
-            ("explain_from", text("0.9"), 3..4),
-            ("by", listed, 4..7),
-            ("normalise", Setting::Bool(true), 7..8),
-        ]),
-    );
-    assert_eq!(problems.err().unwrap()[0].message, "`x` is no part of the key of `flow`");
-    let problems = prepare(
-        &Anomaly,
-        relations(),
-        &settings([
-            ("input", text("flow"), 1..2),
-            ("explain_from", text("0.9"), 3..4),
-            ("refit_on", text("sesion"), 4..7),
-        ]),
-    );
-    let problem = problems.err().unwrap().remove(0);
-    assert_eq!((problem.code, problem.place), ("unknown_column", 4..7));
-    assert_eq!(problem.hint.as_deref(), Some("did you mean `session`?"));
-    let newest = schema(&[("asset", Kind::Text), ("x", Kind::Float), ("time", Kind::Time)], 1);
-    let problems = prepare(
-        &Anomaly,
-        vec![relation("flow", RelationKind::Rows, newest)],
-        &settings([("input", text("flow"), 1..2), ("explain_from", text("0.9"), 3..4)]),
-    );
-    let message = "each row of `flow` takes the place of the one before";
-    assert_eq!(problems.err().unwrap()[0].message, message);
-    let taken = schema(&[("asset", Kind::Text), ("time", Kind::Time), ("score", Kind::Float)], 2);
-    let problems = prepare(
-        &Anomaly,
-        vec![relation("flow", RelationKind::Rows, taken)],
-        &settings([("input", text("flow"), 1..2), ("explain_from", text("0.9"), 3..4)]),
-    );
-    assert_eq!(problems.err().unwrap()[0].message, "`flow` has a column `score` already");
-}
-
-/// A time or an id in the key tells rows apart.
-#[test]
-fn keys_may_hold_an_id_for_a_time() {
-    let text = |text: &str| Setting::Text(text.to_owned());
-    for has_id in [false, true] {
-        let relations = vec![relation("flow", RelationKind::Rows, columns(has_id))];
-        let settings =
-            settings([("input", text("flow"), 1..2), ("explain_from", text("0.9"), 3..4)]);
-        assert!(prepare(&Anomaly, relations, &settings).is_ok(), "{has_id}");
-    }
-}
-
-/// Each key's own model takes its numbers as they are.
-#[test]
-fn units_beside_a_model_a_key_are_refused() {
-    let relations = || vec![relation("flow", RelationKind::Rows, columns(false))];
-    let text = |text: &str| Setting::Text(text.to_owned());
-    let problems = prepare(
-        &Anomaly,
-        relations(),
-        &settings([
-            ("input", text("flow"), 1..2),
-            ("explain_from", text("0.9"), 3..4),
-            ("scope", text("key"), 5..6),
-            ("normalise", Setting::Bool(true), 7..8),
-        ]),
-    );
-    let problem = problems.err().unwrap().remove(0);
-    let message = "`normalise` says nothing where each key has a model of its own";
-    assert_eq!((problem.code, problem.place, &*problem.message), ("wrong_option", 7..8, message));
-    assert!(problem.hint.is_some());
 }
