@@ -30,7 +30,8 @@ use crate::score::{Columns, Scope, Scored, Scorer, TimeUnit, Wanted, Wrong};
 /// by its detector, its `columns` (where it lists none those that it looks at and the rows have, or all)
 /// and its `scope`. One model serves all keys then,
 /// each in units of its own: its rows are `warming`, and not learnt, until one of its columns had 8 values.
-/// With `scope = "key"` each has a model.
+/// With `scope = "key"` each has a model. Keys that rest for longer than its `forget_after` are forgotten,
+/// by `--time`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tapeline score rows.csv                               scores on stdout\n  \
@@ -141,6 +142,9 @@ impl Args {
         if let Some(name) = &scoring.refit_on {
             warn(format!("fits that `{name}` asks for (refit_on) aren't made"));
         }
+        if scoring.forget_after.is_some() && self.time.is_none() {
+            warn("without `--time` no key rests, so none is forgotten (forget_after)".into());
+        }
         if self.key.is_some() && !scoring.is_by_key && !scoring.is_normalised {
             warn(
                 "the view takes all numbers as they are: `--key` only leaves its column out".into(),
@@ -174,8 +178,8 @@ impl Args {
 
 /// What keys have of their own, as a view says.
 const fn scope(scoring: &Scoring) -> Scope {
-    let Scoring { is_by_key, is_normalised, .. } = *scoring;
-    Scope { is_by_key, is_normalised, passes_over: true }
+    let Scoring { is_by_key, is_normalised, forget_after, .. } = *scoring;
+    Scope { is_by_key, is_normalised, passes_over: true, forget_after }
 }
 
 /// The scoring of a view, or of the only one.

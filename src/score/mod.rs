@@ -7,9 +7,9 @@ use clap::ValueEnum;
 use connectors::ConnectError;
 use csv::StringRecord;
 use detectors::{Assessed, Detector as _, Model, Normaliser, Options, Reason, State};
-use types::Rounding;
 use types::number::parse_scaled;
 use types::options::did_you_mean;
+use types::{Rounding, Span};
 
 use crate::error::Error;
 
@@ -83,12 +83,14 @@ pub struct Scope {
     pub is_normalised: bool,
     /// Whether a row that holds no number is passed over: `warming`, and not learnt.
     pub passes_over: bool,
+    /// How long a key may rest, from row to row as they come, before that is forgotten.
+    pub forget_after: Option<Span>,
 }
 
 /// A model each, which learns all rows.
 impl Default for Scope {
     fn default() -> Self {
-        Self { is_by_key: true, is_normalised: false, passes_over: false }
+        Self { is_by_key: true, is_normalised: false, passes_over: false, forget_after: None }
     }
 }
 
@@ -180,6 +182,8 @@ pub struct Scorer {
     models: BTreeMap<String, (Model, u64)>,
     /// By key, where keys have units of their own.
     usual: BTreeMap<String, Normaliser>,
+    /// The time of each key's last row, where keys are forgotten.
+    last: BTreeMap<String, i64>,
     /// The row's key and numbers.
     key: String,
     row: Vec<f64>,
@@ -204,6 +208,7 @@ impl Scorer {
             n_bytes: 0,
             models: BTreeMap::new(),
             usual: BTreeMap::new(),
+            last: BTreeMap::new(),
             key: String::new(),
             row: Vec::new(),
             n_rows: 0,
@@ -217,6 +222,9 @@ impl Scorer {
     /// If there are too many columns, or so many keys that their detectors don't fit.
     pub fn score(&mut self, row: &StringRecord, line: u64) -> Result<Scored, Wrong> {
         let time = self.read(row, line);
+        if self.has_rested(time) {
+            self.forget();
+        }
         let passed = self.pass(time)?;
         self.n_rows += 1;
         if self.n_bytes > self.max_bytes {
@@ -269,6 +277,27 @@ impl Scorer {
             unread.note(line, "the time", text);
         }
         time
+    }
+
+    /// Whether the key of the row that was read has rested for too long before it; notes when it was met.
+    fn has_rested(&mut self, time: Option<i64>) -> bool {
+        let (Some(after), Some(now)) = (self.scope.forget_after, time) else { return false };
+        if let Some(last) = self.last.get_mut(&self.key) {
+            let rested = now.saturating_sub(std::mem::replace(last, now));
+            return rested > after.nanos();
+        }
+        self.last.insert(self.key.clone(), now);
+        false
+    }
+
+    /// Forgets the row's key: its model, or what is usual of it.
+    fn forget(&mut self) {
+        let held = if self.scope.is_by_key {
+            self.models.remove(&self.key).map(|(_, held)| held)
+        } else {
+            self.usual.remove(&self.key).map(|usual| count(usual.state_bytes()))
+        };
+        self.n_bytes = self.n_bytes.saturating_sub(held.unwrap_or_default());
     }
 
     /// Passes the row that was read through its model; `None` where it is passed over.

@@ -58,7 +58,8 @@ fn one_model_may_serve_all_keys_in_their_own_units() {
     let header = record(&["at", "who", "x"]);
     let key = names(&["who"]);
     let columns = Columns::new(&header, &wanted(&key, &[])).unwrap();
-    let scope = Scope { is_by_key: false, is_normalised: true, passes_over: true };
+    let scope =
+        Scope { is_by_key: false, is_normalised: true, passes_over: true, forget_after: None };
     let mut scorer = scorer(columns, scope, u64::MAX);
     let mut state = |n: usize, who: &str, x: usize| {
         scorer.score(&record(&[&n.to_string(), who, &x.to_string()]), 1).unwrap().state
@@ -112,6 +113,56 @@ fn each_key_has_a_detector_of_its_own() {
     assert!(wrong.what.starts_with("line 9: the detectors of "), "{wrong:?}");
     let far = both.score(&record(&["2026-01-31 00:00:00", "a", "1e9"]), 9).unwrap();
     assert!(far.score > 0.999 && far.why.contains('x'), "{far:?}");
+}
+
+/// A key that rests for longer than a minute, beside one that doesn't: at the next row it is as it was at its
+/// first.
+#[test]
+fn a_key_that_rests_for_too_long_is_forgotten() {
+    let header = record(&["at", "who", "x"]);
+    let columns = Columns::new(&header, &wanted(&names(&["who"]), &[])).unwrap();
+    for (is_by_key, warming) in [(true, 32), (false, 8)] {
+        let forget_after = types::Span::parse("1m");
+        let is_normalised = !is_by_key;
+        let scope = Scope { is_by_key, is_normalised, passes_over: true, forget_after };
+        let mut scorer = scorer(columns.clone(), scope, u64::MAX);
+        let mut state = |at: usize, who: &str| {
+            scorer.score(&record(&[&at.to_string(), who, &(at % 7).to_string()]), 1).unwrap().state
+        };
+        let mut states = |who: &str, times: std::ops::Range<usize>| -> usize {
+            times.filter(|at| state(*at, who) == "warming").count()
+        };
+        states("a", 0..100);
+        states("b", 0..100);
+        assert_eq!(states("b", 110..160), 0);
+        // A minute after the last row at 99, and a second more than that after the one at 159.
+        assert_eq!(states("a", 159..200), 0);
+        assert_eq!(states("b", 220..280), warming, "{is_by_key}");
+        assert_eq!(scorer.score(&record(&["soon", "b", "3"]), 1).unwrap().state, "ok");
+        assert_eq!(scorer.n_keys(), 2);
+    }
+}
+
+/// What a forgotten key held doesn't count any more.
+#[test]
+fn what_is_forgotten_takes_no_memory() {
+    let header = record(&["at", "who", "x"]);
+    let columns = Columns::new(&header, &wanted(&names(&["who"]), &[])).unwrap();
+    for is_by_key in [true, false] {
+        let forget_after = types::Span::parse("1m");
+        let is_normalised = !is_by_key;
+        let scope = Scope { is_by_key, is_normalised, passes_over: true, forget_after };
+        let mut scorer = scorer(columns.clone(), scope, u64::MAX);
+        let mut take = |at: usize| {
+            scorer.score(&record(&[&at.to_string(), "a", "1"]), 1).unwrap();
+            scorer.n_bytes
+        };
+        let first = take(0);
+        assert!((1..40).map(&mut take).all(|held| held >= first), "{is_by_key}");
+        let rested: Vec<u64> = (1..10).map(|n| take(1_000 * n)).collect();
+        assert!(rested.iter().all(|held| *held == rested[0]), "{is_by_key}: {rested:?}");
+        assert!(!is_by_key || rested[0] == first, "{first} {rested:?}");
+    }
 }
 
 #[test]

@@ -176,7 +176,7 @@ columns = ["volume_1m", "last_return", "momentum_1m"]
 explain_from = "0.5"
 "#;
 
-/// Trades of two assets of other sizes, each at a time of its own.
+/// Trades of two assets of other sizes, each at a time of its own, with an hour without any in the middle.
 fn trades() -> String {
     let mut dice = Dice(5);
     let mut text = "asset,id,side,price,size,time\n".to_owned();
@@ -184,7 +184,8 @@ fn trades() -> String {
         let (asset, price) = if n % 3 == 0 { ("A", 30_000) } else { ("B", 2) };
         let (price, size) = (price * (900 + dice.below(200)), 1 + dice.below(40));
         let size = if n % 97 == 90 { size * 1_000 } else { size };
-        writeln!(text, "{asset},{n},buy,{price},{size},{}", 1_700_000_000 + 7 * n).unwrap();
+        let time = 1_700_000_000 + 7 * n + if n < 250 { 0 } else { 3_600 };
+        writeln!(text, "{asset},{n},buy,{price},{size},{time}").unwrap();
     }
     text
 }
@@ -220,9 +221,20 @@ fn a_csv_is_scored_as_the_view_of_a_config_scores_its_rows() {
     let listed = "columns = [\"volume_1m\", \"last_return\", \"momentum_1m\"]\n";
     let all = WATCH.replace(listed, "");
     assert_ne!(all, WATCH);
-    let others = ["normalise = false", "scope = \"key\"", "by = [\"asset\"]\nseed = 9"];
-    let asked = others.map(|more| (WATCH, more));
-    for (config, more) in [(WATCH, ""), (&*all, "")].into_iter().chain(asked) {
+    // Each with how many rows have no score: 32 of a model, eight of a key with units of its own, and those
+    // once more where the hour without rows makes the two keys forgotten.
+    let others = [
+        ("normalise = false", 32),
+        ("scope = \"key\"", 2 * 32),
+        ("by = [\"asset\"]\nseed = 9", 2 * 8 + 32),
+        ("scope = \"key\"\nforget_after = \"30m\"", 4 * 32),
+        ("forget_after = \"30m\"", 4 * 8 + 32),
+        ("forget_after = \"2h\"", 2 * 8 + 32),
+    ];
+    let asked = others.map(|(more, n_warming)| (WATCH, more, n_warming));
+    for (config, more, n_warming) in
+        [(WATCH, "", 2 * 8 + 32), (&*all, "", 2 * 8 + 32)].into_iter().chain(asked)
+    {
         let folder = Folder::new();
         folder.write("trades.csv", trades());
         folder.write("c.toml", format!("{config}{more}\n"));
@@ -232,7 +244,7 @@ fn a_csv_is_scored_as_the_view_of_a_config_scores_its_rows() {
         let asked = ["score", "flow.csv", "-c", "c.toml", "--time", "time"];
         let scored = folder.run(&asked).with(0);
         let mut lines = csv::Reader::from_reader(scored.out.as_bytes());
-        let (mut n_lines, mut n_explained) = (0, 0);
+        let (mut n_lines, mut n_explained, mut n_unscored) = (0, 0, 0);
         for (line, row) in lines.records().zip(&rows) {
             let (line, at) = (line.unwrap(), &row["time"]);
             let state: String = serde_json::from_str(row["state"].get()).unwrap();
@@ -240,6 +252,7 @@ fn a_csv_is_scored_as_the_view_of_a_config_scores_its_rows() {
             let why = why.unwrap_or_default();
             assert_eq!((&line[2], &line[3]), (&*state, &*why), "{more}, {at}");
             n_lines += 1;
+            n_unscored += usize::from(state == "warming");
             n_explained += usize::from(!why.is_empty());
             for (place, name) in [(0, "score"), (1, "raw")] {
                 if state == "ok" {
@@ -250,6 +263,7 @@ fn a_csv_is_scored_as_the_view_of_a_config_scores_its_rows() {
             }
         }
         assert_eq!((n_lines, scored.out.lines().count()), (rows.len(), rows.len() + 1), "{more}");
+        assert_eq!(n_unscored, n_warming, "{more}");
         assert!(n_lines == 500 && n_explained > 20, "{more}: {n_explained} of {n_lines}");
     }
 }
@@ -271,6 +285,7 @@ fn where_scores_depart_from_the_view_is_told() {
     let folder = Folder::new();
     let listed = "columns = [\"volume_1m\", \"last_return\", \"momentum_1m\"]\n";
     let more = "normalise = false\nrefit_on = \"count_5m\"\n";
+    let rests = "forget_after = \"1h\"\n";
     folder.write("c.toml", WATCH.replace(listed, more));
     folder.write("flow.csv", "who,seq,volume_1m,last_return\nA,1,2,3\nB,2,3,4\n");
     let asked = ["score", "flow.csv", "-c", "c.toml", "--key", "who"];
@@ -286,4 +301,7 @@ fn where_scores_depart_from_the_view_is_told() {
     folder.write("other.csv", "a,b\n1,2\n");
     let other = ["score", "other.csv", "-c", "c.toml"];
     folder.run(&other).with(0).says(&["the rows have none of the columns that the view looks at"]);
+    folder.write("rests.toml", WATCH.to_owned() + rests);
+    let asked = ["score", "flow.csv", "-c", "rests.toml", "--drop", "momentum_1m"];
+    folder.run(&asked).with(0).says(&["without `--time` no key rests"]);
 }

@@ -133,9 +133,6 @@ impl Twin {
             let (time, key) = (at.0, self.key(row));
             let x: Vec<f64> = asked.columns.iter().map(|n| float(&self.value(row, n))).collect();
             let model_of = if asked.is_by_key { key.clone() } else { Vec::new() };
-<<<<<<< HEAD
-            let make = if asked.is_normalised { Model::of_units } else { Model::new };
-=======
             if anew.contains(at) {
                 usual.remove(&key);
                 if asked.is_by_key {
@@ -143,8 +140,7 @@ impl Twin {
                     asked_for.remove(&key);
                 }
             }
-            let make = if asked.is_normalised { Model::of_rows } else { Model::new };
->>>>>>> 8494115 (anomaly: forget_after forgets keys that rest, so that those that are known at once are bounded)
+            let make = if asked.is_normalised { Model::of_units } else { Model::new };
             let new = || make(&asked.options, x.len()).expect("sound options");
             let model = models.entry(model_of.clone()).or_insert_with(new);
             if let Some(name) = asked.refit_on {
