@@ -327,7 +327,7 @@ fn value(
                 let wallet = tick.observed.wallet.as_deref().expect("a wallet");
                 *wallets.entry(wallet).or_default() += I256::from(tick.observed.size);
             }
-            let (n, is_exact) = counted(wallets.keys().copied(), exact_up_to);
+            let (n, is_exact) = counted(&wallets.keys().copied().collect::<Vec<_>>(), exact_up_to);
             match feature {
                 "wallets" => return Value::from(n),
                 "wallets_exact" => return Value::Bool(is_exact),
@@ -343,10 +343,10 @@ fn value(
 /// How many wallets there are, and whether that is exact: of more than so many those count whose digests
 /// end with the fewest zeros that leave no more of them, each for all that it stands for; and there are
 /// more than so many.
-fn counted<'w>(wallets: impl Iterator<Item = &'w str> + Clone, exact_up_to: usize) -> (u64, bool) {
+fn counted(wallets: &[&str], exact_up_to: usize) -> (u64, bool) {
     let left = |zeros: u32| {
         let is_left = |wallet: &&str| digest64(wallet.as_bytes()).trailing_zeros() >= zeros;
-        wallets.clone().filter(is_left).count()
+        wallets.iter().filter(|wallet| is_left(wallet)).count()
     };
     let zeros =
         (0..=64).find(|zeros| left(*zeros) <= exact_up_to).expect("at most one digest is zero");

@@ -223,7 +223,8 @@ const PLACES: [&str; 3] = ["seq", "age", "covered"];
 /// prefix of a join.
 fn names(column: &str, word: &str) -> bool {
     let bare = |name: &str| name == word || name.strip_prefix(word).is_some_and(is_window);
-    bare(column) || column.match_indices('_').any(|(at, _)| bare(&column[at + 1..]))
+    let mut ends = std::iter::successors(Some(column), |name| Some(name.split_once('_')?.1));
+    ends.any(bare)
 }
 
 /// Whether this is what stands behind a feature's name.

@@ -400,7 +400,8 @@ fn by_key(revise_within: i64) -> History {
 fn scores(history: &History, reads_stale: bool) -> Scores {
     let settled = settled(history);
     let order = Order::new(&settled.judge.layout.input, &no_names());
-    Scores::new(settled, order, (Model::new(&options(), 2).unwrap(), reads_stale))
+    let make = if settled.is_normalised { Model::of_units } else { Model::new };
+    Scores::new(settled, order, (make(&options(), 2).unwrap(), reads_stale))
 }
 
 fn some(asset: u8, id: u8, second: i64) -> Row {
