@@ -14,6 +14,7 @@ use types::options::{Place, Problem};
 use super::cases::{self, Case};
 use super::file::{Sections, Written};
 use super::options::{check_label, settings};
+use super::places::check_places;
 use super::plan::{EnginePlan, Pipeline, SourcePlan, TestCase, TestExpect, TestInput};
 use super::relations::{Relations, relations};
 use super::sections::{EPOCH, HISTORY_MEMORY_MIN, PIPELINE};
@@ -56,6 +57,7 @@ pub(super) fn check(
     views::prepare(&parts.views, &mut builder, &mut problems);
     views::prepare_alerts(&parts.alerts, &mut builder, &mut problems);
     sinks::check_views(&parts.sinks, &builder, &mut problems);
+    check_places(&parts.sinks, &parts.sources, &base, &builder, &mut problems);
     let expected: Expected = parts
         .cases
         .iter()

@@ -23,6 +23,7 @@
 //! | `two_identities`, `identity_without_id`, `operation_without_identity`, `correct_without_revision`, `no_corrections` | how rows are replaced and removed |
 //! | `null_in_key` | a key column of a declared relation |
 //! | `not_keyed` | a view that can't be held, since many rows have one key |
+//! | `path_taken` | where a sink would write over another's files, or over what is read |
 //! | `not_loopback` | where the server listens |
 //! | `unusable_row` | a test's row that its relation refuses |
 //! | `unfed_relation` | a warning: a view reads what no source feeds |
@@ -35,6 +36,7 @@ mod digest;
 mod file;
 pub mod message;
 mod options;
+mod places;
 pub mod plan;
 mod relations;
 pub mod sections;

@@ -38,6 +38,38 @@ impl Sink {
         self.views.iter().flatten().map(|(name, _)| name.as_str())
     }
 
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its options as written.
+    pub(super) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The name of its kind.
+    pub(super) fn kind_name(&self) -> Option<&'static str> {
+        self.kind.map(|kind| kind.name)
+    }
+
+    /// The options of its kind.
+    pub(super) fn options(&self) -> impl Iterator<Item = &'static OptionSpec> {
+        self.kind.into_iter().flat_map(|kind| kind.options)
+    }
+
+    /// Whether it may write a view; without a list it writes all that are shown.
+    pub(super) fn may_write(&self, view: &str) -> bool {
+        self.views.is_none() || self.names().any(|name| name == view)
+    }
+
+    /// Whether some view goes to it and to another.
+    pub(super) fn shares_views(&self, other: &Self) -> bool {
+        self.views.is_none() && other.views.is_none()
+            || self.names().any(|view| other.may_write(view))
+            || other.names().any(|view| self.may_write(view))
+    }
+
     /// Whether it tells alerts no more often than it may.
     pub(super) fn limits_alerts(&self) -> bool {
         let has_rate = |kind: &SinkKind| kind.options.iter().any(|o| o.name == "rate_limit");
