@@ -82,16 +82,6 @@ impl Operator for Latest {
     }
 }
 
-/// The problem of a view whose rows each take the place of the one before: what looks at rows in order would
-/// see one alone.
-pub(crate) fn only_newest(view: &View, settings: &Settings, option: &str) -> Option<Problem> {
-    (view.operator == Some("latest")).then(|| {
-        let message = format!("each row of `{}` takes the place of the one before", view.name);
-        let problem = Problem::new(settings.place(option), "wrong_input", message);
-        problem.hint("name what it reads, which keeps its rows")
-    })
-}
-
 /// The problem of a view whose rows have no time.
 pub(crate) fn no_time(view: &View, settings: &Settings, option: &str) -> Problem {
     let message = format!("`{}` has no column that says when a row happened", view.name);

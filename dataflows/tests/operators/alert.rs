@@ -219,11 +219,8 @@ fn a_rule_that_can_not_be_is_refused() {
     harness::prepare(&mut builder, ("p", "avg_cost", &[("input", "fills")])).unwrap();
     harness::prepare(&mut builder, ("f", "filter", &[("input", "p"), ("where", "qty > 0")]))
         .unwrap();
-    harness::prepare(&mut builder, ("n", "latest", &[("input", "fills"), ("by", "asset")]))
-        .unwrap();
     for (options, code) in [
-        (&[("view", "n"), ("when", "size > 0")][..], "wrong_input"),
-        (&[("view", "p"), ("when", "qty > 0")], "missing_option"),
+        (&[("view", "p"), ("when", "qty > 0")][..], "missing_option"),
         (&[("view", "f"), ("when", "qty > 0"), ("every", "5m")], "wrong_input"),
         (&[("view", "fills"), ("when", "size > 0"), ("every", "5m")], "wrong_option"),
         (&[("view", "fills"), ("when", "size")], "bad_expression"),

@@ -33,7 +33,7 @@ use self::template::Template;
 use crate::edge::Edge;
 use crate::operators::Operator;
 use crate::operators::expressions::condition;
-use crate::operators::latest::{columns, no_time, only_newest};
+use crate::operators::latest::{columns, no_time};
 use crate::operators::ordered::Order;
 use crate::operators::steps::{grid, published};
 use crate::plan::{Build, Context, Output, PlanBuilder, Port, Prepared, View};
@@ -207,7 +207,6 @@ fn port(
         if view.schema.time.is_none() {
             problems.push(no_time(view, settings, "view"));
         }
-        problems.extend(only_newest(view, settings, "view"));
         return Some(view.port);
     }
     let Some(every) = every else {

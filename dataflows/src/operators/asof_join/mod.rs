@@ -16,7 +16,7 @@ use super::Operator;
 use super::behind::{self, Behind, ON, On, PREFIX, Source, joined, named_behind, on};
 use super::declared::{Values, declared, follow_key, route, settled, values};
 use super::epochs::per_epoch;
-use super::latest::{no_time, only_newest};
+use super::latest::no_time;
 use super::ordered::Order;
 use crate::edge::Edge;
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
@@ -125,7 +125,6 @@ impl Behind for AsOf {
                 problems.push(no_time(view, settings, option));
             }
         }
-        problems.extend(only_newest(with, settings, "with"));
     }
 
     fn schema(&self) -> &Arc<Schema> {

@@ -14,7 +14,7 @@ use super::fixed::{ONE, fixed, weight_of};
 use super::{Standing, Step, folded};
 use crate::edge::Edge;
 use crate::operators::expressions::{compile, error_row, errors_output, split};
-use crate::operators::latest::{columns, no_time, only_newest};
+use crate::operators::latest::{columns, no_time};
 use crate::operators::ordered::Order;
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
 use crate::with_edge;
@@ -136,7 +136,6 @@ fn check(
     if input.schema.time.is_none() {
         problems.push(no_time(input, settings, "input"));
     }
-    problems.extend(only_newest(input, settings, "input"));
     if !input.is_keyed {
         let message = format!("the rows of `{}` have no key that tells them apart", input.name);
         let problem = Problem::new(settings.place("input"), "wrong_input", message);
