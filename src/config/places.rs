@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use dataflows::PlanBuilder;
 use types::options::{OptionKind, Problem};
 
-use super::sinks::{Sink, is_shown};
+use super::sinks::Sink;
 use super::sources::Source;
 
 /// Tells of sinks that would write over one another, or over what is read.
@@ -20,7 +20,7 @@ pub(super) fn check_places(
         let Some(folder) = folder(sink, base) else { continue };
         let shares = |other: &&Sink| {
             let is_there = self::folder(other, base).as_ref() == Some(&folder);
-            is_there && other.kind_name() == sink.kind_name() && sink.shares_views(other)
+            is_there && other.kind_name() == sink.kind_name() && sink.shares_views(other, builder)
         };
         if let Some(other) = sinks.iter().take(index).find(shares) {
             let message = format!("sink `{}` writes the same views there", other.name());
@@ -55,10 +55,7 @@ fn is_output(file: &Path, folder: &Path, sink: &Sink, builder: &PlanBuilder) -> 
         |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str().map(str::to_owned));
     file.parent() == Some(folder)
         && text(kind).as_deref() == sink.kind_name()
-        && text(stem).is_some_and(|stem| {
-            let is_written = || builder.view(&stem).is_some_and(is_shown);
-            sink.names().any(|name| name == stem) || sink.may_write(&stem) && is_written()
-        })
+        && text(stem).is_some_and(|stem| sink.writes(&stem, builder))
 }
 
 /// A path without `.` and `..`, as far as its text tells.

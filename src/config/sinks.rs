@@ -58,16 +58,19 @@ impl Sink {
         self.kind.into_iter().flat_map(|kind| kind.options)
     }
 
-    /// Whether it may write a view; without a list it writes all that are shown.
-    pub(super) fn may_write(&self, view: &str) -> bool {
-        self.views.is_none() || self.names().any(|name| name == view)
+    /// Whether it writes a view; without a list it writes all that are shown.
+    pub(super) fn writes(&self, view: &str, builder: &PlanBuilder) -> bool {
+        match &self.views {
+            Some(_) => self.names().any(|name| name == view),
+            None => builder.view(view).is_some_and(is_shown),
+        }
     }
 
     /// Whether some view goes to it and to another.
-    pub(super) fn shares_views(&self, other: &Self) -> bool {
+    pub(super) fn shares_views(&self, other: &Self, builder: &PlanBuilder) -> bool {
         self.views.is_none() && other.views.is_none()
-            || self.names().any(|view| other.may_write(view))
-            || other.names().any(|view| self.may_write(view))
+            || self.names().any(|view| other.writes(view, builder))
+            || other.names().any(|view| self.writes(view, builder))
     }
 
     /// Whether it tells alerts no more often than it may.
