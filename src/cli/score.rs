@@ -28,10 +28,10 @@ use crate::score::{Columns, Scope, Scored, Scorer, TimeUnit, Wanted, Wrong};
 ///
 /// With `--config` rows are scored as its view with `op = "anomaly"` scores them that come in this order:
 /// by its detector, its `columns` (where it lists none those that it looks at and the rows have, or all)
-/// and its `scope`. One model serves all keys then,
-/// each in units of its own: its rows are `warming`, and not learnt, until one of its columns had 8 values.
-/// With `scope = "key"` each has a model. Keys that rest for longer than its `forget_after` are forgotten,
-/// by `--time`.
+/// and its `scope`. One model serves all keys then, each in units of its own: its rows are `warming`, and not
+/// learnt, until one of its columns had 8 values. With `scope = "key"` each has a model. A key that rests for
+/// longer than its `forget_after` is forgotten, by `--time`, when its next row comes: until then it counts
+/// towards `--max-memory`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tapeline score rows.csv                               scores on stdout\n  \
@@ -246,7 +246,7 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
 /// The least score of something; none is above 1.
 fn least_score(text: &str) -> Result<f64, String> {
     let score = text.parse().ok().filter(|score: &f64| *score >= 0.0);
-    score.ok_or_else(|| "scores go from 0 to 1".to_owned())
+    score.ok_or_else(|| "a score is at least 0; above 1 no row is explained".to_owned())
 }
 
 /// What scores the rows under a header.

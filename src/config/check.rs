@@ -57,7 +57,8 @@ pub(super) fn check(
     views::prepare(&parts.views, &mut builder, &mut problems);
     views::prepare_alerts(&parts.alerts, &mut builder, &mut problems);
     sinks::check_views(&parts.sinks, &builder, &mut problems);
-    check_places(&parts.sinks, &parts.sources, &base, &builder, &mut problems);
+    let whole = std::path::absolute(&base).unwrap_or_else(|_| base.clone());
+    check_places(&parts.sinks, &parts.sources, &whole, &builder, &mut problems);
     let expected: Expected = parts
         .cases
         .iter()

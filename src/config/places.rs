@@ -1,4 +1,5 @@
-//! Where files are written: nowhere that another sink writes, or that a source reads.
+//! Where files are written: nowhere that another sink writes, or that a source reads, as far as the texts of
+//! paths tell: links and patterns aren't seen through.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -20,7 +21,7 @@ pub(super) fn check_places(
         let Some(folder) = folder(sink, base) else { continue };
         let shares = |other: &&Sink| {
             let is_there = self::folder(other, base).as_ref() == Some(&folder);
-            is_there && other.kind_name() == sink.kind_name() && sink.shares_views(other, builder)
+            is_there && writes_alike(sink, other) && sink.shares_views(other, builder)
         };
         if let Some(other) = sinks.iter().take(index).find(shares) {
             let message = format!("sink `{}` writes the same views there", other.name());
@@ -36,6 +37,14 @@ pub(super) fn check_places(
             problems.push(wrong(sink, message, "set another `path`"));
         }
     }
+}
+
+/// Whether two sinks call a view's files the same. Parquet has a file a view in one mode, a folder in the
+/// other.
+fn writes_alike(sink: &Sink, other: &Sink) -> bool {
+    let modes = [sink, other].map(|sink| sink.settings().text("mode").map(str::to_owned));
+    let is_apart = sink.kind_name() == Some("parquet") && modes[0] != modes[1];
+    sink.kind_name() == other.kind_name() && !is_apart
 }
 
 fn wrong(sink: &Sink, message: String, hint: &str) -> Problem {
@@ -64,9 +73,12 @@ fn plain(path: &Path) -> PathBuf {
     for component in path.components() {
         match component {
             Component::CurDir => {}
-            Component::ParentDir => {
-                plain.pop();
-            }
+            // One that leads out of where the path starts stays.
+            Component::ParentDir => match plain.components().next_back() {
+                Some(Component::Normal(_)) => drop(plain.pop()),
+                Some(Component::RootDir) => {}
+                _ => plain.push(".."),
+            },
             other => plain.push(other),
         }
     }

@@ -78,7 +78,7 @@ fn a_file_gets_its_name_when_it_is_whole() {
         folder.run(&args).with(3).says(&["these are the rows: name another file"]);
     }
     assert_eq!(folder.read("rows.csv"), rows);
-    folder.run(&["score", "rows.csv", "--why", "nan"]).with(2).says(&["scores go from 0 to 1"]);
+    folder.run(&["score", "rows.csv", "--why", "nan"]).with(2).says(&["a score is at least 0"]);
     folder.write("scores.csv", "old");
     folder.write("torn.csv", "x,y\n1,2\n3\n");
     folder.run(&["score", "torn.csv", "-o", "scores.csv"]).with(3);

@@ -314,6 +314,7 @@ fn wrong_options_are_found_offline() {
         ("url", "example.com/x", Some("not an http or https url")),
         ("url", "http://example.com:80800/x", Some("the url's port is no port")),
         ("url", "http://example.com:/x", Some("the url's port is no port")),
+        ("url", "http://example.com:0", Some("the url's port is no port")),
         ("url", "http://[::1]", None),
         ("url", "ftp://example.com", Some("not an http or https url")),
         ("url", "http://a b", Some("not an http or https url")),

@@ -194,7 +194,8 @@ pub(super) fn check_url(text: &str) -> Result<Uri, (String, &'static str)> {
         }
         // A port that is no number of 16 bits would be left out.
         (Some("http" | "https"), Some(authority))
-            if authority.port().is_none() && has_port(authority.as_str()) =>
+            if authority.port_u16().is_none_or(|port| port == 0)
+                && has_port(authority.as_str()) =>
         {
             wrong("the url's port is no port", "ports go from 1 to 65535")
         }

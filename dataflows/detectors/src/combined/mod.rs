@@ -64,7 +64,7 @@ struct Fitted {
     neighbours: Neighbours,
 }
 
-/// The detector. Made by [`Combined::new`]; see [`Detector`] for its use.
+/// The detector. Made by [`Combined::new`] or [`Combined::of_units`]; see [`Detector`] for its use.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Combined {
     options: Options,
@@ -205,6 +205,7 @@ impl Combined {
         let tails = self.tails.iter().chain([&self.raw_tail]);
         let like_tails = like.tails.iter().chain([&like.raw_tail]);
         self.seen <= ROWS_MAX
+            && [Least::PLAIN, Least::UNITS].contains(&self.least)
             && self.schedule.is_whole(self.options.refit_ns)
             && self.deviations.len() == self.dimension
             && self.deviations.iter().all(Deviations::is_whole)

@@ -195,8 +195,13 @@ fn measured(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> V
     let refit_on = settings.text("refit_on");
     let is_measure = |column: &Column| {
         let name = column.name.as_ref();
-        let is_place = PLACES.iter().any(|place| names(name, place)) || Some(name) == refit_on;
-        Layout::is_number(column) && !is_place
+        // A join puts its prefix only before a name that the other side has as well.
+        let is_behind = |other: &Column| {
+            let prefix = name.strip_suffix(other.name.as_ref());
+            prefix.is_some_and(|prefix| !prefix.is_empty()) && is_place(&other.name)
+        };
+        let is_place = is_place(name) || schema.columns.iter().any(is_behind);
+        Layout::is_number(column) && !is_place && Some(name) != refit_on
     };
     let is_free = |index: &usize| schema.columns.get(*index).is_some_and(is_measure);
     let measured: Vec<usize> = if settings.has("columns") {
@@ -216,20 +221,9 @@ fn measured(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> V
     measured
 }
 
-/// What says where a row stands.
-const PLACES: [&str; 3] = ["seq", "age", "covered"];
-
-/// Whether a column's name is a word, as it is or with a window behind it (`covered_5m`), maybe behind the
-/// prefix of a join.
-fn names(column: &str, word: &str) -> bool {
-    let bare = |name: &str| name == word || name.strip_prefix(word).is_some_and(is_window);
-    let mut ends = std::iter::successors(Some(column), |name| Some(name.split_once('_')?.1));
-    ends.any(bare)
-}
-
-/// Whether this is what stands behind a feature's name.
-fn is_window(text: &str) -> bool {
-    text.strip_prefix('_').is_some_and(|window| types::Span::parse(window).is_some())
+/// Whether a column of this name says where a row stands.
+fn is_place(name: &str) -> bool {
+    matches!(name, "seq" | "age") || name.starts_with("covered_")
 }
 
 /// The score from which on rows say why.

@@ -144,3 +144,27 @@ fn without_keys_none_can_be_forgotten() {
     let gone = Setting::List(vec![("gone".to_owned(), 7..8)]);
     assert_eq!(of_forgetting(true, [("by", gone, 6..8)]).unwrap().code, "unknown_column");
 }
+
+/// What says where a row stands isn't looked at, nor what a join puts its prefix before.
+#[test]
+fn places_are_not_looked_at() {
+    let text = |text: &str| Setting::Text(text.to_owned());
+    let columns = [
+        ("asset", Kind::Text),
+        ("time", Kind::Time),
+        ("seq", Kind::Count),
+        ("covered_5m", Kind::Float),
+        ("x", Kind::Float),
+        ("account_age", Kind::Number),
+        ("quotes_seq", Kind::Count),
+        ("qcovered_5m", Kind::Float),
+        ("quotes_x", Kind::Float),
+    ];
+    let prepared = prepare(
+        &Anomaly,
+        vec![relation("flow", RelationKind::Rows, schema(&columns, 2))],
+        &settings([("input", text("flow"), 1..2), ("explain_from", text("0.9"), 3..4)]),
+    );
+    let build = prepared.unwrap().build;
+    assert_eq!(build.scoring().unwrap().columns, ["x", "account_age", "quotes_x"]);
+}
