@@ -21,6 +21,26 @@ fn interrupted_keeping(keeps: Keeps) -> (Job, String) {
     (job, fills)
 }
 
+/// A job whose run has ended once it had delivered so many epochs. When files are kept, and so which point
+/// that is, depends on how fast epochs come.
+fn interrupted_behind(n_epochs: u64) -> Job {
+    let fills = fills(3);
+    let last = |job: &Job| {
+        let changes = job.folder.read("out/changes/bars.jsonl");
+        // The last line may be torn.
+        let whole = changes.lines().filter_map(|line| serde_json::from_str(line).ok());
+        whole.filter_map(|row: serde_json::Value| row["epoch"].as_str()?.parse::<u64>().ok()).max()
+    };
+    let ended = |n: u64| {
+        let mut job = Job::new(&fills);
+        job.set(1, Keeps::Positions);
+        let mut command = job.command();
+        let ended = job.folder.end(command.env("TAPELINE_FAIL", format!("changes.kept:{n}")));
+        (ended.code.is_none() && last(&job) >= Some(n_epochs)).then_some(job)
+    };
+    (3..60).find_map(ended).expect("no run ended late enough")
+}
+
 /// The program's answer to the job as it stands now.
 fn run(job: &Job, more: &[&str]) -> Ended {
     let mut command = job.command();
@@ -89,7 +109,8 @@ fn another_config_is_another_run() {
 
 #[test]
 fn other_results_stop_the_run() {
-    let (job, _) = interrupted();
+    // By then a late trade has changed a bar.
+    let job = interrupted_behind(10);
     let mut command = job.command();
     let ended = job.folder.end(command.env("TAPELINE_SABOTAGE", "NewestInOrder"));
     assert_refused(&ended, &["gave", "and gives", "this is a bug of Tapeline"]);
