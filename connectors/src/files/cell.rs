@@ -9,7 +9,7 @@ use types::event::{Cell, Reason};
 use types::expr::{Compiled, Expr};
 use types::number::{NumberError, Rounding, div_half_even, parse_scaled, parse_small, pow10};
 use types::relations::{InputColumn, InputKind};
-use types::schema::Type;
+use types::schema;
 use types::value::{Text, Value};
 
 use super::fields::{RowView, Slot};
@@ -442,7 +442,8 @@ fn expression(text: &str, layout: &mut dyn Layout) -> Result<Origin, Unknown> {
     let expr = Expr::parse(text).map_err(wrong)?;
     let names = expr.column_names();
     let slots: Result<Vec<usize>, Unknown> = names.iter().map(|name| layout.column(name)).collect();
-    let columns: Vec<(&str, Type)> = names.iter().map(|name| (*name, Type::Text)).collect();
+    let columns: Vec<(&str, schema::Kind)> =
+        names.iter().map(|name| (*name, schema::Kind::Text)).collect();
     let compiled = expr.check(&columns).map_err(|errors| {
         let message = format!("the expression `{text}` can't be read");
         errors.into_iter().next().map_or(Unknown { message, hint: None }, wrong)

@@ -33,8 +33,8 @@ pub(crate) fn compile(
         }));
     };
     let expr = Expr::parse(text).map_err(|error| tell(vec![error])).ok()?;
-    let columns: Vec<(&str, Type)> =
-        view?.schema.columns.iter().map(|c| (c.name.as_ref(), c.kind.of())).collect();
+    let columns: Vec<(&str, Kind)> =
+        view?.schema.columns.iter().map(|c| (c.name.as_ref(), c.kind)).collect();
     expr.check(&columns).map_err(tell).ok()
 }
 

@@ -260,7 +260,11 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     (distance <= word.chars().count().max(3).div_ceil(3)).then_some(candidate)
 }
 
-/// The hint for a misspelt word: the closest candidate, or all of them where none is close.
+/// Words that a hint lists at most.
+const KNOWN_MAX: usize = 24;
+
+/// The hint for a misspelt word: the closest candidate, or where none is close all of them, of many the
+/// first and how many follow.
 pub fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str> + Clone,
@@ -268,6 +272,11 @@ pub fn did_you_mean<'a>(
     if let Some(candidate) = closest(word, candidates.clone()) {
         return Some(format!("did you mean `{candidate}`?"));
     }
-    let all: Vec<&str> = candidates.into_iter().take(12).collect();
-    (!all.is_empty()).then(|| format!("known: {}", all.join(", ")))
+    let all: Vec<&str> = candidates.into_iter().collect();
+    let told = all.get(..KNOWN_MAX).unwrap_or(&all);
+    let rest = match all.len() - told.len() {
+        0 => String::new(),
+        n_rest => format!(" and {n_rest} more"),
+    };
+    (!all.is_empty()).then(|| format!("known: {}{rest}", told.join(", ")))
 }

@@ -7,7 +7,7 @@ use super::eval::{Columns, Op};
 use super::parse::{Comparison, Node, Tree};
 use super::{EvalError, Expr, ExprError};
 use crate::options::{closest, did_you_mean};
-use crate::schema::{Type, holds_wallets};
+use crate::schema::{Kind, Type, holds_wallets};
 use crate::time::VenueTime;
 use crate::value::{Text, Value};
 
@@ -23,8 +23,8 @@ impl Expr {
     /// Settles names and types against the columns that the expression may read, by index.
     ///
     /// # Errors
-    /// All unknown columns and wrong types, from left to right.
-    pub fn check(&self, columns: &[(&str, Type)]) -> Result<Compiled, Vec<ExprError>> {
+    /// All unknown columns, wrong types and words that a column never holds, from left to right.
+    pub fn check(&self, columns: &[(&str, Kind)]) -> Result<Compiled, Vec<ExprError>> {
         let mut checker = Checker { text: &self.text, columns, errors: Vec::new() };
         let checked = checker.check(&self.tree);
         let value_type = match checked.of {
@@ -122,7 +122,7 @@ const FUNCTIONS: &[Function] = &[
 
 struct Checker<'a> {
     text: &'a str,
-    columns: &'a [(&'a str, Type)],
+    columns: &'a [(&'a str, Kind)],
     errors: Vec<ExprError>,
 }
 
@@ -175,7 +175,7 @@ impl Checker<'_> {
 
     fn column(&mut self, name: &str, at: &Range<usize>) -> Checked {
         if let Some(index) = self.columns.iter().position(|(known, _)| *known == name) {
-            return Checked { op: Op::Column(index), of: Of::Type(self.columns[index].1) };
+            return Checked { op: Op::Column(index), of: Of::Type(self.columns[index].1.of()) };
         }
         let mut error = ExprError::new(at.clone(), format!("no column is named `{name}`"));
         let known = self.columns.iter().map(|(known, _)| *known);
@@ -246,6 +246,9 @@ impl Checker<'_> {
     fn comparison(&mut self, tree: &Tree, comparison: Comparison, pair: &(Tree, Tree)) -> (Op, Of) {
         let (ops, of) = self.alike(&[&pair.0, &pair.1], Some(&tree.at));
         let orders = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+        if !orders {
+            self.words(&[&pair.0, &pair.1]);
+        }
         if orders && of == Of::Type(Type::Bool) {
             let message = format!("`{}` doesn't compare true and false", comparison.sign());
             self.error(&tree.at, message);
@@ -258,9 +261,33 @@ impl Checker<'_> {
         }
     }
 
+    /// Tells texts as they are written that are none of the words of the column that they are compared
+    /// with: the comparison would say the same of every row.
+    fn words(&mut self, trees: &[&Tree]) {
+        let words_of = |tree: &&Tree| match &tree.node {
+            Node::Column(name) => self.columns.iter().find_map(|(known, kind)| match kind {
+                Kind::Word(words) if known == name => Some((tree.at.clone(), *words)),
+                _ => None,
+            }),
+            _ => None,
+        };
+        let Some((column, words)) = trees.iter().find_map(words_of) else { return };
+        for tree in trees {
+            if let Node::Literal(Value::Text(text)) = &tree.node
+                && !words.contains(&text.as_str())
+            {
+                let message = format!("{} is never {}", self.shown(&column), self.shown(&tree.at));
+                let mut error = ExprError::new(tree.at.clone(), message);
+                error.hint = did_you_mean(text.as_str(), words.iter().copied());
+                self.errors.push(error);
+            }
+        }
+    }
+
     fn membership(&mut self, part: &Tree, list: &[Tree]) -> (Op, Of) {
         let all: Vec<&Tree> = std::iter::once(part).chain(list).collect();
         let (mut ops, _) = self.alike(&all, None);
+        self.words(&all);
         let of = ops.remove(0);
         (Op::is_in(of, ops), Of::Type(Type::Bool))
     }

@@ -126,6 +126,25 @@ fn types_that_do_not_fit() {
 }
 
 #[test]
+fn words_that_a_column_never_holds() {
+    for (text, expected) in [
+        ("kind = 'opn'", &["7..12 `kind` is never `'opn'` | did you mean `open`?"][..]),
+        (
+            "'buy' != kind and kind in ('open', 'sell', null)",
+            &[
+                "0..5 `kind` is never `'buy'` | known: trade, open, close",
+                "35..41 `kind` is never `'sell'` | known: trade, open, close",
+            ],
+        ),
+    ] {
+        assert_eq!(errors(text), expected, "{text}");
+    }
+    for text in ["kind in ('open', null)", "lower(kind) = 'opn'", "kind < 'opn'", "kind = side"] {
+        assert!(compile(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn nesting_ends_before_the_stack_does() {
     let nested = |open: &str, close: &str, n: usize| {
         compile(&format!("{}true{}", open.repeat(n), close.repeat(n))).map(|_| ())

@@ -9,22 +9,23 @@ use std::borrow::Cow;
 use super::*;
 use crate::VenueTime;
 use crate::number::Decimal;
-use crate::schema::Type;
+use crate::schema::{Kind, Type};
 use crate::value::{Float, Value};
 
-const COLUMNS: &[(&str, Type)] = &[
-    ("qty", Type::Number),
-    ("side", Type::Text),
-    ("wallet", Type::Text),
-    ("final", Type::Bool),
-    ("event_time", Type::Time),
-    ("score", Type::Float),
-    ("price", Type::Number),
-    ("Execution Price", Type::Number),
-    ("market", Type::Text),
-    ("maker_wallet", Type::Text),
-    ("nothing", Type::Number),
-    ("maybe", Type::Bool),
+const COLUMNS: &[(&str, Kind)] = &[
+    ("qty", Kind::Number),
+    ("side", Kind::Text),
+    ("wallet", Kind::Text),
+    ("final", Kind::Bool),
+    ("event_time", Kind::Time),
+    ("score", Kind::Float),
+    ("price", Kind::Number),
+    ("Execution Price", Kind::Number),
+    ("market", Kind::Text),
+    ("maker_wallet", Kind::Text),
+    ("nothing", Kind::Number),
+    ("maybe", Kind::Bool),
+    ("kind", Kind::Word(&["trade", "open", "close"])),
 ];
 
 /// The row of all eval tables: `nothing`, `market` and `maybe` are null.
