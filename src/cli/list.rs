@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use clap::ValueEnum;
+use dataflows::operators::Glossary;
 use serde_json::{Value, json};
 use types::options::{Need, OptionKind, OptionSpec};
 
@@ -42,6 +43,7 @@ struct Listed {
     name: &'static str,
     help: &'static str,
     options: Vec<OptionSpec>,
+    glossary: Option<Glossary>,
 }
 
 /// Prints the list.
@@ -73,6 +75,7 @@ fn sources(registry: &Registry) -> Vec<Listed> {
         name: kind.name,
         help: kind.help,
         options: [SOURCE, kind.options].concat(),
+        glossary: None,
     });
     listed.collect()
 }
@@ -83,12 +86,14 @@ fn operators(registry: &Registry) -> Vec<Listed> {
         name: operator.name(),
         help: operator.help(),
         options: [VIEW, operator.options()].concat(),
+        glossary: operator.glossary(),
     });
     let alert = registry.alert.iter().map(|operator| Listed {
         group: "alert",
         name: operator.name(),
         help: operator.help(),
         options: operator.options().to_vec(),
+        glossary: operator.glossary(),
     });
     views.chain(alert).collect()
 }
@@ -99,6 +104,7 @@ fn sinks(registry: &Registry) -> Vec<Listed> {
         name: kind.name,
         help: kind.help,
         options: [SINK, kind.options].concat(),
+        glossary: None,
     });
     listed.collect()
 }
@@ -112,10 +118,10 @@ fn kind(spec: &OptionSpec) -> String {
     }
 }
 
-/// One line an option, in columns that line up.
+/// One line an option, in columns that line up, then one a name that an option takes.
 fn text(listed: &[Listed]) -> String {
     let mut out = String::new();
-    for Listed { group, name, help, options } in listed {
+    for Listed { group, name, help, options, glossary } in listed {
         if !out.is_empty() {
             out.push('\n');
         }
@@ -132,6 +138,12 @@ fn text(listed: &[Listed]) -> String {
             };
             let (name, kind, help) = (spec.name, kind(spec), spec.help);
             line(&mut out, &format!("  {name:names$}  {kind:kinds$}  {help}{need}"));
+        }
+        let Some(Glossary { option, names }) = glossary else { continue };
+        line(&mut out, &format!("  names of `{option}`:"));
+        let width = names.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, what) in names {
+            line(&mut out, &format!("    {name:width$}  {what}"));
         }
     }
     out
@@ -156,10 +168,16 @@ fn json(listed: &Listed) -> Value {
         })
     };
     let options: Vec<Value> = listed.options.iter().map(option).collect();
+    let names = |glossary: &Glossary| {
+        let names = glossary.names.iter();
+        let names = names.map(|(name, what)| json!({"name": name, "help": what}));
+        json!({"option": glossary.option, "names": names.collect::<Vec<_>>()})
+    };
     json!({
         "group": listed.group,
         "name": listed.name,
         "help": listed.help,
         "options": options,
+        "glossary": listed.glossary.as_ref().map(names),
     })
 }

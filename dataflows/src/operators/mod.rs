@@ -46,6 +46,11 @@ pub trait Operator: Sync {
     /// Its options. Those of kind [`types::options::OptionKind::Input`] are what it reads.
     fn options(&self) -> &'static [OptionSpec];
 
+    /// The names that one of the options lists, each with what it stands for.
+    fn glossary(&self) -> Option<Glossary> {
+        None
+    }
+
     /// The outputs, as far as they are known even where options are wrong.
     fn outputs(&self, settings: &Settings, plan: &PlanBuilder) -> Option<Vec<Output>>;
 
@@ -58,6 +63,14 @@ pub trait Operator: Sync {
         settings: &Settings,
         plan: &mut PlanBuilder,
     ) -> Result<Prepared, Vec<Problem>>;
+}
+
+/// The names that an option takes.
+pub struct Glossary {
+    /// The option.
+    pub option: &'static str,
+    /// Each name, and what it stands for.
+    pub names: Vec<(&'static str, String)>,
 }
 
 /// All operators that views can name.

@@ -17,7 +17,8 @@ pub struct Observed {
     pub level: i128,
     /// In 1e-9; of a quote, at the bid.
     pub size: i128,
-    /// In 1e-18, `None` where it doesn't fit; of a quote, the size at the ask.
+    /// In 1e-18, `None` where it doesn't fit; of a quote, the size at the ask, `None` where it or that at
+    /// the bid isn't told.
     pub second: Option<i128>,
     /// +1 for what was bought, -1 for what was sold.
     pub sign: i128,
@@ -98,11 +99,10 @@ pub fn of_trade(trade: &Trade, _names: &Names) -> Option<Observed> {
 pub fn of_quote(quote: &Quote, _names: &Names) -> Option<Observed> {
     let (bid, ask) = quote.both_sides()?;
     let (bid, ask) = (i128::from(bid.raw()), i128::from(ask.raw()));
-    let size = |size: Option<Size>| size.map_or(0, Size::raw);
     Some(Observed {
         level: bid + ask,
-        size: size(quote.bid_size),
-        second: Some(size(quote.ask_size)),
+        size: quote.bid_size.map_or(0, Size::raw),
+        second: quote.bid_size.and(quote.ask_size).map(Size::raw),
         sign: 0,
         spread: ask - bid,
         asset: quote.asset,
@@ -311,10 +311,7 @@ fn value(
             range.map(|twice| Decimal::new(twice / 2, 9)).into()
         }
         "spread" => float(over(total(&|o| o.spread), n * nano)),
-        "size_imbalance" => {
-            let asks = second.unwrap_or_default();
-            float(over(volume - asks, volume + asks))
-        }
+        "size_imbalance" => float(second.and_then(|asks| over(volume - asks, volume + asks))),
         "rate_ratio" => {
             let nanos = |window: &str| I256::from(Span::parse(window).map_or(0, Span::nanos));
             let (longest, n_longest) = longest.expect("a window");

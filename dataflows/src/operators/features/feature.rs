@@ -16,7 +16,7 @@ use super::sums::Sums;
 use super::wallets::Wallets;
 use super::window::{Extremes, Window};
 
-/// Declares the features: name, kind of column, what a row says.
+/// Declares the features: name, kind of column, and what it says, which users read as well.
 macro_rules! features {
     ($($(#[doc = $doc:literal])* $name:ident = $text:literal: $kind:expr;)*) => {
         /// A feature.
@@ -34,6 +34,11 @@ macro_rules! features {
                 match self { $(Self::$name => $text,)* }
             }
 
+            /// What it says, in a sentence.
+            fn help(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),*).trim(),)* }
+            }
+
             /// The kind of its columns.
             pub(super) const fn kind(self) -> Kind {
                 match self { $(Self::$name => $kind,)* }
@@ -43,7 +48,7 @@ macro_rules! features {
 }
 
 features! {
-    /// How many there are.
+    /// How many events the window holds.
     Count = "count": Kind::Count;
     /// What was traded.
     Volume = "volume": Kind::Size;
@@ -55,25 +60,25 @@ features! {
     Vwap = "vwap": Kind::Float;
     /// Signed volume over volume: order-flow imbalance.
     Imbalance = "imbalance": Kind::Float;
-    /// The mean of the log returns.
+    /// The mean of the log returns: each is between two events of the key and one asset, and the later one's.
     ReturnMean = "return_mean": Kind::Float;
-    /// Their standard deviation, of a sample: over n - 1.
+    /// The standard deviation of the log returns, of a sample: over n - 1.
     ReturnStd = "return_std": Kind::Float;
-    /// The root of the sum of their squares: realised volatility.
+    /// The root of the sum of the squared log returns: realised volatility.
     Volatility = "volatility": Kind::Float;
     /// By how many standard deviations the last return differs from the mean.
     ReturnZ = "return_z": Kind::Float;
-    /// Their sum: what the window has gained.
+    /// The sum of the log returns: what the window has gained.
     Momentum = "momentum": Kind::Float;
     /// The highest price less the lowest.
     Range = "range": Kind::Number;
     /// The mean of ask less bid.
     Spread = "spread": Kind::Float;
-    /// (bids - asks) / (bids + asks), of the sums of their sizes.
+    /// (bids - asks) / (bids + asks), of the sums of their sizes; null while one of them isn't told.
     SizeImbalance = "size_imbalance": Kind::Float;
-    /// How many come in a length of time, over that of the longest window.
+    /// How many events come in a length of time, over that of the longest window.
     RateRatio = "rate_ratio": Kind::Float;
-    /// How much of the window lies behind the key's first event: 1 where all of it does.
+    /// How much of the window's length lies behind the key's first event of all: 1 where all of it does.
     Covered = "covered": Kind::Float;
     /// How many wallets there are; about how many, where they are more than are counted exactly.
     Wallets = "wallets": Kind::Count;
@@ -83,9 +88,9 @@ features! {
     LargestShare = "largest_share": Kind::Float;
     /// The last log return.
     LastReturn = "last_return": Kind::Float;
-    /// Seconds since the last one.
+    /// Seconds since the key's last event.
     SinceLast = "since_last": Kind::Number;
-    /// Seconds since the key's first one of all, while they are fewer than the longest window's: of older
+    /// Seconds since the key's first event of all, while they are fewer than the longest window's: of older
     /// keys nothing changes where a still earlier one comes late.
     Age = "age": Kind::Number;
 }
@@ -121,6 +126,14 @@ impl Feature {
                 matches!(input, RelationKind::Fills)
             }
         }
+    }
+
+    /// What it says, and what it is made of, for those who choose.
+    pub(super) fn described(self) -> String {
+        let inputs = [RelationKind::Fills, RelationKind::Trades, RelationKind::Quotes];
+        let of = inputs.into_iter().filter(|input| self.is_of(*input)).map(RelationKind::name);
+        let columns = if self.is_of_key() { "one column" } else { "a column a window" };
+        format!("{} Of {}, {columns}.", self.help(), of.collect::<Vec<_>>().join(", "))
     }
 
     /// Whether it is never null.
@@ -173,6 +186,7 @@ impl Seen<'_> {
                 I256::from(self.window.sums.spread),
                 I256::from(n) * I256::from(NANO),
             )),
+            Feature::SizeImbalance if !has_values => Value::Null,
             Feature::SizeImbalance => shown(quotient(first - second, first + second)),
             Feature::RateRatio => shown(self.rate_ratio()),
             Feature::Wallets => Value::from(self.window.wallets.as_ref().map_or(0, Wallets::len)),

@@ -37,7 +37,8 @@ mod window;
 
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
 
-use crate::operators::Operator;
+use self::feature::Feature;
+use crate::operators::{Glossary, Operator};
 use crate::plan::{Output, PlanBuilder, Prepared};
 
 /// The operator.
@@ -106,6 +107,11 @@ impl Operator for FeaturesOf {
 
     fn options(&self) -> &'static [OptionSpec] {
         OPTIONS
+    }
+
+    fn glossary(&self) -> Option<Glossary> {
+        let names = Feature::ALL.iter().map(|feature| (feature.name(), feature.described()));
+        Some(Glossary { option: "features", names: names.collect() })
     }
 
     fn outputs(&self, settings: &Settings, plan: &PlanBuilder) -> Option<Vec<Output>> {

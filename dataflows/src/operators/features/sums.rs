@@ -13,7 +13,7 @@ pub(super) struct Sums {
     pub(super) n: u64,
     /// Of trades: sizes in 1e-9, and values in 1e-18 of those that fit. Of quotes: sizes at bid and ask.
     pub(super) amounts: [I256; 2],
-    /// Trades whose value doesn't fit.
+    /// Trades whose value doesn't fit, and sizes of quotes that aren't told.
     pub(super) n_unfit: u64,
     /// What was bought less what was sold, in 1e-9; where no side is told, neither.
     pub(super) signed: I256,
@@ -32,16 +32,16 @@ impl Sums {
     pub(super) fn add(&mut self, held: &Held) {
         let Held { tick, log_return } = held;
         self.n += 1;
-        let [size, value] = tick.amounts;
-        self.amounts[0] += I256::from(size);
-        if value == UNFIT {
-            self.n_unfit += 1;
-        } else {
-            self.amounts[1] += I256::from(value);
+        for (sum, amount) in self.amounts.iter_mut().zip(tick.amounts) {
+            if amount == UNFIT {
+                self.n_unfit += 1;
+            } else {
+                *sum += I256::from(amount);
+            }
         }
         match tick.side {
-            Some(Side::Buy) => self.signed += I256::from(size),
-            Some(Side::Sell) => self.signed -= I256::from(size),
+            Some(Side::Buy) => self.signed += I256::from(tick.amounts[0]),
+            Some(Side::Sell) => self.signed -= I256::from(tick.amounts[0]),
             None => {}
         }
         self.spread += spread(held);
@@ -57,16 +57,16 @@ impl Sums {
     pub(super) fn subtract(&mut self, held: &Held) {
         let Held { tick, log_return } = held;
         self.n -= 1;
-        let [size, value] = tick.amounts;
-        self.amounts[0] -= I256::from(size);
-        if value == UNFIT {
-            self.n_unfit -= 1;
-        } else {
-            self.amounts[1] -= I256::from(value);
+        for (sum, amount) in self.amounts.iter_mut().zip(tick.amounts) {
+            if amount == UNFIT {
+                self.n_unfit -= 1;
+            } else {
+                *sum -= I256::from(amount);
+            }
         }
         match tick.side {
-            Some(Side::Buy) => self.signed -= I256::from(size),
-            Some(Side::Sell) => self.signed += I256::from(size),
+            Some(Side::Buy) => self.signed -= I256::from(tick.amounts[0]),
+            Some(Side::Sell) => self.signed += I256::from(tick.amounts[0]),
             None => {}
         }
         self.spread -= spread(held);

@@ -20,7 +20,7 @@ pub(super) struct Tick {
     /// The ask of a quote; the price of a trade.
     pub(super) ask: i64,
     /// In trades the size in units of 1e-9, and what it is worth in units of 1e-18 ([`UNFIT`] where
-    /// that doesn't fit); in quotes the sizes at bid and ask, zero where they aren't told.
+    /// that doesn't fit); in quotes the sizes at bid and ask ([`UNFIT`] where they aren't told).
     pub(super) amounts: [i128; 2],
     /// Whose fill; of a quote, its market; `None` in trades.
     pub(super) name: Option<Sym>,
@@ -31,7 +31,8 @@ pub(super) struct Tick {
 
 const _: () = assert!(size_of::<Tick>() == 96, "millions of ticks are kept");
 
-/// Stands for the value of a trade that doesn't fit; none is as low.
+/// Stands for the value of a trade that doesn't fit, and for the size of a quote that isn't told; none
+/// is as low.
 pub(super) const UNFIT: i128 = i128::MIN;
 
 impl Tick {
@@ -63,7 +64,7 @@ impl Tick {
     /// of fills and trades the identity, of quotes all.
     fn text(&self, names: &Names) -> Vec<u8> {
         let price = |raw: i64| Price::from_nano(raw.into());
-        let size = |raw: i128| Size::from_nano(raw).filter(|size| !size.is_zero());
+        let size = |raw: i128| Size::from_nano(raw).filter(|_| raw != UNFIT);
         let [first, second] = self.amounts;
         let values = [
             Value::from(names.text(names.venue(self.asset))),
@@ -177,7 +178,7 @@ impl Ticked for Quote {
 
     fn tick(&self) -> Option<Tick> {
         let (bid, ask) = self.both_sides()?;
-        let size = |size: Option<Size>| size.map_or(0, Size::raw);
+        let size = |size: Option<Size>| size.map_or(UNFIT, Size::raw);
         Some(Tick {
             time: self.event_time,
             seq: self.seq,

@@ -17,12 +17,12 @@ use types::relations::{Relation, RelationKind};
 use types::schema::{Column, Kind};
 use types::{Names, Row, Schema, ShortText, Text, Value};
 
-use super::Operator;
 use super::expressions::{condition, error_row, errors_output, split};
+use super::{Glossary, Operator};
 use crate::edge::Edge;
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
 use crate::with_edge;
-use pattern::{Pattern, Refusal, Windows};
+use pattern::{PATTERNS, Pattern, Refusal, Windows};
 
 /// Gives each row of its input, behind key and time, `labels`: the names of the rules that are true of
 /// it. Where no rule is, there is no row, or with `keep = "all"` one with an empty text. A condition
@@ -65,6 +65,11 @@ impl Operator for Label {
             ),
         ];
         OPTIONS
+    }
+
+    fn glossary(&self) -> Option<Glossary> {
+        let names = PATTERNS.iter().map(|pattern| (pattern.name, pattern.help.to_owned()));
+        Some(Glossary { option: "patterns", names: names.collect() })
     }
 
     fn outputs(&self, settings: &Settings, plan: &PlanBuilder) -> Option<Vec<Output>> {

@@ -1,8 +1,10 @@
 //! The patterns with names: a line each, and how one is written out over a view's columns.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use types::options::{closest, did_you_mean};
+use types::schema::Column;
 use types::{Decimal, Schema, Span};
 
 /// A pattern with a name.
@@ -29,15 +31,15 @@ pub(super) const PATTERNS: &[Pattern] = &[
     pattern("spread_blowout", "3 times the usual spread", "number(spread_now) > 3 * number(spread_usual) and count_usual >= 20"),
     pattern("order_flow_skew", "9 in 10 parts of the volume are on one side, of 10 events or more", "(imbalance_now > 0.8 or imbalance_now < -0.8) and count_now >= 10"),
     pattern("whale_trade", "one wallet makes at least half of 5 times the usual notional", "largest_share_now >= 0.5 and notional_now * usual > 5 * notional_usual * now and count_usual >= 20 and covered_usual >= 1"),
-    pattern("new_wallet_large", "a wallet that is no older than the window trades for 10000 or more", "wallet is not null and age < seconds and notional_now >= 10000"),
+    pattern("new_wallet_large", "a wallet that is no older than the window trades for 10000 or more", "wallet is not null and age <= seconds and notional_now >= 10000"),
     pattern("pump", "the price gains 5 % on 3 times the usual volume, 3 in 4 parts of it bought", "momentum_now > 0.05 and imbalance_now > 0.5 and volume_now * usual > 3 * volume_usual * now and count_usual >= 20 and covered_usual >= 1"),
 ];
 
 /// The windows of a view's columns that are named `<feature>_<window>`.
 pub(super) struct Windows<'a> {
     schema: &'a Schema,
-    /// The shortest and the longest, as the names spell them.
-    ends: Option<[(Span, &'a str); 2]>,
+    /// As the names spell them.
+    windows: BTreeSet<(Span, &'a str)>,
 }
 
 /// Why a pattern can't be read off a view: what is wrong, and what to do.
@@ -49,13 +51,28 @@ pub(super) struct Refusal {
 impl<'a> Windows<'a> {
     /// Finds the windows of a view.
     pub(super) fn of(schema: &'a Schema) -> Self {
-        let windows = schema.columns.iter().filter_map(|column| {
+        let window = |column: &'a Column| {
             let (_, window) = column.name.rsplit_once('_')?;
             Some((Span::parse(window)?, window))
-        });
-        let ends =
-            windows.clone().min().zip(windows.max_by_key(|(span, text)| (*span, Reverse(*text))));
-        Self { schema, ends: ends.map(|(shortest, longest)| [shortest, longest]) }
+        };
+        Self { schema, windows: schema.columns.iter().filter_map(window).collect() }
+    }
+
+    /// The shortest and the longest window for a pattern: of those that have all its features, so that
+    /// windows of another feed, which was joined, don't count; of all where these don't do.
+    fn ends(&self, pattern: &Pattern) -> Option<[(Span, &'a str); 2]> {
+        let has_all = |(_, window): &&(Span, &str)| {
+            let mut columns = pattern.features().map(|feature| format!("{feature}_{window}"));
+            columns.all(|column| self.schema.index(&column).is_some())
+        };
+        let ends = |windows: Vec<&(Span, &'a str)>| {
+            let longest = windows.iter().max_by_key(|(span, text)| (*span, Reverse(*text)));
+            Some([**windows.first()?, **longest?])
+        };
+        let whole = ends(self.windows.iter().filter(has_all).collect());
+        whole
+            .filter(|[(now, _), (usual, _)]| now < usual || !pattern.is_of_two())
+            .or_else(|| ends(self.windows.iter().collect()))
     }
 
     /// A pattern's condition over the view's columns.
@@ -65,12 +82,12 @@ impl<'a> Windows<'a> {
     pub(super) fn condition(&self, pattern: &Pattern) -> Result<String, Refusal> {
         let name = pattern.name;
         let refusal = |message: String, hint: &str| Refusal { message, hint: hint.to_owned() };
-        let Some([(now, short), (usual, long)]) = self.ends else {
+        let Some([(now, short), (usual, long)]) = self.ends(pattern) else {
             let message =
                 format!("`{name}` reads columns of windows, like `count_1m`, and there are none");
             return Err(refusal(message, "read a view of op `features`"));
         };
-        if now == usual && pattern.words().any(|word| word == "usual" || word.ends_with("_usual")) {
+        if now == usual && pattern.is_of_two() {
             let message = format!("`{name}` compares two windows, and there is but `{short}`");
             return Err(refusal(message, "give `features` a longer window as well"));
         }
@@ -147,6 +164,18 @@ impl Pattern {
             rest = tail;
             Some(part)
         })
+    }
+
+    /// The features whose windows it reads.
+    fn features(&self) -> impl Iterator<Item = &'static str> {
+        let stem =
+            |word: &'static str| word.strip_suffix("_now").or_else(|| word.strip_suffix("_usual"));
+        self.words().filter_map(stem)
+    }
+
+    /// Whether it compares two windows.
+    fn is_of_two(&self) -> bool {
+        self.words().any(|word| word == "usual" || word.ends_with("_usual"))
     }
 
     fn words(&self) -> impl Iterator<Item = &'static str> {

@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use types::options::Setting;
 
-use super::pattern::PATTERNS;
 use super::*;
 use crate::operators::testing::{changes, no_names, prepare, relation, row, schema, settings};
 use crate::plan::RelationSpec;
@@ -131,7 +130,7 @@ fn patterns_are_written_out_over_the_windows() {
         of["volume_spike"],
         "volume_90s * 40 > 5 * volume_1h * 1 and count_1h >= 20 and covered_1h >= 1"
     );
-    assert!(of["new_wallet_large"].contains("age < 90 and"), "{}", of["new_wallet_large"]);
+    assert!(of["new_wallet_large"].contains("age <= 90 and"), "{}", of["new_wallet_large"]);
     assert_eq!(
         of["order_flow_skew"],
         "(imbalance_90s > 0.8 or imbalance_90s < -0.8) and count_90s >= 10"
@@ -144,6 +143,31 @@ fn patterns_are_written_out_over_the_windows() {
     let settings = super::tests::of(&all, &[], "labelled");
     assert!(prepare(&Label, features(&["1m", "1h"], &[]), &settings).is_ok());
     assert!(PATTERNS.iter().all(|pattern| !pattern.help.is_empty()));
+}
+
+#[test]
+fn windows_of_a_joined_feed_do_not_count() {
+    let column = |name: &str| {
+        let kind = if name == "time" { Kind::Time } else { Kind::Float };
+        Column { name: name.to_owned().into(), kind, nullable: true }
+    };
+    // Trades in windows of 5 minutes and an hour, quotes in such of one minute and four hours.
+    let trades = "time count_5m count_1h volume_5m volume_1h covered_5m covered_1h imbalance_5m";
+    let quotes = "count_1m count_4h spread_1m spread_4h quotes_imbalance_1m";
+    let columns: Vec<Column> = trades.split(' ').chain(quotes.split(' ')).map(column).collect();
+    let schema = Schema { columns, n_key: 1, time: Some(0) };
+    let windows = Windows::of(&schema);
+    for (name, expected) in [
+        (
+            "volume_spike",
+            "volume_5m * 12 > 5 * volume_1h * 1 and count_1h >= 20 and covered_1h >= 1",
+        ),
+        ("spread_blowout", "number(spread_1m) > 3 * number(spread_4h) and count_4h >= 20"),
+        ("order_flow_skew", "(imbalance_5m > 0.8 or imbalance_5m < -0.8) and count_5m >= 10"),
+    ] {
+        let condition = windows.condition(Pattern::find(name).unwrap());
+        assert_eq!(condition.unwrap_or_else(|refusal| refusal.message), expected);
+    }
 }
 
 /// A row of `features`: the named columns, 20 for the count of an hour, windows that are covered, zero
@@ -195,7 +219,7 @@ fn patterns_say_what_they_are_meant_to() {
             "largest_share_1m=0.5 notional_1m=9 notional_1h=100",
             "largest_share_1m=0.4 notional_1m=9 notional_1h=100",
         ),
-        ("new_wallet_large", "age=59.9 notional_1m=10000", "age=60 notional_1m=10000"),
+        ("new_wallet_large", "age=60 notional_1m=10000", "age=60.1 notional_1m=10000"),
         (
             "pump",
             "momentum_1m=0.06 imbalance_1m=0.6 volume_1m=6 volume_1h=100",
