@@ -230,7 +230,11 @@ impl Scorer {
         if self.n_bytes > self.max_bytes {
             let n_keys = self.n_keys();
             let what = format!("line {line}: the detectors of {n_keys} keys don't fit any more");
-            let hint = "raise `--max-memory`, or leave `--key` out for one detector over all rows";
+            let hint = if n_keys > 1 {
+                "raise `--max-memory`, or leave `--key` out for one detector over all rows"
+            } else {
+                "raise `--max-memory`"
+            };
             return Err(Wrong { what, hint: Some(hint.to_owned()) });
         }
         let Some((assessed, reasons)) = passed else {
@@ -375,11 +379,14 @@ fn nanos_of(text: &str, unit: TimeUnit) -> Option<i64> {
     if let Ok(nanos) = parse_scaled(text.as_bytes(), unit.digits(), Rounding::HalfEven) {
         return i64::try_from(nanos).ok();
     }
+    // A zone may stand behind it in brackets.
+    let zoned = || Some(text.parse::<jiff::Zoned>().ok()?.timestamp());
     let local = || {
+        let text = (!text.contains('[')).then_some(text)?;
         let local: jiff::civil::DateTime = text.parse().ok()?;
         Some(local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     };
-    let time = text.parse::<jiff::Timestamp>().ok().or_else(local)?;
+    let time = text.parse::<jiff::Timestamp>().ok().or_else(zoned).or_else(local)?;
     i64::try_from(time.as_nanosecond()).ok()
 }
 

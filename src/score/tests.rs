@@ -188,6 +188,7 @@ fn times_are_read_as_they_are_written() {
         ("2014-04-01 00:05:00", TimeUnit::S),
         ("2014-04-01T00:05:00Z", TimeUnit::S),
         ("2014-04-01T02:05:00+02:00", TimeUnit::S),
+        ("2014-04-01T02:05:00[Europe/Berlin]", TimeUnit::S),
         ("1396310700", TimeUnit::S),
         ("1396310700.0", TimeUnit::S),
         ("1396310700000", TimeUnit::Ms),
@@ -197,5 +198,6 @@ fn times_are_read_as_they_are_written() {
         assert_eq!(nanos_of(text, unit), expected, "{text}");
     }
     assert_eq!(nanos_of("soon", TimeUnit::S), None);
+    assert_eq!(nanos_of("2014-04-01T02:05:00[Nowhere/City]", TimeUnit::S), None);
     assert_eq!(nanos_of("9999999999999", TimeUnit::S), None);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Stdio;
 
 use serde_json::value::RawValue;
@@ -59,6 +59,11 @@ fn the_same_rows_give_the_same_bytes() {
     let asked = [&asked[..], &["-o", "scores.csv"]].concat();
     assert_eq!(folder.run(&asked).with(0).out, "");
     assert_eq!(folder.read("scores.csv"), expected);
+    folder.run(&[&ASKED[..], &["-o", "scores.csv.gz"]].concat()).with(0);
+    let file = std::fs::File::open(folder.path("scores.csv.gz")).unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    assert_eq!(text, expected);
     let other = folder.run(&[&ASKED[..], &["--seed", "1"]].concat()).with(0).out;
     assert_ne!(other, expected);
 }
@@ -88,6 +93,37 @@ fn a_file_gets_its_name_when_it_is_whole() {
     // A quote that is never closed isn't held whole.
     folder.write("open.csv", format!("x,y\n1,\"{}", "7\n".repeat(5 << 20)));
     folder.run(&["score", "open.csv"]).with(3).says(&["longer than 8 MiB"]);
+}
+
+#[test]
+fn rows_come_on_stdin_and_between_other_characters() {
+    let folder = folder();
+    let expected = folder.run(&ASKED).with(0).out;
+    let semicolons = rows().replace(',', ";");
+    folder.write("semi.csv", &semicolons);
+    let args: Vec<&str> =
+        ASKED.iter().map(|word| if *word == "rows.csv" { "semi.csv" } else { word }).collect();
+    folder.run(&args).with(3).says(&["is one column", "--delimiter ';'"]);
+    let args = [&args[..], &["--delimiter", ";"]].concat();
+    assert_eq!(folder.run(&args).with(0).out, expected);
+    folder.write("none.csv", "");
+    folder.run(&["score", "none.csv"]).with(3).says(&["there is no header"]);
+    let args: Vec<&str> =
+        ASKED.iter().map(|word| if *word == "rows.csv" { "-" } else { word }).collect();
+    let mut command = tapeline();
+    command.args(&args).args(["-o", "-"]).current_dir(folder.path("."));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writing = std::thread::spawn(move || stdin.write_all(rows().as_bytes()).unwrap());
+    let done = child.wait_with_output().unwrap();
+    writing.join().unwrap();
+    assert!(done.status.success());
+    assert_eq!(String::from_utf8(done.stdout).unwrap(), expected);
+    assert!(!folder.path("-").exists());
+    // As many rows as are asked for are learnt before the first score.
+    let slow = folder.run(&[&ASKED[..], &["--warm-up", "100"]].concat()).with(0).out;
+    assert_eq!(slow.matches("warming").count(), 200);
 }
 
 #[test]

@@ -44,8 +44,11 @@ use crate::score::{Columns, Scope, Scored, Scorer, TimeUnit, Wanted, Wrong};
     tapeline score flow.csv -c configs/market-watch.toml --time time
                                                           as the view of a config scores them")]
 pub(super) struct Args {
-    /// The CSV, with a header; a name that ends in .gz is read as gzip.
+    /// The CSV, with a header; a name that ends in .gz is read as gzip, and `-` is stdin.
     rows: PathBuf,
+    /// What stands between cells: `,` by default, `;` or `tab`.
+    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
+    delimiter: u8,
     /// Columns that don't reach the detector.
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     drop: Vec<String>,
@@ -68,6 +71,10 @@ pub(super) struct Args {
     /// Which detector: `combined` (default), `robust_z`, `loda` or `forest`.
     #[arg(long, value_parser = kind)]
     detector: Option<Kind>,
+    /// Rows that are learnt before the first score, 16 to 65536; 32 by default. Right behind few rows p is
+    /// rough.
+    #[arg(long, value_name = "N")]
+    warm_up: Option<usize>,
     /// What all its chance comes from; 0 by default.
     #[arg(long)]
     seed: Option<u64>,
@@ -78,13 +85,22 @@ pub(super) struct Args {
     /// thousand rows.
     #[arg(long, default_value = "4GiB", value_parser = bytes)]
     max_memory: u64,
-    /// Where the scores go; stdout by default. A name that ends in .gz is written as gzip.
+    /// Where the scores go; `-` or nothing is stdout. A name that ends in .gz is written as gzip.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 fn bytes(text: &str) -> Result<u64, String> {
     crate::config::bytes(text).ok_or_else(|| "sizes look like 64MiB, 4GiB".to_owned())
+}
+
+/// What stands between cells: one byte of ASCII.
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        _ if text == "tab" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() => Ok(*byte),
+        _ => Err("one character, like `;`, or `tab`".to_owned()),
+    }
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
@@ -113,8 +129,9 @@ impl Args {
         let options = scoring.map_or_else(Options::default, |scoring| scoring.options.clone());
         let kind = self.detector.unwrap_or(options.kind);
         let seed = self.seed.unwrap_or(options.seed);
+        let warm_up = self.warm_up.unwrap_or(options.warm_up);
         let why = self.why.or(scoring.map(|scoring| scoring.explain_from)).unwrap_or(0.999);
-        (Options { kind, seed, ..options }, why)
+        (Options { kind, seed, warm_up, ..options }, why)
     }
 
     /// The columns that are looked at; all where there is no view, or the rows have none of its columns.
@@ -211,22 +228,17 @@ fn chosen(mut views: Vec<(String, Scoring)>, wanted: Option<&str>) -> Result<Sco
 
 /// Scores a file.
 pub(super) fn run(arguments: &Args) -> Result<(), Error> {
-    let path = &arguments.rows;
-    let reading = |error| ConnectError::file("reading", path, error);
-    let file = File::open(path).map_err(reading)?;
-    let n_bytes = file.metadata().map_err(reading)?.len();
-    let bar = ProgressBar::new(n_bytes);
-    if arguments.output.is_none() || !is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    let bytes = bar.wrap_read(file);
-    let bytes: Box<dyn Read> =
-        if is_gzip(path) { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) };
+    let path = arguments.rows.as_path();
+    let output = arguments.output.as_deref().filter(|path| !is_standard(path));
+    let (bytes, bar) = open(path, output.is_none())?;
     let left = Rc::new(Cell::new(ROW_BYTES));
-    let mut rows = csv::Reader::from_reader(Bounded { bytes, left: Rc::clone(&left) });
+    let mut rows = csv::ReaderBuilder::new()
+        .delimiter(arguments.delimiter)
+        .from_reader(Bounded { bytes, left: Rc::clone(&left) });
     let header = rows.headers().map_err(|error| failed(path, error))?;
+    check_header(header, arguments.delimiter).map_err(|wrong| wrong.of(path))?;
     let mut scorer = scorer(arguments, header)?;
-    let mut out = Out::open(arguments.output.as_deref(), path)?;
+    let mut out = Out::open(output, path)?;
     let mut row = StringRecord::new();
     out.put(&["score", "raw", "state", "why"])?;
     while !out.is_closed() {
@@ -244,6 +256,42 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
         say(&scorer.summary());
     }
     Ok(())
+}
+
+/// The bytes of the rows, and how far they were read.
+fn open(path: &Path, is_quiet: bool) -> Result<(Box<dyn Read>, ProgressBar), Error> {
+    if is_standard(path) {
+        return Ok((Box::new(io::stdin().lock()), ProgressBar::hidden()));
+    }
+    let reading = |error| ConnectError::file("reading", path, error);
+    let file = File::open(path).map_err(reading)?;
+    let bar = ProgressBar::new(file.metadata().map_err(reading)?.len());
+    if is_quiet || !is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let bytes = bar.wrap_read(file);
+    let bytes: Box<dyn Read> =
+        if is_gzip(path) { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) };
+    Ok((bytes, bar))
+}
+
+/// Tells a header that can't be one: of nothing, or of cells that something else stands between.
+fn check_header(header: &StringRecord, delimiter: u8) -> Result<(), Wrong> {
+    if header.iter().all(str::is_empty) {
+        let what = "there is no header".to_owned();
+        let hint = "the first line names the columns, and rows follow".to_owned();
+        return Err(Wrong { what, hint: Some(hint) });
+    }
+    let whole = header.get(0).filter(|_| header.len() == 1).unwrap_or_default();
+    let others = [(';', ";"), ('\t', "tab"), (',', ","), ('|', "|")];
+    let found = others.iter().find(|(c, _)| whole.contains(*c) && *c != char::from(delimiter));
+    match found {
+        None => Ok(()),
+        Some((_, name)) => Err(Wrong {
+            what: format!("the header is one column, `{whole}`"),
+            hint: Some(format!("say what stands between cells: `--delimiter '{name}'`")),
+        }),
+    }
 }
 
 /// The least score of something; none is above 1.
@@ -290,6 +338,11 @@ impl Read for Bounded {
         self.left.set(left);
         Ok(n)
     }
+}
+
+/// Whether a name stands for stdin or stdout.
+fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// Whether a file's name says that it is gzip.
