@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{environment, is_colored, put, say, summary};
+use super::{Format, environment, is_colored, put, say, summary};
 use crate::config::load;
 use crate::config::message::{Weight, render};
 use crate::engine::{self, Begin, Progress, RunOptions, Summary};
@@ -40,12 +40,12 @@ pub(super) struct Args {
     /// Ends with exit code 1 if a row went to quarantine.
     #[arg(long)]
     strict: bool,
-    /// How many of each view's newest rows the summary shows.
+    /// How many of each view's newest rows the summary for people shows.
     #[arg(long, value_name = "N", default_value_t = 3)]
     rows: usize,
     /// How the summary is written.
     #[arg(long, value_enum, default_value_t)]
-    format: super::Format,
+    format: Format,
 }
 
 /// Runs a config and prints what it did.
@@ -71,7 +71,8 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
             (false, true) => Begin::Salvage,
             (false, false) => Begin::GoOn,
         },
-        n_newest: arguments.rows,
+        // A summary for programs holds no rows.
+        n_newest: if format == Format::Json { 0 } else { arguments.rows },
         progress: &mut |progress| teller.tell(progress),
         listening: &mut |address| say(&format!("listening on http://{address}\n")),
         hold: &mut |done: &Summary| {

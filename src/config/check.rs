@@ -72,8 +72,12 @@ pub(super) fn check(
     };
     let plan = finish(builder, &parts, purpose);
     let is_heard = parts.sinks.iter().any(Sink::limits_alerts);
-    let unheard = if is_heard { Vec::new() } else { views::unheard_rates(&parts.alerts) };
-    let warnings = in_order([unfed(&parts), unheard].concat(), false);
+    let mut warnings = unfed(&parts);
+    if !is_heard {
+        warnings.extend(views::unheard_rates(&parts.alerts));
+    }
+    warnings.extend(parts.sinks.iter().filter_map(Sink::unheard_rate));
+    let warnings = in_order(warnings, false);
     Ok(EnginePlan {
         pipeline,
         n_views: parts.views.len(),

@@ -4,8 +4,8 @@ use types::digest::Digest128;
 
 use super::file::{Data, Entry, Item, Part, Sections};
 
-/// Keys that change nothing of what comes out: how fast, how much at once, by whom. To which server isn't
-/// among them: another one lacks what the first was given.
+/// Keys that change nothing of what comes out: how fast, how much at once, by whom. To which database
+/// isn't among them: another one lacks what the first was given.
 const FREE: &[(&str, &[&str])] = &[
     ("alerts", &["rate_limit"]),
     (
@@ -67,11 +67,21 @@ pub(super) fn digest(sections: &Sections) -> u128 {
         for part in parts {
             add(&mut digest, b'[', section);
             add(&mut digest, b'.', &part.name);
-            let entries = part.entries.iter().filter(|entry| !free.contains(&entry.key.as_str()));
+            let is_free = |entry: &&Entry| {
+                free.contains(&entry.key.as_str()) || is_post_url(section, part, entry)
+            };
+            let entries = part.entries.iter().filter(|entry| !is_free(entry));
             add_entries(&mut digest, entries);
         }
     }
     digest.finish()
+}
+
+/// Whether an entry says where a webhook posts to: it may be put right, and what was taken before isn't
+/// posted again.
+fn is_post_url(section: &str, part: &Part, entry: &Entry) -> bool {
+    let is_webhook = |item: &Item| matches!(&item.data, Data::Text(name) if name == "webhook");
+    section == "sinks" && entry.key == "url" && part.get("type").is_some_and(is_webhook)
 }
 
 fn add_entries<'a>(digest: &mut Digest128, entries: impl Iterator<Item = &'a Entry>) {
@@ -129,6 +139,8 @@ mod tests {
         let same = "# other\n[alerts.a]\nrate_limit = \"5/1m\"\nwhen = \"x\"\n[views.q]\nop = \"y\"\n[views.p]\nsizes = [ \"1m\",\"5m\" ]\nop = 'x'\n\
                     [sinks.o]\ngive_up = \"1m\"\ntype = \"jsonl\"\n[pipeline]\nname = \"a\"\n[server]\n";
         assert_eq!(digest_of(one), digest_of(same));
+        let hook = |url: &str| format!("[sinks.h]\ntype = \"webhook\"\nurl = \"{url}\"");
+        assert_eq!(digest_of(&hook("http://a/x")), digest_of(&hook("http://b/y")));
         for (from, to) in [
             ("name = \"a\"", "name = \"b\""),
             ("\"5m\"", "\"6m\""),

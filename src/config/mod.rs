@@ -27,7 +27,7 @@
 //! | `not_loopback` | where the server listens |
 //! | `unusable_row` | a test's row that its relation refuses |
 //! | `unfed_relation` | a warning: a view reads what no source feeds |
-//! | `unheard_rate` | a warning: a rule's rate, and no sink that goes by it |
+//! | `unheard_rate` | a warning: a rule's rate, and no sink that goes by it, or a sink's rate, and no alerts |
 
 mod cases;
 mod check;

@@ -76,8 +76,25 @@ impl Sink {
     /// Whether it tells alerts no more often than it may.
     pub(super) fn limits_alerts(&self) -> bool {
         let has_rate = |kind: &SinkKind| kind.options.iter().any(|o| o.name == "rate_limit");
-        let is_told = self.views.is_none() || self.names().any(|name| name == ALERTS);
-        is_told && self.kind.is_none_or(has_rate)
+        self.is_told_alerts() && self.kind.is_none_or(has_rate)
+    }
+
+    /// Warns of its rate, where it gets no alerts to hold back.
+    pub(super) fn unheard_rate(&self) -> Option<Problem> {
+        if self.is_told_alerts() || !self.settings.has("rate_limit") {
+            return None;
+        }
+        let message =
+            "the sink's `views` are without `alerts`, so that `rate_limit` holds nothing back";
+        let problem = Problem::new(self.settings.place("rate_limit"), "unheard_rate", message);
+        Some(problem.hint("list `alerts`, or leave it out"))
+    }
+
+    fn is_told_alerts(&self) -> bool {
+        let is_alerts = |name: &str| {
+            name.strip_prefix(ALERTS).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.views.is_none() || self.names().any(is_alerts)
     }
 }
 

@@ -3,6 +3,7 @@
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, option};
 
 use super::layout::Mode;
+use crate::sinks::http::{UrlFault, server_url};
 
 pub(super) const OPTIONS: &[OptionSpec] = &[
     option(
@@ -70,16 +71,21 @@ pub(super) fn check(settings: &Settings) -> Vec<Problem> {
         problems.push(Problem::new(settings.place(name), "bad_option", message).hint(hint));
     };
     let url = settings.text("url").unwrap_or_default();
-    match url.split_once("://") {
-        Some(("http", rest)) if rest.contains('@') => {
-            wrong("url", "the url holds a user", "use the options `user` and `password`");
-        }
-        Some(("http", rest)) if !rest.is_empty() => {}
+    match server_url(url) {
         _ if url.is_empty() && !settings.has("url") => {}
-        Some(("https", _)) => {
+        Ok(url) if url.scheme_str() == Some("https") => {
             wrong("url", "https isn't built in", "put a proxy in front, or use http");
         }
-        _ => wrong("url", "not an http url", "write it like \"http://127.0.0.1:8123\""),
+        Ok(_) => {}
+        Err(UrlFault::User) => {
+            wrong("url", "the url holds a user", "use the options `user` and `password`");
+        }
+        Err(UrlFault::Port) => {
+            wrong("url", "the url's port is no port", "ports go from 1 to 65535");
+        }
+        Err(UrlFault::NoUrl) => {
+            wrong("url", "not an http url", "write it like \"http://127.0.0.1:8123\"");
+        }
     }
     if settings.text("database") == Some("") {
         wrong("database", "the database has no name", "leave it out for `tapeline`");

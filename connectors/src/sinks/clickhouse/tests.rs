@@ -24,6 +24,8 @@ fn wrong_options_are_found_offline() {
         ("url", "db:8123", Some("not an http url")),
         ("url", "http://", Some("not an http url")),
         ("url", "http://me:secret@db:8123", Some("the url holds a user")),
+        ("url", "http://db:81234", Some("the url's port is no port")),
+        ("url", "http://[::1]:8123", None),
         ("database", "", Some("the database has no name")),
     ] {
         let mut settings = Settings::new(0..0);

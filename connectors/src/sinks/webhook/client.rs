@@ -20,11 +20,13 @@ use types::Span;
 use super::options::TIMEOUT_NANOS;
 use crate::error::ConnectError;
 use crate::sink::SinkContext;
-use crate::sinks::http::Connector;
+use crate::sinks::http::{Connector, UrlFault, server_url};
 use crate::sinks::patience::{Patience, Remedy, Stage, Trouble};
 
 /// Bytes of an answer that are read.
 const ANSWER_BYTES: usize = 4 << 10;
+/// How long the end of an answer's text is waited for.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// The longest pause that an answer can ask for.
 const PAUSE_MAX: Duration = Duration::from_hours(1);
 
@@ -153,9 +155,10 @@ const fn remedy(status: u16) -> Remedy {
     }
 }
 
-/// The start of an answer's text.
+/// The start of an answer's text; nothing of one that doesn't come to its end: its status has answered.
 async fn read(answer: Response<Incoming>) -> String {
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect();
+    let body = tokio::time::timeout(ANSWER_WAIT, body).await.ok().and_then(Result::ok);
     let bytes = body.map(Collected::to_bytes).unwrap_or_default();
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
@@ -185,28 +188,15 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Reads a url; what is wrong with it and what to do else.
 pub(super) fn check_url(text: &str) -> Result<Uri, (String, &'static str)> {
-    let wrong = |what: &str, hint| Err((what.to_owned(), hint));
-    // What can't be read has none of the parts that are asked for.
-    let url = text.parse::<Uri>().unwrap_or_default();
-    match (url.scheme_str(), url.authority()) {
-        (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
-            wrong("the url holds a user", "use `headers = [\"Authorization: Basic ${VAR}\"]`")
+    server_url(text).map_err(|fault| match fault {
+        UrlFault::User => {
+            ("the url holds a user".to_owned(), "use `headers = [\"Authorization: Basic ${VAR}\"]`")
         }
-        // A port that is no number of 16 bits would be left out.
-        (Some("http" | "https"), Some(authority))
-            if authority.port_u16().is_none_or(|port| port == 0)
-                && has_port(authority.as_str()) =>
-        {
-            wrong("the url's port is no port", "ports go from 1 to 65535")
+        UrlFault::Port => ("the url's port is no port".to_owned(), "ports go from 1 to 65535"),
+        UrlFault::NoUrl => {
+            ("not an http or https url".to_owned(), "write it like \"https://example.com/hook\"")
         }
-        (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => Ok(url),
-        _ => wrong("not an http or https url", "write it like \"https://example.com/hook\""),
-    }
-}
-
-/// Whether something stands for a port behind the host, which may be an address in brackets.
-fn has_port(authority: &str) -> bool {
-    authority.rsplit(']').next().is_some_and(|rest| rest.contains(':'))
+    })
 }
 
 /// Reads a header like `Name: value`.

@@ -108,11 +108,20 @@ fn read(
     };
     let name = text.get(..open).unwrap_or_default().trim();
     let Some((_, function)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
-        let hint = did_you_mean(name, FUNCTIONS.iter().map(|(known, _)| *known));
+        let known = FUNCTIONS.iter().map(|(known, _)| *known);
+        let hint = match name {
+            "mean" | "average" => Some("did you mean `avg`?".to_owned()),
+            _ => did_you_mean(name, known),
+        };
         tell(&(0..open), format!("no function of groups is named `{name}`"), hint);
         return None;
     };
     let inner = text.get(open + 1..end - 1).unwrap_or_default();
+    if closes_early(inner) {
+        let hint = "give each function a column, and reckon with those in a `select` behind it";
+        tell(&(0..end), "one function of an expression is a column".into(), Some(hint.into()));
+        return None;
+    }
     if inner.trim().is_empty() {
         if *function == Function::Count {
             return Some((*function, None));
@@ -135,6 +144,23 @@ fn read(
         return None;
     }
     Some((*function, Some(of)))
+}
+
+/// Whether the parenthesis that was opened before a text is closed before its end.
+fn closes_early(inner: &str) -> bool {
+    let (mut depth, mut quote) = (0_usize, None);
+    for c in inner.chars() {
+        match (quote, c) {
+            (Some(opened), c) if c == opened => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') if depth == 0 => return true,
+            (None, ')') => depth -= 1,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// The kind of a column, and whether it may be null: where a group's values are all null.
