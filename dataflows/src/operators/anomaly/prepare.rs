@@ -110,17 +110,28 @@ pub(super) fn settle(
     };
     check_normalise(settings, problems);
     check_forget_after(settings, (&input, &by), problems);
+    check_by(settings, &input, problems);
+    let length = (input.kind == RelationKind::Bars).then(|| schema.index("size")).flatten();
+    let layout = Layout { input: Arc::clone(schema), measured, by, length };
+    Some((input, layout, explain_from))
+}
+
+/// Checks that `by` names columns that say whom a row is about.
+fn check_by(settings: &Settings, input: &View, problems: &mut Vec<Problem>) {
+    let schema = &input.schema;
     for (name, place) in settings.list("by") {
-        if schema.index(name).is_some_and(|index| index >= schema.n_key) {
+        let Some(index) = schema.index(name) else { continue };
+        if Some(index) == schema.time {
+            let message = format!("`{name}` says when a row happened, not whom it is about");
+            let problem = Problem::new(place.clone(), "wrong_column", message);
+            problems.push(problem.hint("leave it out: each row would be the first of its key"));
+        } else if index >= schema.n_key {
             let message = format!("`{name}` is no part of the key of `{}`", input.name);
             let known: Vec<&str> = schema.key().iter().map(|column| column.name.as_ref()).collect();
             let problem = Problem::new(place.clone(), "wrong_column", message);
             problems.push(problem.hint(format!("some of {}", known.join(", "))));
         }
     }
-    let length = (input.kind == RelationKind::Bars).then(|| schema.index("size")).flatten();
-    let layout = Layout { input: Arc::clone(schema), measured, by, length };
-    Some((input, layout, explain_from))
 }
 
 /// The column whose new values ask for a fit.
@@ -223,7 +234,7 @@ fn measured(settings: &Settings, input: &View, problems: &mut Vec<Problem>) -> V
 
 /// Whether a column of this name says where a row stands.
 fn is_place(name: &str) -> bool {
-    matches!(name, "seq" | "age") || name.starts_with("covered_")
+    matches!(name, "seq" | "revision" | "age") || name.starts_with("covered_")
 }
 
 /// The score from which on rows say why.

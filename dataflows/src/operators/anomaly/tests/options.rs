@@ -31,18 +31,6 @@ fn options_are_checked() {
     );
     let problems = problems.err().unwrap();
     assert_eq!(problems[0].message, "`asset` holds no numbers");
-    let listed = Setting::List(vec![("x".to_owned(), 5..6)]);
-    let problems = prepare(
-        &Anomaly,
-        relations(),
-        &settings([
-            ("input", text("flow"), 1..2),
-            ("explain_from", text("0.9"), 3..4),
-            ("by", listed, 4..7),
-            ("normalise", Setting::Bool(true), 7..8),
-        ]),
-    );
-    assert_eq!(problems.err().unwrap()[0].message, "`x` is no part of the key of `flow`");
     let problems = prepare(
         &Anomaly,
         relations(),
@@ -70,6 +58,29 @@ fn options_are_checked() {
         &settings([("input", text("flow"), 1..2), ("explain_from", text("0.9"), 3..4)]),
     );
     assert_eq!(problems.err().unwrap()[0].message, "`flow` has a column `score` already");
+}
+
+/// What tells keys apart is of the key, and no time.
+#[test]
+fn keys_are_told_apart_by_what_rows_are_about() {
+    let text = |text: &str| Setting::Text(text.to_owned());
+    for (name, expected) in [
+        ("x", "`x` is no part of the key of `flow`"),
+        ("time", "`time` says when a row happened, not whom it is about"),
+    ] {
+        let problems = prepare(
+            &Anomaly,
+            vec![relation("flow", RelationKind::Rows, columns(false))],
+            &settings([
+                ("input", text("flow"), 1..2),
+                ("explain_from", text("0.9"), 3..4),
+                ("by", Setting::List(vec![(name.to_owned(), 5..6)]), 4..7),
+                ("normalise", Setting::Bool(true), 7..8),
+            ]),
+        );
+        let problem = problems.err().unwrap().remove(0);
+        assert_eq!((problem.message.as_str(), problem.place), (expected, 5..6));
+    }
 }
 
 /// A time or an id in the key tells rows apart.
@@ -153,6 +164,7 @@ fn places_are_not_looked_at() {
         ("asset", Kind::Text),
         ("time", Kind::Time),
         ("seq", Kind::Count),
+        ("revision", Kind::Count),
         ("covered_5m", Kind::Float),
         ("x", Kind::Float),
         ("account_age", Kind::Number),
