@@ -26,7 +26,7 @@ pub enum Error {
 }
 
 /// The first byte of an encoded model: raised when the layout of states changes.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// A detector, chosen by its options and its number of columns.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -62,6 +62,14 @@ fn excess_surprise(excess: f64, shape: f64) -> f64 {
     if inner > 0.0 { libm::log(inner) / shape } else { f64::INFINITY }
 }
 
+/// What the shape gains since the scale is known from so many excesses alone: with a scale that is
+/// equally likely in each decade beforehand, the next of exponential excesses, given n of them, is larger
+/// than x with p = (1 + x / sum)^-n, which is a generalised Pareto distribution of shape 1 / n and of
+/// their mean as its scale.
+fn unknown_scale(n_excesses: usize) -> f64 {
+    1.0 / float(n_excesses.max(1))
+}
+
 /// A sample of the numbers so far, and the distribution that was fitted to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tail {
@@ -71,6 +79,8 @@ pub(crate) struct Tail {
     offered: usize,
     capacity: usize,
     is_shaped: bool,
+    /// Whether surprise allows for how little is known of the scale.
+    is_wary: bool,
     /// The numbers at which surprise is 0, 0.25, ...; without any nothing is surprising.
     knots: Option<[f64; KNOTS]>,
     /// Surprise just above the last knot: more than its own where many numbers equal it.
@@ -88,10 +98,17 @@ impl Tail {
         Self { is_shaped: false, ..Self::shaped(capacity) }
     }
 
+    /// As [`Tail::exponential`], for surprises that another distribution judges: the scale is taken for
+    /// known.
+    pub(crate) fn of_member(capacity: usize) -> Self {
+        Self { is_wary: false, ..Self::exponential(capacity) }
+    }
+
     /// Over a sample of `capacity` numbers, with a tail whose shape is fitted.
     pub(crate) fn shaped(capacity: usize) -> Self {
         Self {
             is_shaped: true,
+            is_wary: true,
             sample: Shared::default(),
             offered: 0,
             capacity,
@@ -177,9 +194,10 @@ impl Tail {
         // The half keeps it at the last knot's own surprise wherever numbers differ.
         self.base = LAST.max(-libm::log((float(count - first) + 0.5) / float(count + 1)));
         let (shape, mean) = fit_excesses(&sorted[first..], last);
-        self.shape = if self.is_shaped { shape } else { 0.0 };
+        let shape = if self.is_shaped { shape } else { 0.0 };
         // The scale keeps the mean.
-        self.scale = mean * (1.0 - self.shape);
+        self.scale = mean * (1.0 - shape);
+        self.shape = if self.is_wary { shape + unknown_scale(count - first) } else { shape };
         // The least scale is that of numbers that can be told apart.
         self.scale = self.scale.max((sorted[count - 1] - sorted[0]) * 1e-3).max(SCALE_MIN);
         self.knots = Some(knots);
@@ -189,13 +207,14 @@ impl Tail {
     pub(crate) fn is_whole(&self, like: &Self) -> bool {
         let is_fit =
             self.knots.as_ref().is_none_or(|knots| knots.is_sorted() && are_results(knots));
-        (self.capacity, self.is_shaped) == (like.capacity, like.is_shaped)
+        (self.capacity, self.is_shaped, self.is_wary)
+            == (like.capacity, like.is_shaped, like.is_wary)
             && self.sample.len() <= self.offered.min(self.capacity)
             && self.offered <= HORIZON
             && self.sample.is_whole(|x| are_results(&[x]))
             && is_fit
             && (LAST..=SURPRISE_MAX).contains(&self.base)
-            && (SHAPE_MIN..=SHAPE_MAX).contains(&self.shape)
+            && (SHAPE_MIN..=SHAPE_MAX + 1.0).contains(&self.shape)
             && (SCALE_MIN..=f64::MAX).contains(&self.scale)
             && self.deciles.is_none_or(|deciles| are_results(&deciles))
     }

@@ -8,6 +8,12 @@ use crate::number::float;
 pub(crate) const REASONS_MAX: usize = 3;
 /// Deviations below which a value on its own is usual.
 const USUAL: f64 = 2.0;
+/// The share below which a reason beside the first isn't given: it did next to nothing.
+const SHARE_MIN: f64 = 0.1;
+/// Digits of values, so that prices of five or six digits can be told apart.
+const VALUE_DIGITS: i32 = 6;
+/// Digits of deviations.
+const FAR_DIGITS: i32 = 3;
 
 /// What of a column is unusual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,21 +48,21 @@ pub struct Reason {
 impl Reason {
     /// The reason in words, with the column's name.
     pub fn sentence(&self, name: &str) -> String {
-        let value = brief(self.value);
-        let usual = brief(self.usual);
+        let value = brief(self.value, VALUE_DIGITS);
+        let usual = brief(self.usual, VALUE_DIGITS);
         let side = if self.deviations < 0.0 { "below" } else { "above" };
-        let far = format!("{} deviations {side}", brief(self.deviations.abs()));
+        let far = format!("{} deviations {side}", brief(self.deviations.abs(), FAR_DIGITS));
         match self.aspect {
             Aspect::Value if self.deviations.abs() < USUAL => {
                 format!("{name} {value} is unusual together with the other columns")
             }
-            Aspect::Value => format!("{name} {value} is {far} its median {usual}"),
+            Aspect::Value => format!("{name} {value} is {far} its usual {usual}"),
             Aspect::Hour => {
                 format!("{name} {value} is {far} what is usual at this hour, {usual}")
             }
             Aspect::Mean(count) => {
                 format!(
-                    "the mean of the last {count} values of {name}, {value}, is {far} its median {usual}"
+                    "the mean of the last {count} values of {name}, {value}, is {far} its usual {usual}"
                 )
             }
             Aspect::Shape(count) => {
@@ -66,19 +72,25 @@ impl Reason {
     }
 }
 
-/// A number with at most two digits behind the point, or in powers of ten if it is very large or
-/// small.
-fn brief(x: f64) -> String {
-    let size = x.abs();
-    if size >= 1e9 || (size > 0.0 && size < 0.01) {
-        return format!("{x:.2e}");
+/// A number with so many digits at most, without zeros behind them; in powers of ten if it is very large
+/// or small.
+fn brief(x: f64, n_digits: i32) -> String {
+    let trimmed = |text: &str| {
+        let is_whole = !text.contains('.');
+        let trimmed = text.trim_end_matches(|c| c == '0' && !is_whole);
+        trimmed.trim_end_matches('.').to_owned()
+    };
+    let decimals = |n: i32| usize::try_from(n).unwrap_or(0);
+    let scientific = format!("{x:.*e}", decimals(n_digits - 1));
+    let Some((mantissa, power)) = scientific.split_once('e') else { return scientific };
+    match power.parse::<i32>() {
+        Ok(power @ -4..9) => trimmed(&format!("{x:.*}", decimals(n_digits - 1 - power))),
+        _ => format!("{}e{power}", trimmed(mantissa)),
     }
-    let text = format!("{x:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Gives each weight its share of their sum (the same to all if it is 0), puts the largest first and
-/// keeps [`REASONS_MAX`].
+/// keeps it, and of the others those that did something, [`REASONS_MAX`] in all.
 pub(crate) fn by_share(mut reasons: Vec<Reason>) -> Vec<Reason> {
     let sum: f64 = reasons.iter().map(|reason| reason.share).sum();
     let count = float(reasons.len());
@@ -88,11 +100,12 @@ pub(crate) fn by_share(mut reasons: Vec<Reason>) -> Vec<Reason> {
     // Stable: of equal shares the first column stands first.
     reasons.sort_by(|a, b| b.share.partial_cmp(&a.share).unwrap_or(Ordering::Equal));
     reasons.truncate(REASONS_MAX);
+    let n_given = reasons.iter().take_while(|reason| reason.share >= SHARE_MIN).count();
+    reasons.truncate(if sum > 0.0 { n_given.max(1) } else { 1 });
     reasons
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "these are exact")]
 mod tests {
     use super::*;
 
@@ -106,7 +119,7 @@ mod tests {
             |aspect, value, deviations| reason(aspect, value, deviations).sentence("volume");
         assert_eq!(
             sentence(Aspect::Value, 1840.0, 9.3),
-            "volume 1840 is 9.3 deviations above its median 120"
+            "volume 1840 is 9.3 deviations above its usual 120"
         );
         assert_eq!(
             sentence(Aspect::Value, 121.0, 0.1),
@@ -118,7 +131,7 @@ mod tests {
         );
         assert_eq!(
             sentence(Aspect::Mean(4), 0.001, -4.257),
-            "the mean of the last 4 values of volume, 1.00e-3, is 4.26 deviations below its median 120"
+            "the mean of the last 4 values of volume, 0.001, is 4.26 deviations below its usual 120"
         );
         assert_eq!(
             sentence(Aspect::Shape(16), 0.0, 0.0),
@@ -132,10 +145,36 @@ mod tests {
         few[1].share = 3.0;
         let shares: Vec<f64> = by_share(few).iter().map(|reason| reason.share).collect();
         assert_eq!(shares, [0.75, 0.25]);
+        // What did next to nothing isn't named.
+        let mut one = vec![reason(Aspect::Value, 1.0, 1.0), reason(Aspect::Value, 2.0, 2.0)];
+        one[0].share = 0.1;
+        let shares: Vec<f64> = by_share(one).iter().map(|reason| reason.share).collect();
+        assert_eq!(shares.len(), 1);
         let mut none = vec![reason(Aspect::Value, 1.0, 1.0); 2];
         for reason in &mut none {
             reason.share = 0.0;
         }
-        assert_eq!(by_share(none)[0].share, 0.5);
+        let none = by_share(none);
+        assert_eq!((none.len(), none[0].share), (1, 0.5));
+    }
+
+    #[test]
+    fn numbers_can_be_told_apart() {
+        for (x, expected) in [
+            (0.0, "0"),
+            (1.0031, "1.0031"),
+            (-61_837.634, "-61837.6"),
+            (123_456_789.0, "123456789"),
+            (999_999_999.6, "1e9"),
+            (1e308, "1e308"),
+            (0.000_123_456_78, "0.000123457"),
+            (-1.5e-7, "-1.5e-7"),
+            (9.999_999_9, "10"),
+            (1_000_000.0, "1000000"),
+        ] {
+            assert_eq!(brief(x, VALUE_DIGITS), expected);
+        }
+        assert_eq!(brief(96.612, FAR_DIGITS), "96.6");
+        assert_eq!(brief(f64::NAN, 3), "NaN");
     }
 }

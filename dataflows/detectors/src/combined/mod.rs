@@ -22,7 +22,7 @@ use crate::forest::{Forest, keys};
 use crate::loda::Loda;
 use crate::memory::Memory;
 use crate::neighbours::Neighbours;
-use crate::number::present;
+use crate::number::{SIZE_MAX, present};
 use crate::options::{COLUMNS_MAX, Kind, Options};
 use crate::robust_z::{Column, Deviations, Least};
 use crate::schedule::Schedule;
@@ -118,7 +118,7 @@ impl Combined {
             deviations: vec![Deviations::default(); dimension],
             memory: Memory::new(dimension, options.window, options.reservoir),
             fitted: None,
-            tails: std::array::from_fn(|_| Tail::exponential(MEMBER_TAIL)),
+            tails: std::array::from_fn(|_| Tail::of_member(MEMBER_TAIL)),
             raw_tail: Tail::shaped(RAW_TAIL),
             tail_budget: Budget::new(TAIL_SHARE, TAIL_MOST),
             far_budget: Decades::new(),
@@ -270,7 +270,9 @@ impl Detector for Combined {
         let mut without: Vec<f64> = row.to_vec();
         let mut reasons = Vec::new();
         for (at, column) in fitted.columns.iter().enumerate() {
-            let Some(value) = row.get(at).copied().and_then(present) else { continue };
+            let Some(value) = row.get(at).copied().filter(|value| value.is_finite()) else {
+                continue;
+            };
             // What the column adds is what is missing once its value is.
             without[at] = f64::NAN;
             let (_, rest) = self.judge(&without);
@@ -281,7 +283,7 @@ impl Detector for Combined {
                 share: (whole - rest).max(0.0),
                 value,
                 usual: column.median,
-                deviations: column.z(value),
+                deviations: column.z(value.clamp(-SIZE_MAX, SIZE_MAX)),
             });
         }
         by_share(reasons)
