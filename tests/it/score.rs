@@ -148,7 +148,7 @@ fn what_is_wrong_is_told_with_its_place() {
     folder.write("none.csv", "");
     folder.run(&["score", "rows.csv"]).with(3).says(&["reading rows.csv", "line: 3"]);
     folder.run(&["score", "rows.csv", "--key", "c"]).with(3).says(&["no column `c`", "hint:"]);
-    folder.run(&["score", "none.csv"]).with(3).says(&["no column is left"]);
+    folder.run(&["score", "none.csv"]).with(3).says(&["there is no header"]);
     folder.run(&["score", "gone.csv"]).with(3).says(&["reading gone.csv", "No such file"]);
     folder.run(&["score", "rows.csv", "--detector", "best"]).with(2).says(&["known: combined"]);
 }

@@ -235,6 +235,36 @@ fn a_rate_that_cant_be_read_is_told_with_its_place() {
     }
 }
 
+const SUMS: &str = r#"
+[views.sums]
+op = "aggregate"
+input = "fills"
+by = ["wallet"]
+values = { n = "count()" }
+"#;
+
+/// Alerts of one rule are alerts.
+#[test]
+fn a_rate_that_holds_nothing_back_is_told() {
+    let folder = Folder::new();
+    let config = rules("1/1h", "1/1h");
+    let (head, tail) = config.rsplit_once("views = [\"alerts\"]").unwrap();
+    for (views, n_told) in [
+        ("", 0),
+        ("views = [\"alerts\"]", 0),
+        ("views = [\"alerts.dear\"]", 0),
+        ("views = [\"sums\"]", 1),
+    ] {
+        let url = "url = \"http://[::1]:1\"";
+        folder.write("c.toml", format!("{SUMS}{head}{views}{tail}{url}\n"));
+        let told = folder.run(&["validate", "c.toml"]).with(0);
+        let n = |words: &str| told.err.matches(words).count() + told.out.matches(words).count();
+        // Of the sink, and of the rule.
+        let found = ["without `alerts`, so that `rate_limit`", "no sink posts alerts"].map(n);
+        assert_eq!(found, [n_told; 2], "{views}: {told:?}");
+    }
+}
+
 #[test]
 fn what_is_replayed_is_not_posted() {
     let (told, line) = lives("", LONG_AGO);

@@ -71,8 +71,7 @@ pub(super) struct Args {
     /// Which detector: `combined` (default), `robust_z`, `loda` or `forest`.
     #[arg(long, value_parser = kind)]
     detector: Option<Kind>,
-    /// Rows that are learnt before the first score, 16 to 65536; 32 by default. Right behind few rows p is
-    /// rough.
+    /// Rows that are learnt before the first score, 16 to 65536; 32 by default.
     #[arg(long, value_name = "N")]
     warm_up: Option<usize>,
     /// What all its chance comes from; 0 by default.

@@ -1,7 +1,8 @@
 //! Rows in the order of SEMANTICS section 3: event time, `seq`, id, the row's text.
 
+mod places;
+
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use types::json::write_row;
@@ -12,6 +13,8 @@ use types::relations::{
 use types::sabotage::{Safeguard, is_out};
 use types::schema::{Column, Type};
 use types::{EventId, Names, Row, Schema, Value, VenueTime};
+
+use self::places::Places;
 
 /// A row's place, without its text: only rows that tie are worth writing out.
 pub(crate) type Place = (VenueTime, Value, Option<EventId>);
@@ -132,7 +135,7 @@ impl Order {
 
 /// Rows in order. Equal rows may stand more than once.
 pub(crate) struct Ordered<R> {
-    rows: BTreeMap<Place, Ties<R>>,
+    rows: Places<R>,
 }
 
 /// The rows of a place: nearly always one.
@@ -161,24 +164,21 @@ impl<R: Relation> Ties<R> {
 
 impl<R: Relation> Ordered<R> {
     pub(crate) const fn new() -> Self {
-        Self { rows: BTreeMap::new() }
+        Self { rows: Places::Few(Vec::new()) }
     }
 
     pub(crate) fn insert(&mut self, order: &Order, place: Place, row: R) {
-        let mut entry = match self.rows.entry(place) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Ties::One(row));
-                return;
-            }
-            Entry::Occupied(occupied) => occupied,
+        let Some(ties) = self.rows.get_mut(&place) else {
+            self.rows.insert(place, Ties::One(row));
+            return;
         };
         let text = order.text(&row);
-        if let Ties::Many(ties) = entry.get_mut() {
+        if let Ties::Many(ties) = ties {
             ties.entry(text).or_default().push(row);
             return;
         }
-        if let Ties::One(first) = entry.insert(Ties::Many(BTreeMap::new()))
-            && let Ties::Many(ties) = entry.get_mut()
+        if let Ties::One(first) = std::mem::replace(ties, Ties::Many(BTreeMap::new()))
+            && let Ties::Many(ties) = ties
         {
             ties.entry(order.text(&first)).or_default().push(first);
             ties.entry(text).or_default().push(row);
@@ -219,34 +219,36 @@ impl<R: Relation> Ordered<R> {
 
     /// The last row.
     pub(crate) fn last(&self) -> Option<&R> {
-        self.rows.last_key_value()?.1.last()
+        self.rows.last()?.last()
     }
 
     /// Forgets all rows but the last.
     pub(crate) fn keep_last(&mut self) {
-        while self.rows.len() > 1 {
-            self.rows.pop_first();
-        }
-        if let Some(mut entry) = self.rows.first_entry()
-            && let Ties::Many(ties) = entry.get_mut()
-            && let Some(last) = ties.last_entry().and_then(|mut rows| rows.get_mut().pop())
+        self.rows.keep_last();
+        if let Places::Few(few) = &mut self.rows
+            && let Some((_, ties)) = few.last_mut()
+            && let Ties::Many(many) = ties
+            && let Some(last) = many.last_entry().and_then(|mut rows| rows.get_mut().pop())
         {
-            entry.insert(Ties::One(last));
+            *ties = Ties::One(last);
         }
     }
 
     /// The rows before a place with their times, the last first.
     pub(crate) fn back_from(&self, place: &Place) -> impl Iterator<Item = (VenueTime, &R)> {
-        let places = self.rows.range(..place).rev();
+        let places = self.rows.before(place).rev();
         places.flat_map(|(place, ties)| ties.iter().rev().map(|row| (place.0, row)))
     }
 
     /// The rows from a place on, with their times.
     pub(crate) fn from(&self, place: &Place) -> impl Iterator<Item = (VenueTime, &R)> {
-        self.rows.range(place..).flat_map(|(place, ties)| ties.iter().map(|row| (place.0, row)))
+        self.rows.from(place).flat_map(|(place, ties)| ties.iter().map(|row| (place.0, row)))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;
