@@ -71,11 +71,9 @@ pub(super) fn check(
         return Err((texts, in_order(problems, is_torn)));
     };
     let plan = finish(builder, &parts, purpose);
-    let is_heard = parts.sinks.iter().any(Sink::limits_alerts);
     let mut warnings = unfed(&parts);
-    if !is_heard {
-        warnings.extend(views::unheard_rates(&parts.alerts));
-    }
+    let is_heard = |rule: &str| parts.sinks.iter().any(|sink| sink.limits_alerts(rule));
+    warnings.extend(views::unheard_rates(&parts.alerts, is_heard));
     warnings.extend(parts.sinks.iter().filter_map(Sink::unheard_rate));
     let warnings = in_order(warnings, false);
     Ok(EnginePlan {

@@ -73,10 +73,15 @@ impl Sink {
             || other.names().any(|view| self.writes(view, builder))
     }
 
-    /// Whether it tells alerts no more often than it may.
-    pub(super) fn limits_alerts(&self) -> bool {
+    /// Whether it tells a rule's alerts no more often than it may.
+    pub(super) fn limits_alerts(&self, rule: &str) -> bool {
         let has_rate = |kind: &SinkKind| kind.options.iter().any(|o| o.name == "rate_limit");
-        self.is_told_alerts() && self.kind.is_none_or(has_rate)
+        let is_told = |name: &str| match name.strip_prefix(ALERTS) {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix('.') == Some(rule),
+            None => false,
+        };
+        (self.views.is_none() || self.names().any(is_told)) && self.kind.is_none_or(has_rate)
     }
 
     /// Warns of its rate, where it gets no alerts to hold back.

@@ -104,11 +104,14 @@ pub(super) fn rates(alerts: &[Written]) -> BTreeMap<String, Rate> {
     alerts.iter().filter_map(rate).collect()
 }
 
-/// Warns of rules' rates, which no sink goes by.
-pub(super) fn unheard_rates(alerts: &[Written]) -> Vec<Problem> {
-    let rated = alerts.iter().filter(|alert| alert.settings.has("rate_limit"));
+/// Warns of rules' rates that no sink goes by.
+pub(super) fn unheard_rates(alerts: &[Written], is_heard: impl Fn(&str) -> bool) -> Vec<Problem> {
+    let is_unheard = |alert: &&Written| {
+        alert.settings.has("rate_limit") && !alert.settings.text("rule").is_some_and(&is_heard)
+    };
+    let rated = alerts.iter().filter(is_unheard);
     let warning = |alert: &Written| {
-        let message = "no sink posts alerts, so that `rate_limit` holds nothing back";
+        let message = "no sink posts its alerts, so that `rate_limit` holds nothing back";
         let problem = Problem::new(alert.settings.place("rate_limit"), "unheard_rate", message);
         problem.hint("add a sink with `type = \"webhook\"`, or leave it out")
     };

@@ -106,8 +106,12 @@ fn rows_come_on_stdin_and_between_other_characters() {
     folder.run(&args).with(3).says(&["is one column", "--delimiter ';'"]);
     let args = [&args[..], &["--delimiter", ";"]].concat();
     assert_eq!(folder.run(&args).with(0).out, expected);
-    folder.write("none.csv", "");
-    folder.run(&["score", "none.csv"]).with(3).says(&["there is no header"]);
+    // A name with such a character can be had.
+    folder.write("odd.csv", "x;y\n1\n2\n");
+    folder.run(&["score", "odd.csv", "--delimiter", ","]).with(0);
+    for (option, wrong) in [("--delimiter", "-"), ("--delimiter", "\""), ("--warm-up", "15")] {
+        folder.run(&["score", "odd.csv", &format!("{option}={wrong}")]).with(2);
+    }
     let args: Vec<&str> =
         ASKED.iter().map(|word| if *word == "rows.csv" { "-" } else { word }).collect();
     let mut command = tapeline();

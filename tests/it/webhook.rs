@@ -250,18 +250,19 @@ fn a_rate_that_holds_nothing_back_is_told() {
     let config = rules("1/1h", "1/1h");
     let (head, tail) = config.rsplit_once("views = [\"alerts\"]").unwrap();
     for (views, n_told) in [
-        ("", 0),
-        ("views = [\"alerts\"]", 0),
-        ("views = [\"alerts.dear\"]", 0),
-        ("views = [\"sums\"]", 1),
+        ("", [0, 0]),
+        ("views = [\"alerts\"]", [0, 0]),
+        ("views = [\"alerts.dear\"]", [0, 0]),
+        ("views = [\"alerts.low\"]", [0, 1]),
+        ("views = [\"sums\"]", [1, 1]),
     ] {
         let url = "url = \"http://[::1]:1\"";
         folder.write("c.toml", format!("{SUMS}{head}{views}{tail}{url}\n"));
         let told = folder.run(&["validate", "c.toml"]).with(0);
         let n = |words: &str| told.err.matches(words).count() + told.out.matches(words).count();
         // Of the sink, and of the rule.
-        let found = ["without `alerts`, so that `rate_limit`", "no sink posts alerts"].map(n);
-        assert_eq!(found, [n_told; 2], "{views}: {told:?}");
+        let found = ["without `alerts`, so that `rate_limit`", "no sink posts its alerts"].map(n);
+        assert_eq!(found, n_told, "{views}: {told:?}");
     }
 }
 
@@ -275,6 +276,24 @@ fn what_is_replayed_is_not_posted() {
         let (told, line) = lives(options, start);
         assert_eq!((told.lines().count(), line.as_str()), (6, "6 changes in 6 posts"));
     }
+}
+
+/// What was taken at the first place isn't posted at the second.
+#[test]
+fn a_url_may_be_put_right() {
+    let wrong = Hook::start(|n, _| Some(if n < 3 { (200, "") } else { (404, "") }));
+    let folder = job(&wrong);
+    let config = folder.read("c.toml") + "give_up = \"1s\"\n";
+    folder.write("c.toml", &config);
+    run(&folder, None).with(4).says(&["404"]);
+    let right = Hook::start(|_, _| Some((200, "")));
+    folder.write("c.toml", config.replace(&wrong.url(), &right.url()));
+    run(&folder, None).with(0);
+    let got = |hook: &Hook| hook.got().into_iter().filter(|got| got.status == 200);
+    let (there, here): (Vec<Got>, Vec<Got>) = (got(&wrong).collect(), got(&right).collect());
+    assert!(!there.is_empty() && !here.is_empty());
+    let all: Vec<Got> = there.into_iter().chain(here).collect();
+    assert_eq!(taken(&all), folder.read_json("out/alerts.jsonl"));
 }
 
 #[cfg(feature = "sabotage")]

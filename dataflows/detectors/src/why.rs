@@ -90,18 +90,22 @@ fn brief(x: f64, n_digits: i32) -> String {
 }
 
 /// Gives each weight its share of their sum (the same to all if it is 0), puts the largest first and
-/// keeps it, and of the others those that did something, [`REASONS_MAX`] in all.
+/// keeps it, and of the others those that did something, [`REASONS_MAX`] in all. Where none did by itself
+/// those that lie far off count: each hides what the other does.
 pub(crate) fn by_share(mut reasons: Vec<Reason>) -> Vec<Reason> {
     let sum: f64 = reasons.iter().map(|reason| reason.share).sum();
     let count = float(reasons.len());
     for reason in &mut reasons {
         reason.share = if sum > 0.0 { reason.share / sum } else { 1.0 / count };
     }
-    // Stable: of equal shares the first column stands first.
-    reasons.sort_by(|a, b| b.share.partial_cmp(&a.share).unwrap_or(Ordering::Equal));
+    let far = |reason: &Reason| reason.deviations.abs();
+    let weight = |reason: &Reason| if sum > 0.0 { reason.share } else { far(reason) };
+    // Stable: of equal ones the first column stands first.
+    reasons.sort_by(|a, b| weight(b).partial_cmp(&weight(a)).unwrap_or(Ordering::Equal));
     reasons.truncate(REASONS_MAX);
-    let n_given = reasons.iter().take_while(|reason| reason.share >= SHARE_MIN).count();
-    reasons.truncate(if sum > 0.0 { n_given.max(1) } else { 1 });
+    let least = if sum > 0.0 { SHARE_MIN } else { USUAL };
+    let n_given = reasons.iter().take_while(|reason| weight(reason) >= least).count();
+    reasons.truncate(n_given.max(1));
     reasons
 }
 
@@ -154,8 +158,11 @@ mod tests {
         for reason in &mut none {
             reason.share = 0.0;
         }
-        let none = by_share(none);
-        assert_eq!((none.len(), none[0].share), (1, 0.5));
+        assert_eq!(by_share(none.clone()).len(), 1);
+        // Each far off, so that neither does anything beside the other.
+        (none[0].deviations, none[1].deviations) = (-60.0, 70.0);
+        let both = by_share(none);
+        assert_eq!((both.len(), both[0].deviations, both[0].share), (2, 70.0, 0.5));
     }
 
     #[test]

@@ -398,7 +398,7 @@ pub(crate) fn quote(seed: &Seed, interner: &mut Interner) -> Event<Quote> {
         bid: (s != 1).then(|| price(i128::from(p) * 100_000_001)),
         bid_size: (s > 4).then(|| size(i128::from(w) * 1_000_000_000)),
         ask: (s != 2).then(|| price(i128::from(p) * 100_000_000 + i128::from(id) * 1_000_001)),
-        ask_size: None,
+        ask_size: (s % 2 == 1).then(|| size(i128::from(id) * 1_000_000_000 + 1)),
         event_time: at(second / 7 * 7),
         seq: u64::from(id % 2),
     };

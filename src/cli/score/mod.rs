@@ -47,8 +47,8 @@ pub(super) struct Args {
     /// The CSV, with a header; a name that ends in .gz is read as gzip, and `-` is stdin.
     rows: PathBuf,
     /// What stands between cells: `,` by default, `;` or `tab`.
-    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
-    delimiter: u8,
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<u8>,
     /// Columns that don't reach the detector.
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     drop: Vec<String>,
@@ -56,7 +56,7 @@ pub(super) struct Args {
     /// view tells keys apart by where not given, if the rows have it.
     #[arg(long, value_name = "COLUMN")]
     key: Option<String>,
-    /// The column that says when it happened: RFC 3339, `2026-01-31 09:00:00` (UTC), or a number since 1970.
+    /// The column that says when it happened: RFC 3339 (also with `[Zone/Name]`), `2026-01-31 09:00:00` (UTC), or a number since 1970.
     #[arg(long, value_name = "COLUMN")]
     time: Option<String>,
     /// What a time that is a number counts.
@@ -72,7 +72,7 @@ pub(super) struct Args {
     #[arg(long, value_parser = kind)]
     detector: Option<Kind>,
     /// Rows that are learnt before the first score, 16 to 65536; 32 by default.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = warm_up)]
     warm_up: Option<usize>,
     /// What all its chance comes from; 0 by default.
     #[arg(long)]
@@ -97,9 +97,16 @@ fn bytes(text: &str) -> Result<u64, String> {
 fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         _ if text == "tab" => Ok(b'\t'),
-        [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() => Ok(*byte),
+        // What stands in numbers or about texts can't stand between cells.
+        [byte] if byte.is_ascii_punctuation() && !b"\"'.-+".contains(byte) => Ok(*byte),
+        b" " => Ok(b' '),
         _ => Err("one character, like `;`, or `tab`".to_owned()),
     }
+}
+
+fn warm_up(text: &str) -> Result<usize, String> {
+    let rows = text.parse().ok().filter(|rows| (16..=65_536).contains(rows));
+    rows.ok_or_else(|| "a number from 16 to 65536".to_owned())
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
@@ -232,10 +239,10 @@ pub(super) fn run(arguments: &Args) -> Result<(), Error> {
     let (bytes, bar) = open(path, output.is_none())?;
     let left = Rc::new(Cell::new(ROW_BYTES));
     let mut rows = csv::ReaderBuilder::new()
-        .delimiter(arguments.delimiter)
+        .delimiter(arguments.delimiter.unwrap_or(b','))
         .from_reader(Bounded { bytes, left: Rc::clone(&left) });
     let header = rows.headers().map_err(|error| failed(path, error))?;
-    check_header(header, arguments.delimiter).map_err(|wrong| wrong.of(path))?;
+    check_header(header, arguments.delimiter.is_some()).map_err(|wrong| wrong.of(path))?;
     let mut scorer = scorer(arguments, header)?;
     let mut out = Out::open(output, path)?;
     let mut row = StringRecord::new();
@@ -275,20 +282,21 @@ fn open(path: &Path, is_quiet: bool) -> Result<(Box<dyn Read>, ProgressBar), Err
 }
 
 /// Tells a header that can't be one: of nothing, or of cells that something else stands between.
-fn check_header(header: &StringRecord, delimiter: u8) -> Result<(), Wrong> {
+fn check_header(header: &StringRecord, is_told: bool) -> Result<(), Wrong> {
     if header.iter().all(str::is_empty) {
         let what = "there is no header".to_owned();
         let hint = "the first line names the columns, and rows follow".to_owned();
         return Err(Wrong { what, hint: Some(hint) });
     }
     let whole = header.get(0).filter(|_| header.len() == 1).unwrap_or_default();
-    let others = [(';', ";"), ('\t', "tab"), (',', ","), ('|', "|")];
-    let found = others.iter().find(|(c, _)| whole.contains(*c) && *c != char::from(delimiter));
-    match found {
+    let others = [(';', ";"), ('\t', "tab"), ('|', "|")];
+    match others.iter().find(|(c, _)| !is_told && whole.contains(*c)) {
         None => Ok(()),
         Some((_, name)) => Err(Wrong {
             what: format!("the header is one column, `{whole}`"),
-            hint: Some(format!("say what stands between cells: `--delimiter '{name}'`")),
+            hint: Some(format!(
+                "say what stands between cells: `--delimiter '{name}'`, or `','` if it is one"
+            )),
         }),
     }
 }

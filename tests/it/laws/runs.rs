@@ -16,7 +16,7 @@ use types::json::{write_key, write_row};
 use types::relations::InputColumn;
 use types::{Op, VenueTime, with_changes};
 
-use super::history::{Arrival, Change, Fill, Placed, Quote, Settlement, Trade};
+use super::history::{Arrival, Change, Fill, Placed, Quote, Settlement, Trade, UNIT};
 use super::live::live_rows;
 
 /// 2026-01-05, a Monday.
@@ -289,6 +289,8 @@ fn quote_cells(row: &Quote) -> Cells {
     let mut cells = asset_cells(row.asset);
     cells.extend([
         ("bid", nano(row.bid)),
+        // Of some quotes it isn't told.
+        ("bid_size", nano((row.seq > 0).then_some(3 * UNIT))),
         ("ask", nano(row.ask)),
         ("ask_size", nano(row.ask_size)),
         ("event_time", time(row.second)),

@@ -25,7 +25,7 @@ use crate::sinks::patience::{Patience, Remedy, Stage, Trouble};
 
 /// Bytes of an answer that are read.
 const ANSWER_BYTES: usize = 4 << 10;
-/// How long the end of an answer's text is waited for.
+/// How long the end of an answer's text is waited for at most.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// The longest pause that an answer can ask for.
 const PAUSE_MAX: Duration = Duration::from_hours(1);
@@ -43,6 +43,8 @@ pub(super) struct Client {
     secret: Option<String>,
     patience: Patience,
     place: String,
+    /// How long the end of an answer's text is waited for.
+    answer_wait: Duration,
 }
 
 /// Why a POST is refused for good.
@@ -85,7 +87,8 @@ impl Client {
         let patience =
             Patience::new("the webhook", place.clone(), settings, context.is_finite, answer);
         let secret = settings.text("signing_secret").map(str::to_owned);
-        Ok(Self { runtime, http, url, headers, secret, patience, place })
+        let answer_wait = ANSWER_WAIT.min(answer / 4);
+        Ok(Self { runtime, http, url, headers, secret, patience, place, answer_wait })
     }
 
     /// Where it sends to, without what may be a secret.
@@ -107,13 +110,13 @@ impl Client {
             let status = answer.status().as_u16();
             if answer.status().is_success() {
                 // Read to its end, so that the connection can be used again.
-                read(answer).await;
+                read(answer, self.answer_wait).await;
                 return Ok(None);
             }
             let pause = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
             let pause = pause.and_then(|after| after.trim().parse().ok());
             let pause = pause.map_or(Duration::ZERO, Duration::from_secs).min(PAUSE_MAX);
-            let detail = read(answer).await;
+            let detail = read(answer, self.answer_wait).await;
             match remedy(status) {
                 Remedy::SetAside if may_set_aside => Ok(Some(Refusal { status, detail })),
                 Remedy::SetAside => Err(Refused::Full { status, detail }),
@@ -156,9 +159,9 @@ const fn remedy(status: u16) -> Remedy {
 }
 
 /// The start of an answer's text; nothing of one that doesn't come to its end: its status has answered.
-async fn read(answer: Response<Incoming>) -> String {
+async fn read(answer: Response<Incoming>, wait: Duration) -> String {
     let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect();
-    let body = tokio::time::timeout(ANSWER_WAIT, body).await.ok().and_then(Result::ok);
+    let body = tokio::time::timeout(wait, body).await.ok().and_then(Result::ok);
     let bytes = body.map(Collected::to_bytes).unwrap_or_default();
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }

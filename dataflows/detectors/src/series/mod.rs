@@ -277,7 +277,7 @@ impl Detector for Series {
             // Where means stand still the series' own deviation is the measure.
             let deviation = ((high - low) / DECILES).max(PART_DEVIATION_MIN * self.deviation());
             let (value, usual, deviations) = match aspect {
-                Aspect::Hour => (value, hour.mean, number),
+                Aspect::Hour => (row.first().copied().unwrap_or(value), hour.mean, number),
                 _ => (number, median, (number - median) / deviation),
             };
             let share = surprise * surprise * surprise;

@@ -118,8 +118,8 @@ fn read(
     };
     let inner = text.get(open + 1..end - 1).unwrap_or_default();
     if closes_early(inner) {
-        let hint = "give each function a column, and reckon with those in a `select` behind it";
-        tell(&(0..end), "one function of an expression is a column".into(), Some(hint.into()));
+        let hint = "give each function a column of its own, and reckon with them in a `select`";
+        tell(&(0..end), "a column is one function, and more stands here".into(), Some(hint.into()));
         return None;
     }
     if inner.trim().is_empty() {

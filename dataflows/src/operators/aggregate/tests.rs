@@ -128,10 +128,19 @@ fn problems_stand_where_they_are() {
         ("v", "sum(qt)", "65..67 bad_expression no column is named `qt`"),
         ("v", "sum(side)", "65..69 bad_expression `sum` takes exact numbers"),
         ("v", "avg(score)", "65..70 bad_expression `avg` takes exact numbers"),
+        ("v", "mean(qty)", "61..65 bad_expression no function of groups is named `mean`"),
+        (
+            "v",
+            "sum(qty) / sum(qty)",
+            "61..80 bad_expression a column is one function, and more stands here",
+        ),
         ("side", "count()", "60..69 name_taken `side` is part of the key"),
         ("_v", "count()", "60..69 bad_column_name a column can't be named `_v`"),
     ] {
         assert_eq!(problems(name, text), expected, "{text}");
+    }
+    for text in ["sum((qty))", "max((qty + 1) * (qty - 1))", "count(side = ')')"] {
+        assert!(prepare(&Aggregate, orders(), &of(&["side"], &[("v", text)])).is_ok(), "{text}");
     }
     let problems = prepare(&Aggregate, orders(), &of(&["side"], &[])).err().unwrap();
     assert_eq!(problems[0].code, "wrong_value");

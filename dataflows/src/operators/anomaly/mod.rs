@@ -56,7 +56,7 @@ const OPTIONS: &[OptionSpec] = &[
         "columns",
         OptionKind::Columns,
         Need::Optional,
-        "the numbers that are looked at; all that aren't part of the key where not given",
+        "the numbers that are looked at; where not given all that aren't part of the key, but for `seq`, `revision`, `age`, `covered_*` and `refit_on`",
     ),
     option(
         "detector",

@@ -88,7 +88,7 @@ features! {
     LargestShare = "largest_share": Kind::Float;
     /// The last log return.
     LastReturn = "last_return": Kind::Float;
-    /// Seconds since the key's last event.
+    /// Seconds since the key's last event; in rows at events, since the one before.
     SinceLast = "since_last": Kind::Number;
     /// Seconds since the key's first event of all, while they are fewer than the longest window's: of older
     /// keys nothing changes where a still earlier one comes late.

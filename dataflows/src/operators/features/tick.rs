@@ -64,7 +64,8 @@ impl Tick {
     /// of fills and trades the identity, of quotes all.
     fn text(&self, names: &Names) -> Vec<u8> {
         let price = |raw: i64| Price::from_nano(raw.into());
-        let size = |raw: i128| Size::from_nano(raw).filter(|_| raw != UNFIT);
+        // None is as low as what isn't told.
+        let size = |raw: i128| Size::from_nano(raw);
         let [first, second] = self.amounts;
         let values = [
             Value::from(names.text(names.venue(self.asset))),

@@ -59,7 +59,7 @@ impl<'a> Windows<'a> {
     }
 
     /// The shortest and the longest window for a pattern: of those that have all its features, so that
-    /// windows of another feed, which was joined, don't count; of all where these don't do.
+    /// windows of a joined feed that lacks some don't count; of all where these don't do.
     fn ends(&self, pattern: &Pattern) -> Option<[(Span, &'a str); 2]> {
         let has_all = |(_, window): &&(Span, &str)| {
             let mut columns = pattern.features().map(|feature| format!("{feature}_{window}"));

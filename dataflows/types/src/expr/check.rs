@@ -287,7 +287,11 @@ impl Checker<'_> {
     fn membership(&mut self, part: &Tree, list: &[Tree]) -> (Op, Of) {
         let all: Vec<&Tree> = std::iter::once(part).chain(list).collect();
         let (mut ops, _) = self.alike(&all, None);
-        self.words(&all);
+        // A text among columns may be one of the others'.
+        let items = if is_literal(part) { &[] } else { list };
+        for item in items {
+            self.words(&[part, item]);
+        }
         let of = ops.remove(0);
         (Op::is_in(of, ops), Of::Type(Type::Bool))
     }

@@ -139,7 +139,14 @@ fn words_that_a_column_never_holds() {
     ] {
         assert_eq!(errors(text), expected, "{text}");
     }
-    for text in ["kind in ('open', null)", "lower(kind) = 'opn'", "kind < 'opn'", "kind = side"] {
+    for text in [
+        "kind in ('open', null)",
+        "lower(kind) = 'opn'",
+        "kind < 'opn'",
+        "kind = side",
+        "market in ('binance', kind)",
+        "'long' in (kind, side)",
+    ] {
         assert!(compile(text).is_ok(), "{text}");
     }
 }
