@@ -197,7 +197,6 @@ impl Tail {
         let shape = if self.is_shaped { shape } else { 0.0 };
         // The scale keeps the mean.
         self.scale = mean * (1.0 - shape);
-        self.shape = shape;
         self.shape = if self.is_wary { shape + unknown_scale(count - first) } else { shape };
         // The least scale is that of numbers that can be told apart.
         self.scale = self.scale.max((sorted[count - 1] - sorted[0]) * 1e-3).max(SCALE_MIN);
