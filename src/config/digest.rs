@@ -41,6 +41,7 @@ const FREE: &[(&str, &[&str])] = &[
             "on_existing",
             "create",
             "sync_bytes",
+            "held_bytes",
         ],
     ),
 ];

@@ -1,97 +1,88 @@
 //! A view's rows as they stand at the end, sorted by their key's text, with bounded memory.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
-use types::relations::Relation;
-use types::{Changes, Epoch, Names, Schema, json};
+use types::{Changes, Names};
 
-use super::cells;
-use super::held::{Held, Shown, Spell, Visit};
+use super::packed::{DELETED, Packed, ROW};
 use super::turns::in_turns;
 use crate::error::ConnectError;
 use crate::sink::SinkView;
 use crate::spool::{Equal, Merged, Runs};
 
-/// Bytes of rows that a view holds before they are sorted and spooled.
-pub(crate) const HELD_BYTES: usize = 64 << 20;
 /// Bytes that a view reads ahead of its spooled runs.
 const MERGE_BYTES: usize = 16 << 20;
-
-/// Marks of a spooled entry's first byte.
-const ROW: u8 = 1;
-const DELETED: u8 = 0;
+/// Rows that are spelled together.
+const PIECE_ROWS: usize = 512;
+/// The part of what a sink may hold from which on a view is looked through for what is outdated.
+const COMPACT_PART: usize = 4;
 
 /// What takes the rows that stand at the end, some at a time.
 pub(crate) trait Output {
-    /// Takes rows that were still in memory.
-    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError>;
-
-    /// Takes the cells of spooled rows from the first one wanted on, which [`cells::read`] reads.
-    fn spooled(&mut self, rows: &mut [&[u8]]) -> Result<(), ConnectError>;
+    /// Takes the cells of rows from the first one wanted on, which [`cells::read`] reads.
+    ///
+    /// [`cells::read`]: super::cells::read
+    fn rows(&mut self, rows: &mut [&[u8]]) -> Result<(), ConnectError>;
 }
 
 /// Spells the rows that stand at the end, on any thread.
-pub(crate) trait SpellFinal: Spell {
-    /// Adds the text of a spooled row: its key's text, and its cells from the first one wanted on, which
-    /// [`cells::read`] reads.
-    fn spell_spooled(&self, key: &[u8], cells: &[u8], text: &mut Vec<u8>) -> io::Result<()>;
+pub(crate) trait Spell: Sync {
+    /// Adds what a row's text has behind its key's text, with which `text` ends: its cells from the
+    /// first one wanted on, which [`cells::read`] reads.
+    ///
+    /// [`cells::read`]: super::cells::read
+    fn spell(&self, cells: &[u8], text: &mut Vec<u8>) -> io::Result<()>;
 }
 
 /// Keeps the last change of each key: in memory, and what is too much in sorted runs.
 pub(crate) struct Fold {
-    view: SinkView,
-    names: Arc<Names>,
-    first_spooled: usize,
-    held: Held,
-    n_held_max: usize,
+    view: String,
+    held: Packed,
     runs: Runs,
     /// Entries of the runs.
     n_spooled: usize,
 }
 
 impl Fold {
-    /// Starts without rows; keeps about `held_bytes` in memory, and spools the cells from the column
-    /// `first_spooled` on.
+    /// Starts without rows; spools the cells from the column `first_spooled` on. Of `held_bytes` it is
+    /// told when they are too many: see [`bound`].
     pub(crate) fn new(
-        view: SinkView,
-        names: Arc<Names>,
+        view: &SinkView,
+        names: &Arc<Names>,
         held_bytes: usize,
         first_spooled: usize,
     ) -> Self {
-        let held = Held::new(view.kind);
-        let n_held_max = (held_bytes / held.entry_bytes(&view.schema)).max(1);
-        Self { view, names, first_spooled, held, n_held_max, runs: Runs::default(), n_spooled: 0 }
+        let held = Packed::new(&view.schema, names, first_spooled, held_bytes / COMPACT_PART);
+        Self { view: view.name.clone(), held, runs: Runs::default(), n_spooled: 0 }
     }
 
     /// How many rows it holds, those of keys that are there several times each time.
-    pub(crate) fn n_rows(&self) -> usize {
+    pub(crate) const fn n_rows(&self) -> usize {
         self.n_spooled + self.held.len()
     }
 
     /// Takes an epoch's changes.
-    pub(crate) fn take(&mut self, changes: &Changes, epoch: Epoch) -> Result<(), ConnectError> {
-        self.held.take(changes, &self.view.schema, epoch);
-        if self.held.len() >= self.n_held_max { self.spool() } else { Ok(()) }
+    pub(crate) fn take(&mut self, changes: &Changes) {
+        self.held.take(changes, self.runs.is_empty());
     }
 
     /// Writes what is held as a run; of equal keys the later run's counts.
     fn spool(&mut self) -> Result<(), ConnectError> {
-        let (schema, names) = (Arc::clone(&self.view.schema), Arc::clone(&self.names));
         let has_earlier = !self.runs.is_empty();
-        self.runs.start().map_err(|error| spool_error(&self.view.name, error))?;
-        let mut spooling = Spooling {
-            schema: &schema,
-            names: &names,
-            first: self.first_spooled,
-            has_earlier,
-            runs: &mut self.runs,
-            view: &self.view.name,
-            key: Vec::new(),
-            value: Vec::new(),
-        };
-        self.held.visit_by_text(&schema, &names, &mut spooling)?;
-        self.n_spooled += self.held.len();
+        let places = self.held.last_of_keys();
+        let mut key = Vec::new();
+        let mut written = self.runs.start();
+        self.held.show(&places, |numbers, change| {
+            if written.is_ok() && (has_earlier || change.first() != Some(&DELETED)) {
+                key.clear();
+                self.held.write_key(numbers, &mut key);
+                written = self.runs.push(&key, change);
+            }
+        });
+        written.map_err(|error| spool_error(&self.view, error))?;
+        self.n_spooled += places.len();
         self.held.clear();
         Ok(())
     }
@@ -99,15 +90,20 @@ impl Fold {
     /// Spells the rows in the order of their keys' texts; gives how many.
     pub(crate) fn spell(
         self,
-        spell: &impl SpellFinal,
+        spell: &impl Spell,
         hand_over: impl FnMut(&[u8]) -> Result<(), ConnectError>,
     ) -> Result<u64, ConnectError> {
-        if self.runs.is_empty() {
-            let (schema, names) = (&self.view.schema, &self.names);
-            return self.held.spell_by_text(schema, names, spell, hand_over);
-        }
-        let view = self.view.name.clone();
+        let view = self.view.clone();
         let error = |error| spool_error(&view, error);
+        if self.runs.is_empty() {
+            let places = self.standing();
+            let spell = |piece: &Range<usize>, text: &mut Vec<u8>| {
+                let places = places.get(piece.clone()).unwrap_or_default();
+                spell_held(&self.held, places, spell, text).map_err(error)
+            };
+            in_turns(next_places(places.len()), spell, hand_over)?;
+            return Ok(u64::try_from(places.len()).unwrap_or(u64::MAX));
+        }
         let (mut merged, mut n_rows) = (self.merge()?, 0);
         let next = |piece: &mut Piece| {
             n_rows += piece.fill(&mut merged).map_err(error)?;
@@ -121,28 +117,80 @@ impl Fold {
     /// Gives the rows in the order of their keys' texts.
     pub(crate) fn finish(self, output: &mut impl Output) -> Result<(), ConnectError> {
         if self.runs.is_empty() {
-            let (schema, names) = (&self.view.schema, &self.names);
-            return self.held.visit_by_text(schema, names, &mut Standing(output));
+            let mut rows: Vec<&[u8]> = Vec::with_capacity(PIECE_ROWS);
+            return self.standing().chunks(PIECE_ROWS).try_for_each(|places| {
+                rows.clear();
+                self.held.show(places, |_, change| rows.extend(change.get(1..)));
+                output.rows(&mut rows)
+            });
         }
-        let view = self.view.name.clone();
+        let view = self.view.clone();
         let (mut merged, mut piece) = (self.merge()?, Piece::default());
         while piece.fill(&mut merged).map_err(|error| spool_error(&view, error))? > 0 {
             let mut rows: Vec<&[u8]> = piece.rows().map(|(_, cells)| cells).collect();
-            output.spooled(&mut rows)?;
+            output.rows(&mut rows)?;
         }
         Ok(())
+    }
+
+    /// The places of the rows that stand, where none was spooled.
+    fn standing(&self) -> Vec<u32> {
+        let mut places = self.held.last_of_keys();
+        self.held.retain_standing(&mut places);
+        places
     }
 
     /// Merges what was spooled with what is held.
     fn merge(mut self) -> Result<Merged, ConnectError> {
         self.spool()?;
         let merged = self.runs.merge(MERGE_BYTES, Equal::Last);
-        merged.map_err(|error| spool_error(&self.view.name, error))
+        merged.map_err(|error| spool_error(&self.view, error))
     }
 }
 
-/// Spooled rows that are spelled together.
-const PIECE_ROWS: usize = 512;
+/// Spools the largest of a sink's views until all hold no more than so many bytes.
+pub(crate) fn bound<'a>(
+    folds: impl Iterator<Item = &'a mut Fold>,
+    held_bytes: usize,
+) -> Result<(), ConnectError> {
+    let mut folds: Vec<(usize, &mut Fold)> =
+        folds.map(|fold| (fold.held.n_bytes(), fold)).collect();
+    let mut n_bytes: usize = folds.iter().map(|(n_bytes, _)| n_bytes).sum();
+    folds.sort_by_key(|(n_bytes, _)| *n_bytes);
+    while n_bytes > held_bytes
+        && let Some((n_spooled, fold)) = folds.pop()
+    {
+        fold.spool()?;
+        n_bytes -= n_spooled;
+    }
+    Ok(())
+}
+
+/// Gives one range of some hundred places after the other.
+fn next_places(n: usize) -> impl FnMut(&mut Range<usize>) -> Result<bool, ConnectError> {
+    let mut end = 0;
+    move |piece| {
+        *piece = end..n.min(end + PIECE_ROWS);
+        end = piece.end;
+        Ok(piece.start < piece.end)
+    }
+}
+
+fn spell_held(
+    held: &Packed,
+    places: &[u32],
+    spell: &impl Spell,
+    text: &mut Vec<u8>,
+) -> io::Result<()> {
+    let mut spelled = Ok(());
+    held.show(places, |numbers, change| {
+        if spelled.is_ok() {
+            held.write_key(numbers, text);
+            spelled = spell.spell(change.get(1..).unwrap_or_default(), text);
+        }
+    });
+    spelled
+}
 
 /// Some spooled rows that stand.
 #[derive(Default)]
@@ -182,8 +230,11 @@ impl Piece {
         })
     }
 
-    fn spell(&self, spell: &impl SpellFinal, text: &mut Vec<u8>) -> io::Result<()> {
-        self.rows().try_for_each(|(key, cells)| spell.spell_spooled(key, cells, text))
+    fn spell(&self, spell: &impl Spell, text: &mut Vec<u8>) -> io::Result<()> {
+        self.rows().try_for_each(|(key, cells)| {
+            text.extend_from_slice(key);
+            spell.spell(cells, text)
+        })
     }
 }
 
@@ -192,53 +243,4 @@ pub(crate) fn spool_error(view: &str, error: io::Error) -> ConnectError {
     ConnectError::broken(format!("sorting the rows of view {view} in a temporary file"))
         .because(error)
         .hint("is there room where temporary files go (TMPDIR)?")
-}
-
-/// Hands on the rows that stand.
-struct Standing<'a, O>(&'a mut O);
-
-impl<O: Output> Visit for Standing<'_, O> {
-    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
-        let mut alike = rows.chunk_by(|a, b| a.is_deleted == b.is_deleted);
-        alike.try_for_each(|rows| match rows.first() {
-            Some(Shown { is_deleted: false, .. }) => self.0.rows(rows),
-            _ => Ok(()),
-        })
-    }
-}
-
-/// Writes a run.
-struct Spooling<'a> {
-    schema: &'a Schema,
-    names: &'a Names,
-    /// The first column that is written.
-    first: usize,
-    /// Whether an earlier run may hold a key that is gone.
-    has_earlier: bool,
-    runs: &'a mut Runs,
-    view: &'a str,
-    key: Vec<u8>,
-    value: Vec<u8>,
-}
-
-impl Visit for Spooling<'_> {
-    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
-        for Shown { row, is_deleted, .. } in rows {
-            if *is_deleted && !self.has_earlier {
-                continue;
-            }
-            self.key.clear();
-            json::write_key(&mut self.key, *row, self.schema, self.names);
-            self.value.clear();
-            if *is_deleted {
-                self.value.push(DELETED);
-            } else {
-                self.value.push(ROW);
-                cells::write(&mut self.value, *row, self.first, self.names);
-            }
-            let pushed = self.runs.push(&self.key, &self.value);
-            pushed.map_err(|error| spool_error(self.view, error))?;
-        }
-        Ok(())
-    }
 }

@@ -1,7 +1,5 @@
 //! The last change of each key of a view, in memory: typed rows, nothing is encoded before it leaves.
 
-use std::ops::Range;
-
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use types::changes::{self, Change};
@@ -9,9 +7,9 @@ use types::relations::{Relation, RelationKind};
 use types::sabotage::{Safeguard, is_out};
 use types::{Changes, Epoch, Names, Schema};
 
+use super::hash::{low_bits, spread};
 use super::order::{JsonKeys, KeyBytes, by_key};
 use super::touch::Touch;
-use super::turns::in_turns;
 use crate::error::ConnectError;
 
 /// The row that a key holds, or held last where it is deleted, and when it changed.
@@ -25,12 +23,6 @@ pub(crate) struct Shown<'a, R> {
 pub(crate) trait Visit {
     /// Takes the rows that follow.
     fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError>;
-}
-
-/// Spells rows, on any thread.
-pub(crate) trait Spell: Sync {
-    /// Adds a row's text.
-    fn spell<R: Relation>(&self, row: &R, text: &mut Vec<u8>);
 }
 
 /// Shows an epoch's changes, one a key, in the order of the keys' texts.
@@ -201,46 +193,8 @@ impl<R: Relation> Rows<R> {
         in_blocks(self.slab.iter().zip(&self.marks).map(shown), visitor)
     }
 
-    fn spell_by_text(
-        &self,
-        schema: &Schema,
-        names: &Names,
-        spell: &impl Spell,
-        hand_over: impl FnMut(&[u8]) -> Result<(), ConnectError>,
-    ) -> Result<u64, ConnectError> {
-        let rows = (0..).zip(self.slab.iter()).zip(&self.marks);
-        let standing = rows.filter(|(_, mark)| !mark.is_deleted()).map(|(row, _)| row);
-        let places = by_key::<JsonKeys, _>(standing, schema, names);
-        let mut end = 0;
-        let next = |piece: &mut Range<usize>| {
-            *piece = end..places.len().min(end + SPELLED);
-            end = piece.end;
-            Ok(piece.start < piece.end)
-        };
-        let spell = |piece: &Range<usize>, text: &mut Vec<u8>| {
-            self.fetch(places.get(piece.clone()).unwrap_or_default(), names, |rows| {
-                for shown in rows {
-                    spell.spell(shown.row, text);
-                }
-                Ok(())
-            })
-        };
-        in_turns(next, spell, hand_over)?;
-        Ok(u64::try_from(places.len()).unwrap_or(u64::MAX))
-    }
-
     fn by_key<K: KeyBytes>(&self, schema: &Schema, names: &Names) -> Vec<u32> {
         by_key::<K, R>((0..).zip(self.slab.iter()), schema, names)
-    }
-
-    fn visit_by_text(
-        &self,
-        schema: &Schema,
-        names: &Names,
-        visitor: &mut impl Visit,
-    ) -> Result<(), ConnectError> {
-        let places = self.by_key::<JsonKeys>(schema, names);
-        self.fetch(&places, names, |rows| visitor.rows(rows))
     }
 
     /// Shows rows that lie all over the memory, block by block: what one waits for, all wait for
@@ -277,22 +231,9 @@ fn shown<'a, R>((row, mark): (&'a R, &Mark)) -> Shown<'a, R> {
     Shown { row, is_deleted: mark.is_deleted(), epoch: mark.epoch() }
 }
 
-/// The part of a hash that is kept, so that a growing table needn't look at the rows.
-fn low_bits(hash: u64) -> u32 {
-    u32::try_from(hash >> 32 ^ hash & u64::from(u32::MAX)).unwrap_or(0)
-}
-
-/// A hash of 64 bits, as the table wants it, of what is kept.
-fn spread(low: u32) -> u64 {
-    u64::from(low).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
 fn index(place: u32) -> usize {
     usize::try_from(place).expect("a usize has at least 32 bits")
 }
-
-/// Rows that are spelled together.
-const SPELLED: usize = 512;
 
 /// Rows a piece: growing moves no row, and leaves no room for as many again.
 const PIECE: usize = 1024;
@@ -364,14 +305,6 @@ macro_rules! held {
                 match self { $(Self::$variant(rows) => rows.marks.len(),)* }
             }
 
-            /// Bytes that one key takes in memory, about.
-            pub(crate) const fn entry_bytes(&self, schema: &Schema) -> usize {
-                let row = match self { $(Self::$variant(_) => size_of::<$row>(),)* };
-                // A declared row holds its values behind a pointer.
-                let values = if matches!(self, Self::Rows(_)) { schema.columns.len() * 64 } else { 0 };
-                row + size_of::<Mark>() + size_of::<(u32, u32)>() * 3 / 2 + values
-            }
-
             /// Takes an epoch's changes; each replaces what is held of its key.
             ///
             /// # Panics
@@ -409,32 +342,6 @@ macro_rules! held {
             ) -> Result<(), ConnectError> {
                 match self {
                     $(Self::$variant(held) => held.fetch(places, names, |rows| visitor.rows(rows)),)*
-                }
-            }
-
-            /// Spells what stands, in the order of the keys' texts, and hands pieces of text over in
-            /// order; gives how many rows stand.
-            pub(crate) fn spell_by_text(
-                &self,
-                schema: &Schema,
-                names: &Names,
-                spell: &impl Spell,
-                hand_over: impl FnMut(&[u8]) -> Result<(), ConnectError>,
-            ) -> Result<u64, ConnectError> {
-                match self {
-                    $(Self::$variant(held) => held.spell_by_text(schema, names, spell, hand_over),)*
-                }
-            }
-
-            /// Shows what is held, in the order of the keys' texts.
-            pub(crate) fn visit_by_text(
-                &self,
-                schema: &Schema,
-                names: &Names,
-                visitor: &mut impl Visit,
-            ) -> Result<(), ConnectError> {
-                match self {
-                    $(Self::$variant(held) => held.visit_by_text(schema, names, visitor),)*
                 }
             }
         }

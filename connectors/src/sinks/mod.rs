@@ -5,10 +5,12 @@ mod aside;
 mod cells;
 pub(crate) mod file;
 mod fold;
+mod hash;
 mod held;
 pub(crate) mod jsonl;
 mod kept;
 mod order;
+mod packed;
 mod parallel;
 
 #[cfg(any(feature = "clickhouse", feature = "webhook"))]
@@ -59,6 +61,25 @@ const MODE: OptionSpec = option(
     Need::Optional,
     "rows as they stand at the end, or all changes; final where all sources end, else changes",
 );
+
+/// Bytes of rows that a sink holds before they are sorted and spooled, where none are named.
+const HELD_BYTES: usize = 384 << 20;
+/// The most that can be named: rows have places of 32 bits, and take nine bytes at least.
+const HELD_BYTES_MAX: usize = 32 << 30;
+
+/// How much of final rows is held.
+const HELD: OptionSpec = option(
+    "held_bytes",
+    OptionKind::Bytes,
+    Need::Default("384MiB"),
+    "bytes of `final` rows of all views that are held in memory; more goes to a temporary file",
+);
+
+/// How many bytes of final rows a sink may hold.
+fn held_bytes(settings: &Settings) -> usize {
+    let named = settings.count("held_bytes").map(usize::try_from);
+    named.map_or(HELD_BYTES, |named| named.unwrap_or(HELD_BYTES_MAX).min(HELD_BYTES_MAX))
+}
 
 /// Finds nothing wrong: the options' own kinds say it all.
 const fn no_problems(_settings: &Settings) -> Vec<Problem> {

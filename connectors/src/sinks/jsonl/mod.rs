@@ -11,16 +11,14 @@ use std::sync::Arc;
 
 use types::fault::point;
 use types::options::{Need, OptionKind, OptionSpec, option};
-use types::relations::Relation;
 use types::spell::write_text;
-use types::{Epoch, Names, Schema, json};
+use types::{Epoch, Schema};
 
 use self::changes::ChangesSink;
 use super::file::Unfinished;
-use super::fold::{Fold, HELD_BYTES, SpellFinal};
-use super::held::Spell;
+use super::fold::{Fold, Spell, bound};
 use super::parallel::in_parallel;
-use super::{MODE, Mode, PATH, cells, no_problems, open_folder};
+use super::{HELD, MODE, Mode, PATH, cells, held_bytes, no_problems, open_folder};
 use crate::env::Files;
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
@@ -37,6 +35,7 @@ pub(crate) const KIND: SinkKind = SinkKind {
 const OPTIONS: &[OptionSpec] = &[
     PATH,
     MODE,
+    HELD,
     option(
         "sync_bytes",
         OptionKind::Bytes,
@@ -50,7 +49,9 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     let (files, mode) = open_folder(&context)?;
     let name = |view: &SinkView| format!("{}.jsonl", view.name);
     match mode {
-        Mode::Final => Ok(Box::new(FinalSink::open(&context, &files, name, HELD_BYTES)?)),
+        Mode::Final => {
+            Ok(Box::new(FinalSink::open(&context, &files, name, held_bytes(&context.settings))?))
+        }
         Mode::Changes => Ok(Box::new(ChangesSink::open(&context, &*files, name)?)),
     }
 }
@@ -58,7 +59,7 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
 /// Writes the rows as they stand at the end.
 pub(super) struct FinalSink {
     last: Option<Epoch>,
-    names: Arc<Names>,
+    held_bytes: usize,
     views: Vec<FinalFile>,
 }
 
@@ -76,9 +77,8 @@ impl FinalSink {
         held_bytes: usize,
     ) -> Result<Self, ConnectError> {
         let open = |view: &SinkView| {
-            let names = Arc::clone(&context.names);
             // The key's text is how the row's starts.
-            let fold = Fold::new(view.clone(), names, held_bytes, view.schema.n_key);
+            let fold = Fold::new(view, &context.names, held_bytes, view.schema.n_key);
             Ok(FinalFile {
                 view: view.clone(),
                 fold,
@@ -86,7 +86,7 @@ impl FinalSink {
             })
         };
         let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
-        Ok(Self { last: None, names: Arc::clone(&context.names), views })
+        Ok(Self { last: None, held_bytes, views })
     }
 }
 
@@ -96,10 +96,10 @@ impl Sink for FinalSink {
             return Ok(());
         }
         for (file, view) in self.views.iter_mut().zip(&changes.views) {
-            file.fold.take(view, changes.epoch)?;
+            file.fold.take(view);
         }
         self.last = Some(changes.epoch);
-        Ok(())
+        bound(self.views.iter_mut().map(|file| &mut file.fold), self.held_bytes)
     }
 
     fn flush(&mut self) -> Result<(), ConnectError> {
@@ -107,8 +107,8 @@ impl Sink for FinalSink {
     }
 
     fn finish(&mut self) -> Result<SinkReport, ConnectError> {
-        let (names, views) = (Arc::clone(&self.names), std::mem::take(&mut self.views));
-        let written = in_parallel(views, |view| view.fold.n_rows(), |view| view.write(&names))?;
+        let views = std::mem::take(&mut self.views);
+        let written = in_parallel(views, |view| view.fold.n_rows(), FinalFile::write)?;
         let mut report = SinkReport::default();
         for (file, n_rows) in &written {
             report.lines.push(format!("{}: {n_rows} rows", file.path().display()));
@@ -122,52 +122,38 @@ impl Sink for FinalSink {
 
 impl FinalFile {
     /// Writes all rows and makes them durable; how many there are.
-    fn write(self, names: &Names) -> Result<(Unfinished, u64), ConnectError> {
+    fn write(self) -> Result<(Unfinished, u64), ConnectError> {
         let Self { view, fold, mut file } = self;
         let path = file.path();
         let hand_over = |text: &[u8]| file.write_all(text).map_err(|error| writing(&path, error));
-        let n_rows = fold.spell(&Lines::new(&view.schema, names), hand_over)?;
+        let n_rows = fold.spell(&Lines::new(&view.schema), hand_over)?;
         file.sync()?;
         Ok((file, n_rows))
     }
 }
 
 /// Spells the lines of a final file.
-struct Lines<'a> {
-    schema: &'a Schema,
-    names: &'a Names,
+struct Lines {
     /// What stands before the value of each column behind the key.
     heads: Vec<Vec<u8>>,
 }
 
-impl<'a> Lines<'a> {
-    fn new(schema: &'a Schema, names: &'a Names) -> Self {
+impl Lines {
+    fn new(schema: &Schema) -> Self {
         let head = |column: &types::Column| {
             let mut head = vec![b','];
             write_text(&mut head, &column.name);
             head.push(b':');
             head
         };
-        let heads = schema.columns.iter().skip(schema.n_key).map(head).collect();
-        Self { schema, names, heads }
+        Self { heads: schema.columns.iter().skip(schema.n_key).map(head).collect() }
     }
 }
 
-impl Spell for Lines<'_> {
-    fn spell<R: Relation>(&self, row: &R, text: &mut Vec<u8>) {
-        json::write_row(text, row, self.schema, self.names);
-        text.push(b'\n');
-    }
-}
-
-impl SpellFinal for Lines<'_> {
-    fn spell_spooled(
-        &self,
-        key: &[u8],
-        mut cells: &[u8],
-        text: &mut Vec<u8>,
-    ) -> std::io::Result<()> {
-        text.extend_from_slice(key.strip_suffix(b"}").unwrap_or(key));
+impl Spell for Lines {
+    fn spell(&self, mut cells: &[u8], text: &mut Vec<u8>) -> std::io::Result<()> {
+        // The key's last brace.
+        text.pop();
         for head in &self.heads {
             text.extend_from_slice(head);
             cells::spell(&mut cells, text)?;

@@ -2,13 +2,15 @@
 //! time gets its rank once, and the ranks of a row make one number.
 
 mod ranks;
+mod texts;
 
-use std::ops::{BitAnd, BitOr, Shl};
+use std::ops::{BitAnd, BitOr, Shl, Shr};
 
 use types::relations::Relation;
 use types::{Cell, Column, Names, Schema, VenueTime, json};
 
 use self::ranks::Ranks;
+pub(super) use self::texts::Texts;
 
 /// How keys are written by whose bytes rows are ordered. Different keys have different bytes.
 pub(crate) trait KeyBytes {
@@ -94,15 +96,11 @@ fn by_ranks<'a, K: KeyBytes, R: Relation>(
 }
 
 /// Orders by the ranks as one number, with the place in its lowest bits.
-fn by_numbers<'a, T, R: Relation>(
+fn by_numbers<'a, T: Number, R: Relation>(
     rows: impl Iterator<Item = (u32, &'a R)>,
     columns: &[Ranks<'_>],
     n_place_bits: u32,
-) -> Vec<u32>
-where
-    T: Copy + Ord + From<u32> + TryInto<u32>,
-    T: Shl<u32, Output = T> + BitOr<Output = T> + BitAnd<Output = T>,
-{
+) -> Vec<u32> {
     let number = |(nth, (place, _)): (usize, (u32, &'a R))| {
         let ranks = columns
             .iter()
@@ -112,8 +110,33 @@ where
     let mut numbers: Vec<T> = Vec::with_capacity(columns.first().map_or(0, Ranks::len));
     numbers.extend(rows.enumerate().map(number));
     numbers.sort_unstable();
-    let mask = T::from(u32::MAX.checked_shr(u32::BITS - n_place_bits).unwrap_or(0));
-    numbers.into_iter().map(|number| (number & mask).try_into().unwrap_or(u32::MAX)).collect()
+    numbers.into_iter().map(|number| number.place(n_place_bits)).collect()
+}
+
+/// Ranks and, in the lowest bits, a place, as one number.
+pub(super) trait Number:
+    Copy
+    + Ord
+    + From<u32>
+    + TryInto<u32>
+    + Shl<u32, Output = Self>
+    + Shr<u32, Output = Self>
+    + BitOr<Output = Self>
+    + BitAnd<Output = Self>
+{
+    /// The place.
+    fn place(self, n_place_bits: u32) -> u32 {
+        let mask = Self::from(u32::MAX.checked_shr(u32::BITS - n_place_bits).unwrap_or(0));
+        (self & mask).try_into().unwrap_or(u32::MAX)
+    }
+}
+
+impl Number for u64 {}
+impl Number for u128 {}
+
+/// A number as an index.
+pub(super) fn index(number: u32) -> usize {
+    usize::try_from(number).expect("a usize has at least 32 bits")
 }
 
 #[cfg(test)]

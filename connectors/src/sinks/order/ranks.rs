@@ -5,8 +5,8 @@ use types::relations::Relation;
 use types::sabotage::{Safeguard, is_out};
 use types::{Cell, Column, Names, Sym, Text, VenueTime};
 
-use super::KeyBytes;
-use crate::spool::n_shared;
+use super::texts::Texts;
+use super::{KeyBytes, index};
 
 /// The ranks of what a column holds.
 #[derive(Default)]
@@ -15,7 +15,11 @@ pub(super) struct Ranks<'a> {
     numbers: Vec<u32>,
     /// What it was in the row before, with its number: venues and snapshots mostly repeat.
     last: Option<(Known<'a>, u32)>,
-    texts: Texts<'a>,
+    by_sym: FxHashMap<Sym, u32>,
+    by_address: FxHashMap<(usize, usize), u32>,
+    by_text: FxHashMap<&'a str, u32>,
+    /// As in keys; those that were known apart may be equal.
+    texts: Texts,
     times: FxHashMap<VenueTime, u32>,
     /// For each number the time that it stands for, as a number in the same order.
     time_words: Vec<u64>,
@@ -70,18 +74,16 @@ impl<'a> Ranks<'a> {
         }
         let next = u32::try_from(self.texts.len() + self.time_words.len()).ok()?;
         let number = *match known {
-            Known::Name(sym) => self.texts.by_sym.entry(sym).or_insert(next),
-            Known::At(start, length) => {
-                self.texts.by_address.entry((start, length)).or_insert(next)
-            }
-            Known::Text(text) => self.texts.by_text.entry(text).or_insert(next),
+            Known::Name(sym) => self.by_sym.entry(sym).or_insert(next),
+            Known::At(start, length) => self.by_address.entry((start, length)).or_insert(next),
+            Known::Text(text) => self.by_text.entry(text).or_insert(next),
             Known::Time(time) => self.times.entry(time).or_insert(next),
         };
         if number == next {
             if let Known::Time(time) = known {
                 self.time_words.push(K::time(time));
             } else {
-                self.texts.push::<K>(column, &row.cell(index, names));
+                self.texts.push(|out| K::cell(out, column, &row.cell(index, names)));
             }
         }
         // A column holds texts or times.
@@ -132,63 +134,4 @@ impl<'a> Ranks<'a> {
     pub(super) const fn n_bits(&self) -> u32 {
         self.n_bits
     }
-}
-
-/// Distinct texts; those at two addresses may be equal.
-#[derive(Default)]
-struct Texts<'a> {
-    by_sym: FxHashMap<Sym, u32>,
-    by_address: FxHashMap<(usize, usize), u32>,
-    by_text: FxHashMap<&'a str, u32>,
-    /// As in keys, where none is the start of another.
-    arena: Vec<u8>,
-    /// Where each ends.
-    ends: Vec<usize>,
-    /// How many bytes all start with.
-    n_common: usize,
-}
-
-impl Texts<'_> {
-    const fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Takes a text that is new.
-    fn push<K: KeyBytes>(&mut self, column: &Column, cell: &Cell<'_>) {
-        K::cell(&mut self.arena, column, cell);
-        self.ends.push(self.arena.len());
-        let new = self.text(self.len() - 1);
-        self.n_common = match self.len() {
-            1 => new.len(),
-            _ => n_shared(self.text(0), new).min(self.n_common),
-        };
-    }
-
-    fn text(&self, number: usize) -> &[u8] {
-        let start = number.checked_sub(1).and_then(|before| self.ends.get(before));
-        let (start, end) = (start.copied(), self.ends.get(number).copied());
-        self.arena.get(start.unwrap_or(0)..end.unwrap_or(0)).unwrap_or_default()
-    }
-
-    /// The eight bytes behind what all have in common, as numbers that mostly order the texts.
-    fn words(&self) -> impl Iterator<Item = u64> {
-        (0..self.len()).map(|number| {
-            let text = self.text(number).get(self.n_common..).unwrap_or_default();
-            if let Some(word) = text.first_chunk() {
-                return u64::from_be_bytes(*word);
-            }
-            // No text is the start of another, so that what is put behind the last byte never counts.
-            let word = text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-            u32::try_from(64 - 8 * text.len()).ok().and_then(|n| word.checked_shl(n)).unwrap_or(0)
-        })
-    }
-
-    /// What follows those bytes.
-    fn rest(&self, number: u32) -> &[u8] {
-        self.text(index(number)).get(self.n_common + 8..).unwrap_or_default()
-    }
-}
-
-fn index(number: u32) -> usize {
-    usize::try_from(number).expect("a usize has at least 32 bits")
 }

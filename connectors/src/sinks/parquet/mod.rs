@@ -23,9 +23,9 @@ use types::options::{Need, OptionKind, OptionSpec, option};
 use self::output::Output;
 use self::parts::{PART_EPOCHS, PartsSink};
 use super::file::Unfinished;
-use super::fold::{Fold, HELD_BYTES};
+use super::fold::{Fold, bound};
 use super::parallel::in_parallel;
-use super::{MODE, Mode, PATH, no_problems, open_folder};
+use super::{HELD, MODE, Mode, PATH, held_bytes, no_problems, open_folder};
 use crate::env::Files;
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkKind, SinkReport, SinkView};
@@ -42,6 +42,7 @@ pub(crate) const KIND: SinkKind = SinkKind {
 const OPTIONS: &[OptionSpec] = &[
     PATH,
     MODE,
+    HELD,
     option(
         "part_rows",
         OptionKind::Count(1, 1_000_000_000),
@@ -54,7 +55,9 @@ const OPTIONS: &[OptionSpec] = &[
 fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
     let (files, mode) = open_folder(&context)?;
     match mode {
-        Mode::Final => Ok(Box::new(FinalSink::open(&context, &files, HELD_BYTES)?)),
+        Mode::Final => {
+            Ok(Box::new(FinalSink::open(&context, &files, held_bytes(&context.settings))?))
+        }
         Mode::Changes => Ok(Box::new(PartsSink::open(&context, &files.path(""), PART_EPOCHS)?)),
     }
 }
@@ -62,11 +65,12 @@ fn open(context: SinkContext) -> Result<Box<dyn Sink>, ConnectError> {
 /// Writes the rows as they stand at the end.
 struct FinalSink {
     last: Option<Epoch>,
+    held_bytes: usize,
     views: Vec<(Fold, Output<Unfinished>)>,
 }
 
 impl FinalSink {
-    /// Opens the files; holds about `held_bytes` of a view's rows in memory.
+    /// Opens the files; holds about `held_bytes` of rows in memory.
     fn open(
         context: &SinkContext,
         files: &Arc<dyn Files>,
@@ -75,12 +79,12 @@ impl FinalSink {
         let names = &context.names;
         let open = |view: &SinkView| {
             let name = format!("{}.parquet", view.name);
-            let rows = Fold::new(view.clone(), Arc::clone(names), held_bytes, 0);
+            let rows = Fold::new(view, names, held_bytes, 0);
             let file = Unfinished::create(files, &name)?;
             Ok((rows, Output::new(file, files.path(&name), (view, names), Mode::Final)?))
         };
         let views = context.views.iter().map(open).collect::<Result<_, ConnectError>>()?;
-        Ok(Self { last: None, views })
+        Ok(Self { last: None, held_bytes, views })
     }
 }
 
@@ -90,10 +94,10 @@ impl Sink for FinalSink {
             return Ok(());
         }
         for ((fold, _), view) in self.views.iter_mut().zip(&changes.views) {
-            fold.take(view, changes.epoch)?;
+            fold.take(view);
         }
         self.last = Some(changes.epoch);
-        Ok(())
+        bound(self.views.iter_mut().map(|(fold, _)| fold), self.held_bytes)
     }
 
     fn flush(&mut self) -> Result<(), ConnectError> {

@@ -105,11 +105,7 @@ impl<W: Write + Send> Output<W> {
 }
 
 impl<W: Write + Send> fold::Output for Output<W> {
-    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
-        self.take(rows)
-    }
-
-    fn spooled(&mut self, mut rows: &mut [&[u8]]) -> Result<(), ConnectError> {
+    fn rows(&mut self, mut rows: &mut [&[u8]]) -> Result<(), ConnectError> {
         while !rows.is_empty() {
             let (now, later) = rows.split_at_mut(self.n_fitting(rows.len()));
             let mut damage = None;

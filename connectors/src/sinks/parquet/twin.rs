@@ -22,11 +22,12 @@ use super::output::{BATCH_ROWS, properties};
 use super::parts::{PART_EPOCHS, PartsSink};
 use super::tests::{parts_of, rows_of};
 use crate::error::ConnectError;
-use crate::sink::{EpochChanges, Sink, SinkView};
-use crate::sinks::fold::{self, Fold, HELD_BYTES};
+use crate::sink::{EpochChanges, Sink};
+use crate::sinks::HELD_BYTES;
 use crate::sinks::held::{Held, Shown, Visit, visit_changes};
+use crate::sinks::many;
+use crate::sinks::order::JsonKeys;
 use crate::sinks::tests::{History, context, history, views};
-use crate::sinks::{cells, many};
 
 enum Builder {
     Bool(BooleanBuilder),
@@ -156,19 +157,16 @@ impl Visit for Twin<'_> {
     }
 }
 
-impl fold::Output for Twin<'_> {
-    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
-        Visit::rows(self, rows)
-    }
+/// Takes the rows that stand.
+struct Standing<'a>(Twin<'a>);
 
-    fn spooled(&mut self, rows: &mut [&[u8]]) -> Result<(), ConnectError> {
-        for row in rows {
-            for builder in &mut self.builders {
-                builder.push(&cells::read(row).unwrap());
-            }
-            self.end_row();
-        }
-        Ok(())
+impl Visit for Standing<'_> {
+    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError> {
+        let mut standing = rows.chunk_by(|a, b| a.is_deleted == b.is_deleted);
+        standing.try_for_each(|rows| match rows.first() {
+            Some(Shown { is_deleted: false, .. }) => self.0.rows(rows),
+            _ => Ok(()),
+        })
     }
 }
 
@@ -252,15 +250,16 @@ fn check_final(history: &History, held_bytes: usize) {
     let files = context.files(folder.path()).unwrap();
     written(FinalSink::open(&context, &files, held_bytes).unwrap(), history);
     for (index, (name, kind, schema)) in views().into_iter().enumerate() {
-        let mut twin = Twin::new(&schema, &history.names, false, true);
-        let view = SinkView { name: name.into(), kind, schema };
-        let mut fold = Fold::new(view, Arc::clone(&history.names), held_bytes, 0);
+        let mut held = Held::new(kind);
         for (epoch, views) in &history.epochs {
-            fold.take(&views[index], *epoch).unwrap();
+            held.take(&views[index], &schema, *epoch);
         }
-        fold.finish(&mut twin).unwrap();
+        let places = held.by_key::<JsonKeys>(&schema, &history.names);
+        let twin = Twin::new(&schema, &history.names, false, true);
+        let mut twin = Standing(twin);
+        held.visit_at(&places, &history.names, &mut twin).unwrap();
         let found = std::fs::read(folder.path().join(format!("{name}.parquet"))).unwrap();
-        assert!(found == twin.finish(), "the files of {name} differ");
+        assert!(found == twin.0.finish(), "the files of {name} differ");
     }
 }
 
