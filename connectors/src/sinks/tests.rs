@@ -236,6 +236,31 @@ fn lines_look_as_they_are_documented() {
 }
 
 #[test]
+fn whatever_the_config_lets_a_sink_hold_its_files_are_the_same() {
+    let history = history(7, 30, 40);
+    for kind in SINKS.iter().filter(|sink| sink.options.iter().any(|it| it.name == "held_bytes")) {
+        let files = |held_bytes: Option<u64>| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut context = context(&history.names, folder.path(), Some("final"));
+            if let Some(held_bytes) = held_bytes {
+                context.settings.set("held_bytes", Setting::Count(held_bytes), 0..0);
+            }
+            let mut sink = open(kind.name, context).unwrap();
+            write(sink.as_mut(), &history);
+            sink.finish().unwrap();
+            let file = |(view, ..): &(&str, _, _)| {
+                std::fs::read(folder.path().join(format!("out/{view}.{}", kind.name))).unwrap()
+            };
+            views().iter().map(file).collect::<Vec<_>>()
+        };
+        let expected = files(None);
+        for held_bytes in [0, 10_000, u64::MAX] {
+            assert!(files(Some(held_bytes)) == expected, "{} with {held_bytes}", kind.name);
+        }
+    }
+}
+
+#[test]
 fn an_unfinished_run_leaves_the_earlier_files_whole() {
     let writes_files = |sink: &&SinkKind| sink.options.iter().any(|option| option.name == "path");
     for kind in SINKS.iter().filter(writes_files).map(|sink| sink.name) {

@@ -210,7 +210,9 @@ impl Packed {
                 touch.look(&change.last());
             }
             touch.end();
-            block.iter().for_each(|(key, change)| take(key, change));
+            for (key, change) in &block {
+                take(key, change);
+            }
         }
     }
 
