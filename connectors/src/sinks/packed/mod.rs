@@ -130,8 +130,6 @@ impl Packed {
             self.compacts_at = self.n_bytes().saturating_mul(PATIENCE);
             return;
         }
-        // They stay in the order in which they came.
-        places.sort_unstable();
         let (mut numbers, mut changes) = (Vec::new(), Arena::default());
         self.show(&places, |key, change| {
             numbers.extend_from_slice(key);
