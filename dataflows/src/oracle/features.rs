@@ -401,8 +401,27 @@ fn float(number: Option<f64>) -> Value {
     number.and_then(Float::new).into()
 }
 
+/// The float nearest to a quotient: divided by hand, a binary digit after the other, until there are more than
+/// a float has; one more says whether anything is left.
 fn over(number: I256, divisor: I256) -> Option<f64> {
-    (divisor != I256::ZERO).then(|| nearest(number) / nearest(divisor))
+    if divisor == I256::ZERO {
+        return None;
+    }
+    let (mut digits, mut rest) = (number / divisor, number % divisor);
+    let mut unit = 1.0;
+    let mut take_digit = |digits: &mut I256, digit: I256| {
+        *digits = *digits + *digits + digit;
+        unit /= 2.0;
+    };
+    while rest != I256::ZERO && digits.abs() < I256::ONE << 60 {
+        rest <<= 1;
+        take_digit(&mut digits, rest / divisor);
+        rest %= divisor;
+    }
+    if rest != I256::ZERO {
+        take_digit(&mut digits, rest.signum() * divisor.signum());
+    }
+    Some(nearest(digits) * unit)
 }
 
 fn whole(number: i128) -> f64 {

@@ -181,6 +181,26 @@ proptest! {
     fn floats_are_those_of_the_textbook(walk in walk()) {
         check_textbook(&walk);
     }
+
+    #[test]
+    fn of_one_price_the_vwap_is_that_price(
+        (price, n_digits) in (1..10_i128.pow(18), 0..18_u32),
+        fills in prop::collection::vec((0..200_i64, 1..10_i128.pow(18), 0..18_u32, any::<bool>()), 1..60),
+    ) {
+        let price = (price / 10_i128.pow(n_digits)).max(1);
+        let mut second = 0;
+        let fill = |(later, size, n_digits, buys): (i64, i128, u32, bool)| {
+            second += later;
+            (second, price, (size / 10_i128.pow(n_digits)).max(1), buys)
+        };
+        let fills: Vec<_> = fills.into_iter().map(fill).collect();
+        let (schema, rows) = at_events(&fills);
+        let expected: f64 = types::Decimal::new(price, 9).to_string().parse().unwrap();
+        for row in &rows {
+            let given = &row.0[schema.index("vwap_5m").unwrap()];
+            prop_assert_eq!(given, &Value::from(types::value::Float::new(expected)));
+        }
+    }
 }
 
 /// A random walk: seconds since the fill before, steps of the price, sizes and sides.
@@ -190,41 +210,19 @@ fn walk() -> impl Strategy<Value = Vec<(i64, i64, i64, bool)>> {
 
 /// What the textbook's formulas say in floats, each to 1e-9; amounts leave at nine decimals.
 fn check_textbook(walk: &[(i64, i64, i64, bool)]) {
-    let mut interner = harness::interner();
     let (mut second, mut price) = (0, 1_000_000);
     let mut plain: Vec<(f64, f64, f64, f64)> = Vec::new();
-    let mut events = Vec::new();
-    for (n, (later, step, size, buys)) in walk.iter().enumerate() {
+    let mut fills = Vec::new();
+    for (later, step, size, buys) in walk {
         second += later;
         price = (price + step).max(1_000);
-        let mut event = harness::fill(&(0, 0, 1, second, 5, 1, 0, 0), &mut interner);
-        let fill = &mut event.row;
-        fill.id = types::EventId::of_number(u64::try_from(n).unwrap());
-        fill.seq = u64::try_from(n).unwrap();
-        fill.kind = FillKind::Trade;
-        fill.side = if *buys { types::relations::Side::Buy } else { types::relations::Side::Sell };
-        fill.price = Some(harness::price(i128::from(price)));
-        fill.size = harness::size(i128::from(*size) * 1_000);
-        events.push(Any::Fill(event));
+        fills.push((second, i128::from(price), i128::from(*size) * 1_000, *buys));
         let (sign, size) =
             (if *buys { 1.0 } else { -1.0 }, f64::from(i32::try_from(*size).unwrap()));
         let price = f64::from(i32::try_from(price).unwrap());
         plain.push((f64::from(i32::try_from(second).unwrap()), price * 1e-9, size * 1e-6, sign));
     }
-    let windows = "5m";
-    let options = [("input", "fills"), ("emit", "event"), ("windows", windows)];
-    let plan = harness::plan(&[("flow", "features", &options)], &["flow"]);
-    let schema = Arc::clone(&plan.views[plan.view("flow").unwrap()].schema);
-    let epochs = vec![events];
-    let clocks = clocks(&epochs, 0, true);
-    let given = run(plan, interner.names(), &epochs, &clocks, 1);
-    let Changes::Rows(rows) = total(&given, 0) else { panic!("rows") };
-    let mut rows: Vec<Row> = rows.into_iter().map(|(row, _)| row).collect();
-    let id = |row: &Row| match &row.0[3] {
-        Value::Text(id) => id.as_str().parse::<usize>().unwrap(),
-        other => panic!("{other:?}"),
-    };
-    rows.sort_by_key(id);
+    let (schema, rows) = at_events(&fills);
     assert_eq!(rows.len(), plain.len());
     for (n, row) in rows.iter().enumerate() {
         let column = |name: &str| match &row.0[schema.index(name).unwrap()] {
@@ -242,6 +240,38 @@ fn check_textbook(walk: &[(i64, i64, i64, bool)]) {
             assert!(is_near, "{name} at {n}: {given:?}, not {expected:?}");
         }
     }
+}
+
+/// The rows at some fills (second, price and size in 1e-9, whether bought) of one wallet and asset, over five
+/// minutes.
+fn at_events(fills: &[(i64, i128, i128, bool)]) -> (Arc<types::Schema>, Vec<Row>) {
+    let mut interner = harness::interner();
+    let mut events = Vec::new();
+    for (n, (second, price, size, buys)) in fills.iter().enumerate() {
+        let mut event = harness::fill(&(0, 0, 1, *second, 5, 1, 0, 0), &mut interner);
+        let fill = &mut event.row;
+        fill.id = types::EventId::of_number(u64::try_from(n).unwrap());
+        fill.seq = u64::try_from(n).unwrap();
+        fill.kind = FillKind::Trade;
+        fill.side = if *buys { types::relations::Side::Buy } else { types::relations::Side::Sell };
+        fill.price = Some(harness::price(*price));
+        fill.size = harness::size(*size);
+        events.push(Any::Fill(event));
+    }
+    let options = [("input", "fills"), ("emit", "event"), ("windows", "5m")];
+    let plan = harness::plan(&[("flow", "features", &options)], &["flow"]);
+    let schema = Arc::clone(&plan.views[plan.view("flow").unwrap()].schema);
+    let epochs = vec![events];
+    let clocks = clocks(&epochs, 0, true);
+    let given = run(plan, interner.names(), &epochs, &clocks, 1);
+    let Changes::Rows(rows) = total(&given, 0) else { panic!("rows") };
+    let mut rows: Vec<Row> = rows.into_iter().map(|(row, _)| row).collect();
+    let id = |row: &Row| match &row.0[3] {
+        Value::Text(id) => id.as_str().parse::<usize>().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    rows.sort_by_key(id);
+    (schema, rows)
 }
 
 /// Features of the last of some fills (second, price, size, sign), over five minutes: their names,

@@ -1,8 +1,8 @@
 //! The features: their names, what they need, and how each is made of a window's sums.
 //!
-//! What is counted and added up leaves as it is. What is divided leaves as a float: whole numbers
-//! are rounded to the nearest float, and then divided or rooted as IEEE 754 says, so that the bits
-//! depend on the window's ticks alone.
+//! What is counted and added up leaves as it is. What is divided leaves as the float next to the exact
+//! quotient, and roots are those of such floats as IEEE 754 says, so that the bits depend on the window's
+//! ticks alone.
 
 use ethnum::I256;
 use types::relations::RelationKind;
@@ -12,6 +12,7 @@ use types::{Decimal, Money, Size, Span, Value};
 
 use super::history::Held;
 use super::logarithm::FRACTION_BITS;
+use super::quotient::{float, power_of_two, quotient};
 use super::sums::Sums;
 use super::wallets::Wallets;
 use super::window::{Extremes, Window};
@@ -262,56 +263,4 @@ fn shown(number: Option<f64>) -> Value {
 /// A return in units of 2^-56 as it is; exact.
 fn scaled(number: f64) -> f64 {
     number * power_of_two(-i64::from(FRACTION_BITS))
-}
-
-/// The quotient of two whole numbers, each rounded to a float first; `None` where the divisor is zero.
-fn quotient(number: I256, divisor: I256) -> Option<f64> {
-    (divisor != I256::ZERO).then(|| float(number) / float(divisor))
-}
-
-/// The nearest float, ties to even.
-#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "rounds as documented")]
-fn float(number: I256) -> f64 {
-    if let Ok(number) = i128::try_from(number) {
-        return number as f64;
-    }
-    // The highest 128 bits, and whether any below is set: their rounding is that of the whole.
-    let magnitude = number.unsigned_abs();
-    let shift = 128 - magnitude.leading_zeros();
-    let highest = (magnitude >> shift).as_u128();
-    let has_rest = magnitude.trailing_zeros() < shift;
-    let rounded = (highest | u128::from(has_rest)) as f64 * power_of_two(shift.into());
-    if number.is_negative() { -rounded } else { rounded }
-}
-
-/// 2 to a power of at most three digits.
-fn power_of_two(power: i64) -> f64 {
-    f64::from_bits(u64::try_from((1023 + power) << 52).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn floats_are_the_nearest() {
-        let mut numbers = vec![I256::ZERO, I256::ONE, I256::MAX, I256::MIN, I256::from(i128::MIN)];
-        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-        for power in 0..254_u32 {
-            seed = crate::route::mix(seed);
-            let random = I256::from(seed) * I256::from(crate::route::mix(seed)) + I256::from(seed);
-            let power = I256::ONE << power;
-            // Ties, and their neighbours.
-            for add in [-3, -1, 0, 1, 2] {
-                let sticky = power + (power >> 53) + I256::from(add);
-                numbers.extend([power + I256::from(add), sticky, -sticky, random % power]);
-            }
-        }
-        for number in numbers {
-            let expected: f64 = number.to_string().parse().unwrap();
-            assert_eq!(float(number).to_bits(), expected.to_bits(), "{number}");
-        }
-        let power = 1.0_f64 / 72_057_594_037_927_936.0;
-        assert_eq!(power_of_two(-56).to_bits(), power.to_bits());
-    }
 }

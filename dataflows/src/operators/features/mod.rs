@@ -27,6 +27,7 @@ mod layout;
 mod logarithm;
 mod operator;
 mod prepare;
+mod quotient;
 mod series;
 mod sums;
 #[cfg(test)]
