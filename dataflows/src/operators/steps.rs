@@ -27,6 +27,14 @@ pub(super) fn grid(settings: &Settings, option: &str, problems: &mut Vec<Problem
     Some(grid)
 }
 
+/// The greatest common divisor of two lengths, zero of none (Euclid).
+pub(super) const fn gcd(mut a: i64, mut b: i64) -> i64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
 /// Lets steps of a grid through as they are published.
 pub(super) fn published<'s>(
     steps: Coll<'s, PositionStep>,

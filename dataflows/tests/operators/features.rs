@@ -339,6 +339,8 @@ fn options_that_are_wrong_are_told() {
         (&[("windows", "1m"), ("step", "6000w")], "too_long"),
         (&[("windows", "1s,52w")], "too_many_steps"),
         (&[("windows", "1m"), ("step", "1us")], "too_many_steps"),
+        (&[("windows", "1m"), ("kind", "tumbling"), ("step", "45s")], "wrong_value"),
+        (&[("windows", "5m,12m"), ("kind", "tumbling")], "wrong_value"),
         (&[("windows", "1m"), ("by", "side")], "wrong_option"),
         (&[("windows", "1m"), ("by", "walet")], "unknown_column"),
         (&[("windows", "1m"), ("features", "count,vwop")], "unknown_feature"),
@@ -359,6 +361,45 @@ fn options_that_are_wrong_are_told() {
         let codes: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
         assert_eq!(codes, [code], "{options:?}");
     }
+}
+
+/// What is told of tumbling windows and a step.
+fn told(windows: &str, step: &str) -> Option<String> {
+    let mut options = vec![("input", "fills"), ("windows", windows), ("kind", "tumbling")];
+    options.extend((!step.is_empty()).then_some(("step", step)));
+    let prepared = harness::prepare(&mut harness::builder(), ("flow", "features", &options));
+    let problem = prepared.err()?.remove(0);
+    Some(format!("{} | {}", problem.message, problem.hint.unwrap()))
+}
+
+#[test]
+fn each_end_of_a_tumbling_window_is_a_step() {
+    let fits = |windows, step| assert_eq!(told(windows, step), None, "{windows} {step}");
+    for (windows, step) in
+        [("1m", "20s"), ("1m,1h", ""), ("1w", "1d"), ("1w,2w", ""), ("1d,1w", ""), ("8w", "4d")]
+    {
+        fits(windows, step);
+    }
+    for (windows, step, window, used, remedy) in [
+        ("1m", "45s", "1m", "45s", "1m"),
+        ("1m", "2m", "1m", "2m", "1m"),
+        ("5m,12m", "", "12m", "5m", "1m"),
+        ("6m,9m", "2m", "9m", "2m", "3m"),
+        ("1w", "2d", "1w", "2d", "1d"),
+        // Weeks end on Mondays, and the steps of eight days aren't counted from one.
+        ("8w", "8d", "8w", "8d", "4d"),
+    ] {
+        let message = format!(
+            "some windows of {window} end between two steps of {used}: no row shows them whole | set \
+             `step = \"{remedy}\"`, or a length of which that is a multiple"
+        );
+        assert_eq!(told(windows, step), Some(message));
+        fits(windows, remedy);
+    }
+    let told = told("1h,3600000001us", "");
+    let expected = "some windows of 3600000001us end between two steps of 1h: no row shows them whole | give \
+                    windows of which each is a multiple of the shortest";
+    assert_eq!(told.as_deref(), Some(expected));
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use types::Span;
 use types::options::{Place, Problem, Settings, did_you_mean};
 use types::relations::RelationKind;
+use types::{Span, VenueTime};
 
 use super::feature::Feature;
 use super::fold::Features;
@@ -14,7 +14,7 @@ use super::wallets::Counting;
 use super::window::Shape;
 use crate::edge::Edge;
 use crate::operators::latest::columns;
-use crate::operators::steps::{LARGEST, grid};
+use crate::operators::steps::{LARGEST, gcd, grid};
 use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, View};
 
 /// Settles the options.
@@ -58,6 +58,9 @@ pub(super) fn settle(
     let by = by(settings, &input, problems);
     let emit = emit(settings, &input, (&windows, is_tumbling), problems);
     check_steps(settings, emit, windows.last(), problems);
+    if is_tumbling {
+        check_ends(settings, emit, &windows, problems);
+    }
     let features = features(settings, &input, (by, windows.len()), problems);
     let (spans, window_names) = windows.into_iter().unzip();
     let keeps = |wanted: &[Feature]| features.iter().any(|feature| wanted.contains(feature));
@@ -193,6 +196,39 @@ fn check_steps(
 
 /// The most steps in a window.
 const STEPS_MAX: i64 = 1_000_000;
+
+/// Refuses tumbling windows of which some end between two steps: no row would show those whole.
+fn check_ends(
+    settings: &Settings,
+    emit: Emit,
+    windows: &[(Span, String)],
+    problems: &mut Vec<Problem>,
+) {
+    let Emit::Step(step) = emit else { return };
+    // One end, from which all others are whole lengths away.
+    let end = |window: Span| VenueTime::default().next_step(window);
+    let ends_between = |(window, _): &&(Span, String)| {
+        window.nanos() % step.nanos() != 0 || end(*window).bucket(step) != end(*window)
+    };
+    let Some((_, name)) = windows.iter().find(ends_between) else { return };
+    let mut listed = settings.list("windows").iter().filter(|(text, _)| text == name);
+    let place = match listed.next() {
+        Some((_, place)) if !settings.has("step") => place.clone(),
+        _ => settings.place("step"),
+    };
+    let message =
+        format!("some windows of {name} end between two steps of {step}: no row shows them whole");
+    // Weeks end on Mondays, so that their ends, too, must be steps.
+    let common = |(window, _): &(Span, String)| gcd(window.nanos(), end(*window).nanos());
+    let common = windows.iter().map(common).fold(0, gcd);
+    let longest = windows.last().map_or(0, |(window, _)| window.nanos());
+    let fits = Span::new(common).filter(|_| longest / common.max(1) <= STEPS_MAX);
+    let hint = match fits {
+        Some(fits) => format!("set `step = \"{fits}\"`, or a length of which that is a multiple"),
+        None => "give windows of which each is a multiple of the shortest".to_owned(),
+    };
+    problems.push(Problem::new(place, "wrong_value", message).hint(hint));
+}
 
 /// The features as listed, or all that the input can give.
 fn features(

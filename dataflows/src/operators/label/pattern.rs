@@ -7,6 +7,8 @@ use types::options::{closest, did_you_mean};
 use types::schema::Column;
 use types::{Decimal, Schema, Span};
 
+use crate::operators::steps::gcd;
+
 /// A pattern with a name.
 pub(super) struct Pattern {
     pub(super) name: &'static str,
@@ -181,12 +183,4 @@ impl Pattern {
     fn words(&self) -> impl Iterator<Item = &'static str> {
         self.parts().filter(|part| part.starts_with(|c: char| c.is_ascii_alphabetic()))
     }
-}
-
-/// The greatest common divisor of two lengths above zero (Euclid).
-const fn gcd(mut a: i64, mut b: i64) -> i64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
 }
