@@ -271,7 +271,7 @@ impl PlanBuilder {
         problems: &mut Vec<Problem>,
     ) -> Option<&View> {
         let name = settings.text(option)?;
-        match self.entries.get(name) {
+        match self.entry(name) {
             Some(Entry::Known(view)) => self.views.get(*view),
             Some(Entry::Broken) => None,
             None => {
@@ -378,15 +378,15 @@ impl PlanBuilder {
 
     /// A relation or view by name.
     pub fn view(&self, name: &str) -> Option<&View> {
-        match self.entries.get(name)? {
+        match self.entry(name)? {
             Entry::Known(view) => self.views.get(*view),
             Entry::Broken => None,
         }
     }
 
-    /// Whether a name is taken, by a broken view too.
+    /// Whether a name stands for something, be it a broken view or what may be an output of one.
     pub fn has(&self, name: &str) -> bool {
-        self.entries.contains_key(name)
+        self.entry(name).is_some()
     }
 
     /// All names, for hints.
@@ -400,6 +400,14 @@ impl PlanBuilder {
         let named = self.views.iter().enumerate().filter(|(_, v)| wanted.contains(v.name.as_str()));
         let emitted = named.map(|(i, _)| i).collect();
         Plan { relations: self.relations, nodes: self.nodes, views: self.views, emitted }
+    }
+
+    /// What a name stands for. Which outputs a broken view has isn't known, so any may be one.
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name).or_else(|| {
+            let (view, _) = name.split_once('.')?;
+            self.entries.get(view).filter(|entry| matches!(entry, Entry::Broken))
+        })
     }
 
     fn add_view(&mut self, view: View) {

@@ -23,7 +23,11 @@ pub(super) fn settings(
     let mut settings = Settings::new(part.place.clone());
     for spec in specs() {
         let item = part.get(spec.name);
+        let n_problems = problems.len();
         let found = item.map(|item| (read(spec, item, problems), item.place.clone()));
+        if problems.len() > n_problems {
+            settings.note_wrong(spec.name);
+        }
         match (found, spec.need) {
             (Some((Some(setting), place)), _) => settings.set(spec.name, setting, place),
             (Some((None, place)), Need::Default(text)) => {

@@ -1,7 +1,7 @@
 //! What a part of the config can be told: the tables from which the check, the messages and `list`
 //! are made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::rate::Rate;
@@ -131,17 +131,29 @@ pub struct Settings {
     /// Where the part's header stands.
     pub place: Place,
     values: BTreeMap<&'static str, (Setting, Place)>,
+    /// What is written wrong, as is told.
+    wrong: BTreeSet<&'static str>,
 }
 
 impl Settings {
     /// Starts the settings of a part.
     pub const fn new(place: Place) -> Self {
-        Self { place, values: BTreeMap::new() }
+        Self { place, values: BTreeMap::new(), wrong: BTreeSet::new() }
     }
 
     /// Sets an option.
     pub fn set(&mut self, name: &'static str, setting: Setting, place: Place) {
         self.values.insert(name, (setting, place));
+    }
+
+    /// Notes that an option is written wrong: what stands in its place, if anything, isn't what was meant.
+    pub fn note_wrong(&mut self, name: &'static str) {
+        self.wrong.insert(name);
+    }
+
+    /// Whether an option is written wrong, so that what follows from it need not be told as well.
+    pub fn is_wrong(&self, name: &str) -> bool {
+        self.wrong.contains(name)
     }
 
     /// Where an option stands; the part's header where it isn't written.

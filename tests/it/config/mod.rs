@@ -4,6 +4,7 @@
 //! The operators, sources and sinks are of this test, so that messages don't move with options
 //! elsewhere.
 
+mod compiled;
 mod damaged;
 mod parts;
 mod plans;

@@ -147,7 +147,7 @@ impl Operator for Anomaly {
 
     fn outputs(&self, settings: &Settings, plan: &PlanBuilder) -> Option<Vec<Output>> {
         let mut problems = Vec::new();
-        let (_, layout, _) = prepare::settle(settings, plan, &mut problems)?;
+        let (_, layout) = prepare::settle(settings, plan, &mut problems)?;
         problems.is_empty().then(|| prepare::outputs(&layout))
     }
 

@@ -20,10 +20,11 @@ use crate::plan::{Build, Context, Output, PlanBuilder, Prepared, Scoring, View};
 /// Settles the options.
 pub(super) fn prepare(settings: &Settings, plan: &PlanBuilder) -> Result<Prepared, Vec<Problem>> {
     let mut problems = Vec::new();
+    let explain_from = explain_from(settings, &mut problems);
     let settled = settle(settings, plan, &mut problems);
-    let of_input = settled.as_ref().map(|(input, ..)| input);
+    let of_input = settled.as_ref().map(|(input, _)| input);
     let refit_on = of_input.and_then(|input| refit_on(settings, input, &mut problems));
-    let (Some((input, layout, explain_from)), true) = (settled, problems.is_empty()) else {
+    let (Some((input, layout)), true) = (settled, problems.is_empty()) else {
         return Err(problems);
     };
     let options = options(settings);
@@ -73,14 +74,12 @@ pub(super) fn outputs(layout: &Layout) -> Vec<Output> {
     vec![output("", layout.schema()), output("stale", layout.stale_schema())]
 }
 
-/// What is read, what rows are like, and the score from which on they say why; `None` without an
-/// input.
+/// What is read, and what rows are like; `None` without an input.
 pub(super) fn settle(
     settings: &Settings,
     plan: &PlanBuilder,
     problems: &mut Vec<Problem>,
-) -> Option<(View, Layout, f64)> {
-    let explain_from = explain_from(settings, problems);
+) -> Option<(View, Layout)> {
     let input = plan.input(settings, "input", problems)?.clone();
     if input.schema.time.is_none() {
         problems.push(no_time(&input, settings, "input"));
@@ -113,7 +112,7 @@ pub(super) fn settle(
     check_by(settings, &input, problems);
     let length = (input.kind == RelationKind::Bars).then(|| schema.index("size")).flatten();
     let layout = Layout { input: Arc::clone(schema), measured, by, length };
-    Some((input, layout, explain_from))
+    Some((input, layout))
 }
 
 /// Checks that `by` names columns that say whom a row is about.

@@ -39,7 +39,7 @@ pub(super) fn output(layout: &Layout) -> Output {
     Output { suffix: "", kind: RelationKind::Rows, schema, is_keyed: true }
 }
 
-/// What is read and what rows are like; `None` without an input.
+/// What is read and what rows are like; `None` without an input, or without windows to name columns after.
 pub(super) fn settle(
     settings: &Settings,
     plan: &PlanBuilder,
@@ -62,6 +62,7 @@ pub(super) fn settle(
         check_ends(settings, emit, &windows, problems);
     }
     let features = features(settings, &input, (by, windows.len()), problems);
+    let is_whole = !windows.is_empty();
     let (spans, window_names) = windows.into_iter().unzip();
     let keeps = |wanted: &[Feature]| features.iter().any(|feature| wanted.contains(feature));
     let shape = Shape {
@@ -78,7 +79,7 @@ pub(super) fn settle(
         let problem = Problem::new(settings.place("exact_up_to"), "wrong_option", message);
         problems.push(problem.hint("leave it out; of fills by asset or market, list `wallets`"));
     }
-    Some((input, Layout { by, emit, shape, window_names, features }))
+    is_whole.then_some((input, Layout { by, emit, shape, window_names, features }))
 }
 
 /// The features that wallets are counted for.
@@ -93,7 +94,8 @@ fn exact_up_to(settings: &Settings) -> usize {
 /// Where the config doesn't say: a standard error of 1.2 % beyond.
 const EXACT_UP_TO: usize = 10_000;
 
-/// The lengths of the windows and how the config writes them, the shortest first.
+/// The lengths of the windows and how the config writes them, the shortest first; none where not all are
+/// known, as is told.
 fn windows(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, String)> {
     let mut windows: Vec<(Span, String)> = Vec::new();
     for (text, place) in settings.list("windows") {
@@ -114,6 +116,9 @@ fn windows(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, Strin
             }
             Some(span) => windows.push((span, text.clone())),
         }
+    }
+    if settings.is_wrong("windows") {
+        return Vec::new();
     }
     if windows.is_empty() && problems.is_empty() {
         let message = "`windows` is empty: there would be no features";
@@ -282,7 +287,7 @@ fn refusal(feature: Feature, input: &View, by: By, n_windows: usize) -> Option<S
         feature if WALLETS.contains(&feature) && by.has_wallet() => {
             Some(format!("`{name}` says nothing where each key is of one wallet"))
         }
-        Feature::RateRatio if n_windows < 2 => {
+        Feature::RateRatio if n_windows == 1 => {
             Some(format!("`{name}` compares windows with the longest, and there is but one"))
         }
         _ => None,
