@@ -23,7 +23,7 @@ impl Expr {
     /// Settles names and types against the columns that the expression may read, by index.
     ///
     /// # Errors
-    /// All unknown columns, wrong types and words that a column never holds, from left to right.
+    /// All unknown columns, wrong types and comparisons that say the same of every row, from left to right.
     pub fn check(&self, columns: &[(&str, Kind)]) -> Result<Compiled, Vec<ExprError>> {
         let mut checker = Checker { text: &self.text, columns, errors: Vec::new() };
         let checked = checker.check(&self.tree);
@@ -120,10 +120,10 @@ const FUNCTIONS: &[Function] = &[
     Function { name: "number", n_arguments: 1, is_open: false },
 ];
 
-struct Checker<'a> {
-    text: &'a str,
-    columns: &'a [(&'a str, Kind)],
-    errors: Vec<ExprError>,
+pub(super) struct Checker<'a> {
+    pub(super) text: &'a str,
+    pub(super) columns: &'a [(&'a str, Kind)],
+    pub(super) errors: Vec<ExprError>,
 }
 
 impl Checker<'_> {
@@ -247,7 +247,10 @@ impl Checker<'_> {
         let (ops, of) = self.alike(&[&pair.0, &pair.1], Some(&tree.at));
         let orders = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
         if !orders {
-            self.words(&[&pair.0, &pair.1]);
+            self.words(&pair.0, &pair.1);
+        }
+        if of != Of::Broken {
+            self.nulls(tree, comparison, pair);
         }
         if orders && of == Of::Type(Type::Bool) {
             let message = format!("`{}` doesn't compare true and false", comparison.sign());
@@ -261,36 +264,13 @@ impl Checker<'_> {
         }
     }
 
-    /// Tells texts as they are written that are none of the words of the column that they are compared
-    /// with: the comparison would say the same of every row.
-    fn words(&mut self, trees: &[&Tree]) {
-        let words_of = |tree: &&Tree| match &tree.node {
-            Node::Column(name) => self.columns.iter().find_map(|(known, kind)| match kind {
-                Kind::Word(words) if known == name => Some((tree.at.clone(), *words)),
-                _ => None,
-            }),
-            _ => None,
-        };
-        let Some((column, words)) = trees.iter().find_map(words_of) else { return };
-        for tree in trees {
-            if let Node::Literal(Value::Text(text)) = &tree.node
-                && !words.contains(&text.as_str())
-            {
-                let message = format!("{} is never {}", self.shown(&column), self.shown(&tree.at));
-                let mut error = ExprError::new(tree.at.clone(), message);
-                error.hint = did_you_mean(text.as_str(), words.iter().copied());
-                self.errors.push(error);
-            }
-        }
-    }
-
     fn membership(&mut self, part: &Tree, list: &[Tree]) -> (Op, Of) {
         let all: Vec<&Tree> = std::iter::once(part).chain(list).collect();
         let (mut ops, _) = self.alike(&all, None);
         // A text among columns may be one of the others'.
         let items = if is_literal(part) { &[] } else { list };
         for item in items {
-            self.words(&[part, item]);
+            self.words(part, item);
         }
         let of = ops.remove(0);
         (Op::is_in(of, ops), Of::Type(Type::Bool))
@@ -432,7 +412,7 @@ impl Checker<'_> {
     }
 
     /// A part as it stands in the text.
-    fn shown(&self, at: &Range<usize>) -> String {
+    pub(super) fn shown(&self, at: &Range<usize>) -> String {
         format!("`{}`", self.text.get(at.clone()).unwrap_or_default())
     }
 

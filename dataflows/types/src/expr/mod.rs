@@ -10,6 +10,7 @@ mod check;
 mod eval;
 mod lex;
 mod parse;
+mod vain;
 
 use std::ops::Range;
 

@@ -152,6 +152,45 @@ fn words_that_a_column_never_holds() {
 }
 
 #[test]
+fn columns_that_share_no_word() {
+    let shown = |a: &str, b: &str| {
+        format!("`{a}` and `{b}` share no word, so that this says the same of every row")
+    };
+    let words = "`way` is one of buy, sell; `kind` one of trade, open, close";
+    for text in ["way = kind", "way != kind"] {
+        let at = text.len();
+        assert_eq!(errors(text), [format!("0..{at} {} | {words}", shown("way", "kind"))]);
+    }
+    let words = "`kind` is one of trade, open, close; `way` one of buy, sell";
+    let expected = format!("0..19 {} | {words}", shown("kind", "way"));
+    assert_eq!(errors("kind in (phase, way)"), [expected]);
+    for text in ["kind = phase", "kind in (phase, 'trade')", "way < kind", "lower(way) = kind"] {
+        assert!(compile(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn comparisons_with_null() {
+    for (text, hint) in [
+        ("nothing = null", " | write `nothing is null`"),
+        ("null = nothing", " | write `nothing is null`"),
+        ("null != \"Execution Price\"", " | write `\"Execution Price\" is not null`"),
+        ("abs(qty) < null", " | write `abs(qty) is null`"),
+        ("qty * 2 = null", " | write `(..) is null`"),
+        ("null = null", ""),
+    ] {
+        let at = text.len();
+        let message = "is never true: what is compared with null is null";
+        assert_eq!(errors(text), [format!("0..{at} `{text}` {message}{hint}")]);
+    }
+    // What isn't there is all that is told.
+    assert_eq!(errors("sde = null"), ["0..3 no column is named `sde` | did you mean `side`?"]);
+    for text in ["nothing is null", "qty in (1, null)", "coalesce(nothing, null) = 1"] {
+        assert!(compile(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn nesting_ends_before_the_stack_does() {
     let nested = |open: &str, close: &str, n: usize| {
         compile(&format!("{}true{}", open.repeat(n), close.repeat(n))).map(|_| ())

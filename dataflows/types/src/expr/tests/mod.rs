@@ -26,6 +26,8 @@ const COLUMNS: &[(&str, Kind)] = &[
     ("nothing", Kind::Number),
     ("maybe", Kind::Bool),
     ("kind", Kind::Word(&["trade", "open", "close"])),
+    ("phase", Kind::Word(&["open", "over"])),
+    ("way", Kind::Word(&["buy", "sell"])),
 ];
 
 /// The row of all eval tables: `nothing`, `market` and `maybe` are null.

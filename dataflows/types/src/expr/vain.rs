@@ -1,0 +1,69 @@
+//! Comparisons that would say the same of every row.
+
+use super::ExprError;
+use super::check::Checker;
+use super::parse::{Comparison, Node, Tree};
+use crate::options::did_you_mean;
+use crate::schema::Kind;
+use crate::value::Value;
+
+impl Checker<'_> {
+    /// Tells a comparison with null as it is written: it is null whatever stands beside it.
+    pub(super) fn nulls(&mut self, tree: &Tree, comparison: Comparison, pair: &(Tree, Tree)) {
+        let is_null = |tree: &Tree| matches!(tree.node, Node::Literal(Value::Null));
+        if !is_null(&pair.0) && !is_null(&pair.1) {
+            return;
+        }
+        let shown = self.shown(&tree.at);
+        let message = format!("{shown} is never true: what is compared with null is null");
+        let mut error = ExprError::new(tree.at.clone(), message);
+        let asks = if comparison == Comparison::NotEqual { "is not null" } else { "is null" };
+        let other = [&pair.0, &pair.1].into_iter().find(|part| !is_null(part));
+        error.hint = other.map(|other| {
+            let is_plain = matches!(other.node, Node::Column(_) | Node::Call { .. });
+            let text = self.text.get(other.at.clone()).filter(|_| is_plain);
+            format!("write `{} {asks}`", text.unwrap_or("(..)"))
+        });
+        self.errors.push(error);
+    }
+
+    /// Tells two columns that share no word, and a text as it is written that is none of the words of the
+    /// column beside it.
+    pub(super) fn words(&mut self, left: &Tree, right: &Tree) {
+        match (self.words_of(left), self.words_of(right)) {
+            (Some(words), Some(others)) if !words.iter().any(|word| others.contains(word)) => {
+                let (a, b) = (self.shown(&left.at), self.shown(&right.at));
+                let message =
+                    format!("{a} and {b} share no word, so that this says the same of every row");
+                let (words, others) = (words.join(", "), others.join(", "));
+                let hint = format!("{a} is one of {words}; {b} one of {others}");
+                let at = left.at.start..right.at.end;
+                self.errors.push(ExprError::new(at, message).hint(hint));
+            }
+            (Some(words), None) => self.word((left, words), right),
+            (None, Some(words)) => self.word((right, words), left),
+            _ => {}
+        }
+    }
+
+    /// Tells a text that is none of a column's words.
+    fn word(&mut self, (column, words): (&Tree, &[&'static str]), text: &Tree) {
+        if let Node::Literal(Value::Text(literal)) = &text.node
+            && !words.contains(&literal.as_str())
+        {
+            let message = format!("{} is never {}", self.shown(&column.at), self.shown(&text.at));
+            let mut error = ExprError::new(text.at.clone(), message);
+            error.hint = did_you_mean(literal.as_str(), words.iter().copied());
+            self.errors.push(error);
+        }
+    }
+
+    /// The words of a column that holds nothing else.
+    fn words_of(&self, tree: &Tree) -> Option<&'static [&'static str]> {
+        let Node::Column(name) = &tree.node else { return None };
+        self.columns.iter().find_map(|(known, kind)| match kind {
+            Kind::Word(words) if known == name => Some(*words),
+            _ => None,
+        })
+    }
+}
