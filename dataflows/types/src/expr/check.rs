@@ -23,7 +23,8 @@ impl Expr {
     /// Settles names and types against the columns that the expression may read, by index.
     ///
     /// # Errors
-    /// All unknown columns, wrong types and comparisons that say the same of every row, from left to right.
+    /// All unknown columns, wrong types, words that a column never holds and columns that share none, from
+    /// left to right.
     pub fn check(&self, columns: &[(&str, Kind)]) -> Result<Compiled, Vec<ExprError>> {
         let mut checker = Checker { text: &self.text, columns, errors: Vec::new() };
         let checked = checker.check(&self.tree);
@@ -248,9 +249,6 @@ impl Checker<'_> {
         let orders = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
         if !orders {
             self.words(&pair.0, &pair.1);
-        }
-        if of != Of::Broken {
-            self.nulls(tree, comparison, pair);
         }
         if orders && of == Of::Type(Type::Bool) {
             let message = format!("`{}` doesn't compare true and false", comparison.sign());

@@ -2,31 +2,12 @@
 
 use super::ExprError;
 use super::check::Checker;
-use super::parse::{Comparison, Node, Tree};
+use super::parse::{Node, Tree};
 use crate::options::did_you_mean;
 use crate::schema::Kind;
 use crate::value::Value;
 
 impl Checker<'_> {
-    /// Tells a comparison with null as it is written: it is null whatever stands beside it.
-    pub(super) fn nulls(&mut self, tree: &Tree, comparison: Comparison, pair: &(Tree, Tree)) {
-        let is_null = |tree: &Tree| matches!(tree.node, Node::Literal(Value::Null));
-        if !is_null(&pair.0) && !is_null(&pair.1) {
-            return;
-        }
-        let shown = self.shown(&tree.at);
-        let message = format!("{shown} is never true: what is compared with null is null");
-        let mut error = ExprError::new(tree.at.clone(), message);
-        let asks = if comparison == Comparison::NotEqual { "is not null" } else { "is null" };
-        let other = [&pair.0, &pair.1].into_iter().find(|part| !is_null(part));
-        error.hint = other.map(|other| {
-            let is_plain = matches!(other.node, Node::Column(_) | Node::Call { .. });
-            let text = self.text.get(other.at.clone()).filter(|_| is_plain);
-            format!("write `{} {asks}`", text.unwrap_or("(..)"))
-        });
-        self.errors.push(error);
-    }
-
     /// Tells two columns that share no word, and a text as it is written that is none of the words of the
     /// column beside it.
     pub(super) fn words(&mut self, left: &Tree, right: &Tree) {

@@ -170,27 +170,6 @@ fn columns_that_share_no_word() {
 }
 
 #[test]
-fn comparisons_with_null() {
-    for (text, hint) in [
-        ("nothing = null", " | write `nothing is null`"),
-        ("null = nothing", " | write `nothing is null`"),
-        ("null != \"Execution Price\"", " | write `\"Execution Price\" is not null`"),
-        ("abs(qty) < null", " | write `abs(qty) is null`"),
-        ("qty * 2 = null", " | write `(..) is null`"),
-        ("null = null", ""),
-    ] {
-        let at = text.len();
-        let message = "is never true: what is compared with null is null";
-        assert_eq!(errors(text), [format!("0..{at} `{text}` {message}{hint}")]);
-    }
-    // What isn't there is all that is told.
-    assert_eq!(errors("sde = null"), ["0..3 no column is named `sde` | did you mean `side`?"]);
-    for text in ["nothing is null", "qty in (1, null)", "coalesce(nothing, null) = 1"] {
-        assert!(compile(text).is_ok(), "{text}");
-    }
-}
-
-#[test]
 fn nesting_ends_before_the_stack_does() {
     let nested = |open: &str, close: &str, n: usize| {
         compile(&format!("{}true{}", open.repeat(n), close.repeat(n))).map(|_| ())

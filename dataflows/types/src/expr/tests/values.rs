@@ -110,6 +110,7 @@ fn comparisons() {
         ("final = true", "true"),
         ("qty = nothing", "null"),
         ("nothing = nothing", "null"),
+        ("null = null", "null"),
         ("nothing is null", "true"),
         ("qty is null", "false"),
         ("qty is not null", "true"),
