@@ -191,15 +191,15 @@ pub(super) fn unknown(name: &str, place: &Place, builder: &PlanBuilder) -> Probl
 }
 
 /// Whether a view is written and shown where nothing says otherwise: all that have a key, but not
-/// what was fed, nor the single rules behind `alerts`, nor marks.
+/// what was fed, nor what single rules give to `alerts`, nor marks.
 pub(super) fn is_shown(view: &View) -> bool {
     is_served(view) && view.kind != RelationKind::Marks
 }
 
 /// Whether the server shows a view: marks too, as it makes P&L as of now of them.
 pub(super) fn is_served(view: &View) -> bool {
-    let is_rule = view.operator == Some("alert") && view.name != ALERTS;
-    view.is_keyed && view.operator.is_some() && !is_rule
+    let is_of_rule = view.kind == RelationKind::Alerts && view.name != ALERTS;
+    view.is_keyed && view.operator.is_some() && !is_of_rule
 }
 
 /// The names of the views that sinks and server want; `all` says which of those that may be asked for

@@ -76,6 +76,12 @@ pub(super) fn alerts(
     for part in parts {
         check_label(&part.name, &part.place, problems);
         let name = format!("{ALERTS}.{}", part.name);
+        let rule = part.name.strip_suffix(".errors");
+        if let Some(rule) = rule.filter(|rule| parts.iter().any(|part| part.name == *rule)) {
+            let message = format!("`{name}` is the view of the errors of `{ALERTS}.{rule}`");
+            let problem = Problem::new(part.place.clone(), "name_taken", message);
+            problems.push(problem.hint("choose another name for the alert"));
+        }
         let Some(operator) = operator else {
             let message = "this program was built without alerts";
             problems.push(Problem::new(part.place.clone(), "unknown_section", message));

@@ -149,3 +149,63 @@ fn late_and_busted_fills_change_what_they_must() {
         11: 31 medium A at 13, to 90\n11: 80 retracted medium A at 15, to 90\n11: 185 high A at 25\n";
     assert_eq!(story(rule, &fills), expected);
 }
+
+const ERRORS: &str = r#"
+entity = ["asset"]
+
+[views.positions]
+op = "avg_cost"
+input = "fills"
+[views.bars]
+op = "rollup"
+input = "fills"
+sizes = ["1m"]
+
+[alerts.held]
+view = "positions"
+when = "avg_price * avg_price * avg_price * avg_price > 1"
+every = "1m"
+[alerts.high]
+view = "bars"
+when = "high * high * high * high > 1"
+"#;
+
+/// What a rule can't compute of fills, of positions at steps and of final bars, for as long as it stands.
+#[test]
+fn what_a_rule_can_not_compute_stands_in_its_errors() {
+    let folder = Folder::new();
+    let config =
+        CONFIG.replace("when = \"price > 10\"", "when = \"price * price * price * price > 1\"");
+    let config = config.replace("entity = [\"asset\"]\n", "").replace("RULE", ERRORS);
+    // Where nothing says otherwise they are written.
+    folder.write("c.toml", config.replace("views = [\"alerts\"]", ""));
+    let much = "900000.123456789";
+    let fills = [
+        ("insert", 1, 10, "2"),
+        ("insert", 2, 20, much),
+        ("insert", 3, 70, "2"),
+        ("bust", 2, 20, much),
+        ("insert", 4, 130, "2"),
+    ];
+    let mut csv = "op,id,price,event_time\n".to_owned();
+    for (op, id, second, price) in fills {
+        let time = format!("2026-01-01T00:{:02}:{:02}Z", second / 60, second % 60);
+        writeln!(csv, "{op},{id},{price},{time}").unwrap();
+    }
+    folder.write("fills.csv", csv);
+    folder.run(&["run", "c.toml"]).with(0);
+    let of = |rule: &str, epochs: [u64; 2], key: &str| {
+        let told = folder.read(&format!("out/alerts.{rule}.errors.jsonl"));
+        let [put, del] = epochs;
+        let reason = r#""reason":"overflow of when""#;
+        let put = format!(r#"{{"epoch":"{put}","op":"put","row":{{{key},{reason}}}}}"#);
+        let del = format!(r#"{{"epoch":"{del}","op":"del","key":{{{key}}}}}"#);
+        assert_eq!(told, format!("{put}\n{del}\n"), "{rule}");
+    };
+    let minute = |minute: u64| format!("2026-01-01T00:0{minute}:00.000000000Z");
+    of("dear", [2, 4], r#""venue":"v","wallet":"ann","asset":"A","id":"2""#);
+    let position = r#""venue":"v","wallet":"ann","asset":"A","time":"#;
+    of("held", [3, 4], &format!("{position}\"{}\"", minute(1)));
+    let bar = r#""venue":"v","asset":"A","size":"1m","bucket":"#;
+    of("high", [3, 4], &format!("{bar}\"{}\"", minute(0)));
+}

@@ -4,9 +4,10 @@
 //! them, bars once they are final; of positions the rows as of each step of `every` before which they
 //! changed, with the step as their time. It fires at a row where `when` is true, was not true at the
 //! entity's row before, and at least `cooldown` has passed since its last firing; it resolves at the
-//! next row where `when` isn't true. Null isn't true, and a number that doesn't fit counts as null. A
-//! condition that becomes true inside the cooldown is passed over for good: it fires again only after
-//! a row where it isn't true. Two firings with the same time and id are one, as the later says.
+//! next row where `when` isn't true. Null isn't true, and a number that doesn't fit counts as null: its
+//! row stands in `<view>.errors` for as long as the rule sees it. A condition that becomes true inside the
+//! cooldown is passed over for good: it fires again only after a row where it isn't true. Two firings with
+//! the same time and id are one, as the later says.
 //!
 //! With `for` it fires at the first row by which the condition has been true of all rows for so long,
 //! from the time of the first of them on; there are no timers. With `resolve_when` it resolves at the
@@ -16,6 +17,7 @@
 //! rule stands as it stood before: an alert whose cause is gone is taken back.
 
 mod entity;
+mod errors;
 mod rule;
 mod template;
 #[cfg(test)]
@@ -26,8 +28,9 @@ use std::sync::Arc;
 use types::expr::Compiled;
 use types::options::{Need, OptionKind, OptionSpec, Problem, Settings, did_you_mean, option};
 use types::relations::{RelationKind, Severity};
-use types::{Schema, Span, Text};
+use types::{Names, Schema, Span, Text};
 
+use self::errors::Faults;
 use self::rule::Rule;
 use self::template::Template;
 use crate::edge::Edge;
@@ -119,8 +122,10 @@ impl Operator for Alerts {
         OPTIONS
     }
 
-    fn outputs(&self, _settings: &Settings, _plan: &PlanBuilder) -> Option<Vec<Output>> {
-        Some(vec![Output::built_in("", RelationKind::Alerts)])
+    fn outputs(&self, settings: &Settings, plan: &PlanBuilder) -> Option<Vec<Output>> {
+        let view = plan.input(settings, "view", &mut Vec::new());
+        let alerts = Output::built_in("", RelationKind::Alerts);
+        Some([alerts].into_iter().chain(view.map(errors::output)).collect())
     }
 
     fn prepare(
@@ -256,9 +261,8 @@ struct Watch {
     schema: Arc<Schema>,
 }
 
-impl Build for Watch {
-    fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
-        let [input] = inputs else { unreachable!("a rule reads one view") };
+impl Watch {
+    fn rule(&self, names: &Arc<Names>) -> Rule {
         let mut rule = Rule {
             name: self.name.clone(),
             severity: self.severity,
@@ -273,39 +277,64 @@ impl Build for Watch {
             id: self.schema.index("id"),
             n_kept: 0,
             is_sole: false,
-            order: Order::new(&self.schema, &context.names),
+            order: Order::new(&self.schema, names),
         };
         rule.n_kept = rule.n_read();
         rule.is_sole = self.is_keyed && rule.order.tells_apart(&rule.entity);
+        rule
+    }
+}
+
+/// The output of the rows that can't be judged.
+const ERRORS: usize = 1;
+
+impl Build for Watch {
+    fn build<'s>(&self, context: &Context<'s, '_>, inputs: &[Edge<'s>]) -> Vec<Edge<'s>> {
+        let [input] = inputs else { unreachable!("a rule reads one view") };
+        let rule = self.rule(&context.names);
+        let seen = rule.clone();
         let name = format!("alert {}", context.view);
-        let alerts = match input.clone() {
+        let is_read = context.is_read.get(ERRORS).copied().unwrap_or(true);
+        let faults = if is_read { Faults::of(self, &context.names) } else { None };
+        let (alerts, errors) = match input.clone() {
             Edge::Steps(steps) => {
-                let seen = rule.clone();
                 let steps = match self.every {
                     Some(every) => published(steps, every, context),
                     None => steps,
                 };
+                let errors = faults.map(|faults| {
+                    let rows = steps.clone();
+                    rows.flat_map(move |row| faults.row(&row.position, Some(row.step)))
+                });
                 let rows = steps.map(move |row| seen.see(row.position, row.step));
-                rule.alerts(rows, &name)
+                (rule.alerts(rows, &name), errors)
             }
             Edge::Bars(bars) => {
-                let seen = rule.clone();
+                let errors = faults.map(|faults| {
+                    let bars = bars.clone().filter(|bar| bar.is_final);
+                    bars.flat_map(move |bar| faults.row(&bar, None))
+                });
                 let rows = bars.flat_map(move |bar| {
                     let bar = Some(bar).filter(|bar| bar.is_final)?;
                     let time = seen.order.time(&bar)?;
                     Some(seen.see(bar, time))
                 });
-                rule.alerts(rows, &name)
+                (rule.alerts(rows, &name), errors)
             }
             other => with_edge!(other, rows => {
-                let seen = rule.clone();
+                let errors = faults.map(|faults| {
+                    let order = rule.order.clone();
+                    let rows = rows.clone().filter(move |row| order.time(row).is_some());
+                    rows.flat_map(move |row| faults.row(&row, None))
+                });
                 let rows = rows.flat_map(move |row| {
                     let time = seen.order.time(&row)?;
                     Some(seen.see(row, time))
                 });
-                rule.alerts(rows, &name)
+                (rule.alerts(rows, &name), errors)
             }),
         };
-        vec![Edge::Alerts(alerts)]
+        let errors = errors.unwrap_or_else(|| errors::none(context.scope));
+        vec![Edge::Alerts(alerts), Edge::Rows(errors)]
     }
 }

@@ -12,6 +12,7 @@ use types::{Decimal, Row, Schema, Value, VenueTime};
 use super::ALERT;
 use crate::operators::testing::{changes, no_names, prepare, relation, schema, settings};
 use crate::oracle::alert::{Rule, alerts};
+use crate::plan::PlanBuilder;
 
 /// What tells rows apart: account, lot, time.
 type Key = (u8, u8, i64);
@@ -122,7 +123,8 @@ fn check(history: &History) -> BTreeSet<String> {
     let relations = vec![relation("rows", RelationKind::Rows, schema.clone())];
     let prepared = prepare(ALERT, relations, &asked).unwrap();
     let (all, standing) = rows(&history.epochs);
-    let [told] = changes(prepared, &no_names(), all).try_into().unwrap();
+    let [told, errors] = changes(prepared, &no_names(), all).try_into().unwrap();
+    assert!(errors.is_empty());
     let message = |_: &Row| "seen".to_owned();
     let (is_true, is_below) = (|row: &Row| x(row) > 0, |row: &Row| x(row) < 0);
     let rule = Rule {
@@ -184,6 +186,88 @@ fn a_run_goes_with_the_last_row() {
 fn a_run_does_not_begin_before_its_own_rows() {
     let found = fires_at_once(vec![vec![((0, 0, 2), Some(1))], vec![((0, 1, 2), Some(1))]]);
     assert_eq!(found.len(), 1, "{found:?}");
+}
+
+/// A row of which something can't be computed is an error for as long as it stands, and no alert.
+#[test]
+fn what_can_not_be_computed_is_told() {
+    let condition = |text: &str| Setting::Text(text.to_owned());
+    let severity = ("high".to_owned(), "x * x * x * x > 1000".to_owned(), 0..1);
+    let asked = settings([
+        ("rule", condition("r"), 0..1),
+        ("view", condition("rows"), 0..1),
+        ("when", condition("x * x * x > 4"), 0..1),
+        ("resolve_when", condition("rest * rest > 4"), 0..1),
+        ("severity_when", Setting::Assignments(vec![severity]), 0..1),
+        ("message", condition("{x}"), 0..1),
+        ("entity", Setting::List(vec![("account".to_owned(), 0..1)]), 0..1),
+    ]);
+    let relations = vec![relation("rows", RelationKind::Rows, columns(true))];
+    let prepared = prepare(ALERT, relations, &asked).unwrap();
+    // Its third power is too large; of `MUCH` only the fourth is.
+    const HUGE: i64 = 1_000_000_000_000_000;
+    const MUCH: i64 = 1_000_000_000_000;
+    let huge = row((0, 1, 1), HUGE, 0);
+    let rows = vec![
+        (huge.clone(), 0, 1),
+        (row((0, 2, 2), 3, u64::MAX), 0, 1),
+        (row((0, 3, 3), MUCH, 0), 1, 1),
+        // Not true, so that nobody asks how much it matters.
+        (row((1, 1, 1), 0, 0), 1, 1),
+        (huge, 2, -1),
+        (row((0, 1, 1), 11, 0), 2, 1),
+        (row((0, 3, 3), MUCH, 0), 3, -1),
+    ];
+    let [told, errors] = changes(prepared, &no_names(), rows).try_into().unwrap();
+    let error = |change: &str, lot: u8, of: &str| {
+        let time = format!("1970-01-01T00:00:00.00000000{lot}Z");
+        format!(
+            r#"{change} {{"account":"a0","id":"l{lot}","at":"{time}","reason":"overflow of {of}"}}"#
+        )
+    };
+    let expected = [
+        error("0 +1", 1, "when"),
+        error("0 +1", 2, "resolve_when"),
+        error("1 +1", 3, "severity_when"),
+        error("2 -1", 1, "when"),
+        error("3 -1", 3, "severity_when"),
+    ];
+    assert_eq!(errors, expected);
+    let told: Vec<String> = told
+        .iter()
+        .map(|change| {
+            let part = |name: &str| {
+                let (_, behind) = change.split_once(&format!("\"{name}\":\"")).unwrap();
+                behind.split('"').next().unwrap().to_owned()
+            };
+            let (change, _) = change.split_once(" {").unwrap();
+            format!("{change} {} {} {}", part("id"), part("severity"), part("message"))
+        })
+        .collect();
+    assert_eq!(told, ["0 +1 l2 medium 3", "2 +1 l1 high 11", "2 -1 l2 medium 3"]);
+}
+
+/// What can always be computed costs nothing.
+#[test]
+fn each_rule_has_a_view_of_errors() {
+    let asked = settings([
+        ("view", Setting::Text("rows".to_owned()), 0..1),
+        ("when", Setting::Text("x > 0".to_owned()), 0..1),
+    ]);
+    for is_keyed in [true, false] {
+        let kind = if is_keyed { RelationKind::Positions } else { RelationKind::Quotes };
+        let schema = kind.schema().unwrap();
+        let n_key = schema.n_key;
+        let outputs =
+            ALERT.outputs(&asked, &PlanBuilder::new(vec![relation("rows", kind, schema)]));
+        let outputs = outputs.unwrap();
+        let errors = &outputs[1];
+        assert_eq!((errors.suffix, errors.is_keyed), ("errors", is_keyed));
+        let names: Vec<&str> = errors.schema.columns.iter().map(|c| c.name.as_ref()).collect();
+        // A position is looked at once a step.
+        let more: &[&str] = if is_keyed { &["time", "reason"] } else { &["reason"] };
+        assert_eq!(&names[n_key..], more);
+    }
 }
 
 #[cfg(feature = "sabotage")]

@@ -14,7 +14,7 @@ use crate::value::{Text, Value};
 /// An expression with nothing left to look up.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    op: Op,
+    pub(super) op: Op,
     value_type: Type,
     columns: Vec<usize>,
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use super::check::Compiled;
 use super::parse::{Calculation, Comparison};
 use crate::number::Decimal;
 use crate::value::{Float, Text, Value};
@@ -17,6 +18,13 @@ pub enum EvalError {
 
 /// Gives a row's value by the column's index.
 pub type Columns<'c> = &'c dyn Fn(usize) -> Cow<'c, Value>;
+
+impl Compiled {
+    /// Whether there may be rows for which it has no value.
+    pub fn may_fail(&self) -> bool {
+        self.op.may_fail()
+    }
+}
 
 /// A checked part of an expression: types fit, names are indices.
 #[derive(Clone, Debug)]
@@ -101,6 +109,16 @@ impl Op {
             columns.push(*index);
         }
         self.for_parts(&mut |part| part.columns(columns));
+    }
+
+    /// Whether some part of it has no value for some rows.
+    pub(super) fn may_fail(&self) -> bool {
+        let mut may_fail = matches!(
+            self,
+            Self::Negate(_) | Self::Abs(_) | Self::Calculate(..) | Self::ToNumber(_)
+        );
+        self.for_parts(&mut |part| may_fail |= part.may_fail());
+        may_fail
     }
 
     /// Whether it is made of constants alone.

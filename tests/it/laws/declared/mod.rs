@@ -69,6 +69,11 @@ fn each_view_and_rule_has_rows_in_some_history() {
         }));
     }
     let never = [
+        "alerts.bare.errors",
+        "alerts.heavy.errors",
+        "alerts.labelled.errors",
+        "alerts.paid.errors",
+        "alerts.shared.errors",
         "dim.errors",
         "drift.errors",
         "hosted.errors",

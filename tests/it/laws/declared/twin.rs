@@ -57,6 +57,11 @@ pub(super) fn declared_views(history: &[Placed]) -> Lines {
         "large.errors",
         "shades.errors",
         "drift.errors",
+        "alerts.heavy.errors",
+        "alerts.bare.errors",
+        "alerts.paid.errors",
+        "alerts.shared.errors",
+        "alerts.labelled.errors",
     ] {
         views.insert(empty, BTreeSet::new());
     }
@@ -107,6 +112,13 @@ fn holding_views(holdings: &[Change<Holding>], views: &mut Lines, alerts: &mut B
     let is_above = |n: Exact| !is_huge(&n) && square(&rounded(&n, 9)) > one();
     let rows = fits.iter().map(|c| (self::computed(c), scaled(&c.row).is_some_and(is_above)));
     alerts.extend(SCALED.lines(rows));
+    // The rule sees rows that have a time.
+    let is_seen = |change: &&Change<Holding>| {
+        change.row.second.is_some() && scaled(&change.row).is_some_and(|n| is_huge(&n))
+    };
+    let errors = fits.iter().copied().filter(is_seen);
+    let errors = errors.map(|change| error_line(change, "overflow of when"));
+    views.insert("alerts.scaled.errors", errors.collect());
 }
 
 /// `(weight >= 0.5 and not flag) or label is null`

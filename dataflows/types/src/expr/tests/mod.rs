@@ -108,6 +108,21 @@ fn types_and_columns_are_known() {
 }
 
 #[test]
+fn what_may_have_no_value_is_known() {
+    for (text, may_fail) in [
+        ("qty > 1 and side in ('a', lower(side)) or score < 0.5", false),
+        ("coalesce(price, -1) = min(qty, 2) and event_time is not null", false),
+        ("1 + 1 = 2 or qty < 1000 * 1000", false),
+        ("qty * price > 1", true),
+        ("side = 'a' or not (final and coalesce(nothing, abs(qty)) in (2, -price))", true),
+        ("starts_with(side || (qty + 1), 'a')", true),
+        ("number(score) > 1", true),
+    ] {
+        assert_eq!(compile(text).unwrap().may_fail(), may_fail, "{text}");
+    }
+}
+
+#[test]
 fn compiled_expressions_can_be_shared() {
     fn shared<T: Clone + Send + Sync + 'static>(_: &T) {}
     shared(&compile("qty > 0").unwrap());

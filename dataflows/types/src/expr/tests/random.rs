@@ -66,8 +66,10 @@ proptest! {
         ]), 0..14),
     ) {
         if let Ok(compiled) = compile(&words.join(" ")) {
+            let value = compiled.eval(&cell);
+            prop_assert!(value.is_ok() || compiled.may_fail());
             // The type that is told is the type that comes.
-            let of = match compiled.eval(&cell) {
+            let of = match value {
                 Ok(Value::Null) | Err(EvalError::Overflow) => None,
                 Ok(Value::Bool(_)) => Some(Type::Bool),
                 Ok(Value::Number(_)) => Some(Type::Number),
