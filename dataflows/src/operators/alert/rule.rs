@@ -81,18 +81,22 @@ impl Rule {
 
     /// A row that counts as of a time.
     pub(super) fn see<R: HasId>(&self, row: R, time: VenueTime) -> Seen<R> {
-        let value = |index: &usize| plain(&row.column(*index, &self.order.names));
-        let mut texts = self.entity.iter().map(value);
+        // Of a null there is no text, lest it be one with the text `null`.
+        let text = |index: &usize| match row.column(*index, &self.order.names) {
+            Value::Null => None,
+            value => Some(plain(&value)),
+        };
+        let mut texts = self.entity.iter().map(text);
         let entity = match (texts.next(), self.entity.len()) {
-            (Some(text), 1) => text,
+            (Some(Some(text)), 1) => text,
             (first, _) => {
-                let texts: Vec<Text> = first.into_iter().chain(texts).collect();
+                let texts: Vec<Option<Text>> = first.into_iter().chain(texts).collect();
                 let mut array = Vec::from(b"[");
                 for (index, text) in texts.into_iter().enumerate() {
                     if index > 0 {
                         array.push(b',');
                     }
-                    write_value(&mut array, &Value::Text(text));
+                    write_value(&mut array, &text.map_or(Value::Null, Value::Text));
                 }
                 array.push(b']');
                 Text::from(String::from_utf8_lossy(&array).into_owned())

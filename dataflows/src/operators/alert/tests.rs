@@ -247,6 +247,44 @@ fn what_can_not_be_computed_is_told() {
     assert_eq!(told, ["0 +1 l2 medium 3", "2 +1 l1 high 11", "2 -1 l2 medium 3"]);
 }
 
+/// Rows of a null aren't those of the text that looks as one.
+#[test]
+fn null_is_an_entity_of_its_own() {
+    for (entity, expected) in [
+        (&["account"][..], ["[null]", "null", "[]"]),
+        (&["account", "lot"], ["[null,\"1\"]", "[\"null\",\"1\"]", "[\"[]\",\"1\"]"]),
+        (&["lot", "account"], ["[\"1\",null]", "[\"1\",\"null\"]", "[\"1\",\"[]\"]"]),
+    ] {
+        let entity = entity.iter().map(|name| ((*name).to_owned(), 0..1)).collect();
+        let asked = settings([
+            ("rule", Setting::Text("r".to_owned()), 0..1),
+            ("view", Setting::Text("rows".to_owned()), 0..1),
+            ("when", Setting::Text("lot > 0".to_owned()), 0..1),
+            ("entity", Setting::List(entity), 0..1),
+        ]);
+        let kinds = [("account?", Kind::Text), ("at", Kind::Time), ("lot", Kind::Number)];
+        let relations = vec![relation("rows", RelationKind::Rows, schema(&kinds, 2))];
+        let prepared = prepare(ALERT, relations, &asked).unwrap();
+        let time = Value::from(VenueTime::from_nanos(1));
+        let row = |account: Value| {
+            (Row([account, time.clone(), Value::from(Decimal::from(1))].into()), 0, 1)
+        };
+        let text = |text: &str| Value::Text(text.into());
+        let rows = [Value::Null, text("null"), text("[]")].map(row).to_vec();
+        let [told, _] = changes(prepared, &no_names(), rows).try_into().unwrap();
+        let mut expected = expected.map(|entity| {
+            let mut text = Vec::new();
+            types::json::write_value(&mut text, &Value::Text(entity.into()));
+            format!(r#"0 +1 {{"rule":"r","entity":{},"#, String::from_utf8(text).unwrap())
+        });
+        expected.sort();
+        assert_eq!(told.len(), expected.len(), "{told:?}");
+        for (told, expected) in told.iter().zip(&expected) {
+            assert!(told.starts_with(expected), "{told}, {expected}");
+        }
+    }
+}
+
 /// What can always be computed costs nothing.
 #[test]
 fn each_rule_has_a_view_of_errors() {

@@ -97,7 +97,7 @@ impl Order {
     pub(crate) fn tells_apart(&self, agreed: &[usize]) -> bool {
         let Schema { columns, n_key, .. } = &*self.schema;
         columns.iter().enumerate().take(*n_key).all(|(index, column)| {
-            // A null looks as a text that says so.
+            // A null may look as a text does.
             let is_agreed = agreed.contains(&index) && !column.nullable;
             is_agreed || Some(index) == self.seq || is_of_row(&self.schema, index)
         })

@@ -191,7 +191,7 @@ fn holding() -> impl Strategy<Value = Event> {
         1 => Just(12_345_678_901),
         1 => prop::sample::select(vec![HUGE, -HUGE]),
     ];
-    let label = prop::sample::select(vec![None, None, Some("m"), Some("n"), Some("Ω\\")]);
+    let label = prop::sample::select(vec![None, None, Some("m"), Some("null"), Some("Ω\\")]);
     let flag = prop::sample::select(vec![None, Some(true), Some(false)]);
     let time = || prop_oneof![1 => Just(None), 6 => seconds().prop_map(Some)];
     let lots = prop::sample::select(vec![None, Some(0), Some(1), Some(3), Some(u64::MAX)]);

@@ -76,9 +76,11 @@ impl Rule {
     }
 
     fn entity_of(&self, row: &Row) -> String {
-        let texts: Vec<String> = self.entity.iter().map(|name| plain(row.get(name))).collect();
+        let text = |json: &str| (json != "null").then(|| plain(json));
+        let texts: Vec<Option<String>> =
+            self.entity.iter().map(|name| text(row.get(name))).collect();
         match texts.as_slice() {
-            [one] => one.clone(),
+            [Some(one)] => one.clone(),
             many => serde_json::to_string(many).unwrap(),
         }
     }
