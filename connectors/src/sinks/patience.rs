@@ -12,6 +12,8 @@ use crate::error::ConnectError;
 
 /// Step in which the time of an attempt is counted: nothing here reads a clock.
 const TICK: Duration = Duration::from_millis(250);
+/// How long an answer to the last attempt is waited for, which begins when the time is up.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Says what an error means now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,8 @@ pub(crate) struct Patience {
     give_up: Option<Duration>,
     /// Longest wait for an answer.
     answer: Duration,
+    /// Whether an answer is waited for no longer than until the other side is given up.
+    cuts: bool,
 }
 
 impl Patience {
@@ -78,7 +82,12 @@ impl Patience {
     ) -> Self {
         let nanos = settings.duration("give_up").map_or(300_000_000_000, Span::nanos);
         let give_up = is_finite.then(|| Duration::from_nanos(nanos.unsigned_abs()));
-        Self { who, place, give_up, answer }
+        Self { who, place, give_up, answer, cuts: false }
+    }
+
+    /// For another side that answers at once if it is there: what is open when it is given up is ended.
+    pub(crate) fn cutting(self) -> Self {
+        Self { cuts: true, ..self }
     }
 
     /// Tries until it is done, or the other side was waited for long enough. An attempt is told whether
@@ -107,7 +116,7 @@ impl Patience {
                 let failed = ConnectError::broken(format!("{doing} at {}", self.place));
                 return Err(failed.because(trouble));
             }
-            let left = self.give_up.map(|give_up| give_up.saturating_sub(waited));
+            let left = self.left(waited);
             if left == Some(Duration::ZERO) {
                 return Err(self.gave_up(doing, trouble));
             }
@@ -123,6 +132,11 @@ impl Patience {
             waited += wait;
         }
         unreachable!("there are more attempts than seconds to come")
+    }
+
+    /// How long it is until the other side is given up; `None` where it never is.
+    fn left(&self, waited: Duration) -> Option<Duration> {
+        self.give_up.map(|give_up| give_up.saturating_sub(waited))
     }
 
     fn tell(&self, trouble: &impl Trouble, doing: &str) {
@@ -150,7 +164,9 @@ impl Patience {
     ) -> Result<T, E> {
         let mut attempt = std::pin::pin!(attempt);
         let mut taken = Duration::ZERO;
-        while taken < self.answer {
+        let left = self.left(*waited).filter(|_| self.cuts);
+        let longest = left.map_or(self.answer, |left| self.answer.min(left.max(LAST)));
+        while taken < longest {
             tokio::select! {
                 biased;
                 done = &mut attempt => return done,

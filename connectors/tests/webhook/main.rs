@@ -305,6 +305,27 @@ fn a_server_that_is_away_is_given_up_and_no_secret_is_told() {
     }
 }
 
+/// One POST that is never answered: nobody waits for it until its `timeout`.
+#[test]
+fn a_server_that_hangs_is_given_up_in_time() {
+    let history = history(1, 3, 9);
+    let folder = tempfile::tempdir().unwrap();
+    let hook = Hook::start(|_, _| {
+        std::thread::sleep(Duration::from_mins(5));
+        None
+    });
+    let settings = settings(&hook, &[("give_up", "2s"), ("timeout", "60s")]);
+    let mut sink = open("webhook", context(&history, folder.path(), settings)).unwrap();
+    let (told, error) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        told.send(deliver(sink.as_mut(), &history).unwrap_err()).unwrap_or_default();
+    });
+    let error = error.recv_timeout(Duration::from_secs(20)).expect("it is given up");
+    assert_eq!(error.class, Class::Away);
+    let told = format!("{error:?} {error}");
+    assert!(told.contains("given up after 2s") && told.contains("TimedOut"), "{told}");
+}
+
 #[test]
 fn wrong_options_are_found_offline() {
     let check = SINKS.iter().find(|sink| sink.name == "webhook").unwrap().check;

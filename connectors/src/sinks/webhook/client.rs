@@ -85,7 +85,8 @@ impl Client {
             url.authority().map(http::uri::Authority::as_str).unwrap_or_default()
         );
         let patience =
-            Patience::new("the webhook", place.clone(), settings, context.is_finite, answer);
+            Patience::new("the webhook", place.clone(), settings, context.is_finite, answer)
+                .cutting();
         let secret = settings.text("signing_secret").map(str::to_owned);
         let answer_wait = ANSWER_WAIT.min(answer / 4);
         Ok(Self { runtime, http, url, headers, secret, patience, place, answer_wait })
