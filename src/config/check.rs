@@ -54,6 +54,7 @@ pub(super) fn check(
     for name in &parts.relations.broken {
         builder.add_broken(name, "relation", None);
     }
+    views::tell_readers(&parts.views, &parts.alerts, &mut builder, &mut problems);
     views::prepare(&parts.views, &mut builder, &mut problems);
     views::prepare_alerts(&parts.alerts, &mut builder, &mut problems);
     sinks::check_views(&parts.sinks, &builder, &mut problems);

@@ -18,7 +18,7 @@
 //! | `unknown_type`, `unknown_operator`, `unknown_kind` | what isn't compiled in, or never was |
 //! | `unknown_relation`, `unknown_view`, `unknown_column` | a name that nothing has |
 //! | `bad_expression` | an expression: its text, names or types |
-//! | `cycle`, `wrong_input` | a view that reads itself, or rows of a wrong kind |
+//! | `cycle`, `wrong_input` | a view that reads itself or alerts, or rows of a wrong kind |
 //! | `no_origin`, `two_origins`, `format_and_unit`, `zone_without_format`, `unusable_mapping` | how a column is mapped |
 //! | `two_identities`, `identity_without_id`, `operation_without_identity`, `correct_without_revision`, `no_corrections` | how rows are replaced and removed |
 //! | `null_in_key` | a key column of a declared relation |

@@ -149,6 +149,28 @@ fn reads(operator: &dyn Operator, settings: &Settings) -> Vec<(String, Place)> {
     named.collect()
 }
 
+/// Tells who reads alerts: they are made of views, after all of them.
+pub(super) fn tell_readers(
+    views: &[Written],
+    alerts: &[Written],
+    builder: &mut PlanBuilder,
+    problems: &mut Vec<Problem>,
+) {
+    let is_of_alerts = |name: &str| {
+        name.strip_prefix(ALERTS).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let by_views = views.iter().flat_map(|view| &view.reads);
+    let by_rules = alerts.iter().flat_map(|alert| &alert.reads);
+    let by_rules = by_rules.filter(|(name, _)| name == ALERTS);
+    for (name, place) in by_views.filter(|(name, _)| is_of_alerts(name)).chain(by_rules) {
+        let message = format!("`{name}` can't be an input: it is for sinks and readers alone");
+        let problem = Problem::new(place.clone(), "wrong_input", message);
+        problems.push(problem.hint("read what the rule watches, with its condition in a `filter`"));
+        // So that nobody says that there is no such view.
+        builder.add_broken(name, "alert", None);
+    }
+}
+
 /// Adds views to a plan, each after what it reads.
 pub(super) fn prepare(views: &[Written], builder: &mut PlanBuilder, problems: &mut Vec<Problem>) {
     for index in in_order(views, builder, problems) {
