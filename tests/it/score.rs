@@ -345,3 +345,29 @@ fn where_scores_depart_from_the_view_is_told() {
     let asked = ["score", "flow.csv", "-c", "rests.toml", "--drop", "momentum_1m"];
     folder.run(&asked).with(0).says(&["without `--time` no key rests"]);
 }
+
+/// Each list of names leaves one column, by which the rows come out as without the others.
+#[test]
+fn names_with_commas_can_be_dropped() {
+    let folder = Folder::new();
+    let mut rows = "x,\"a, b\",\"say \"\"hi\"\"\",label,\n".to_owned();
+    let mut alone = "x\n".to_owned();
+    for n in 0..60 {
+        writeln!(rows, "{},{n},{n},{n},{n}", n % 7).unwrap();
+        writeln!(alone, "{}", n % 7).unwrap();
+    }
+    folder.write("rows.csv", rows);
+    folder.write("alone.csv", alone);
+    let expected = folder.run(&["score", "alone.csv"]).with(0).out;
+    for dropped in [
+        &["\"a, b\",\"say \"\"hi\"\"\",label,"][..],
+        &["label", "\"a, b\"", "say \"hi\"", ""],
+        &["label,\"a, b\"", "say \"hi\","],
+    ] {
+        let mut asked = vec!["score", "rows.csv"];
+        asked.extend(dropped.iter().flat_map(|names| ["--drop", *names]));
+        assert_eq!(folder.run(&asked).with(0).out, expected, "{dropped:?}");
+    }
+    folder.run(&["score", "rows.csv", "--drop", "a, b"]).with(3).says(&["no column `a`"]);
+    folder.run(&["score", "rows.csv", "--drop", "x\nlabel"]).with(2).says(&["one line of names"]);
+}

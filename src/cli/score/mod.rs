@@ -49,9 +49,10 @@ pub(super) struct Args {
     /// What stands between cells: `,` by default, `;` or `tab`.
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
-    /// Columns that don't reach the detector.
-    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
-    drop: Vec<String>,
+    /// Columns that don't reach the detector, as a line of CSV: a name that holds a comma stands in double
+    /// quotes, like `--drop 'label,"price, USD"'`. It may be given several times.
+    #[arg(long, value_name = "COLUMN,..", value_parser = names)]
+    drop: Vec<Listed>,
     /// The column that says whose row it is: each key has a detector of its own. With `--config` what the
     /// view tells keys apart by where not given, if the rows have it.
     #[arg(long, value_name = "COLUMN")]
@@ -89,6 +90,22 @@ pub(super) struct Args {
     output: Option<PathBuf>,
 }
 
+/// Names of columns.
+#[derive(Clone, Debug)]
+struct Listed(Vec<String>);
+
+/// Reads names as the header that they stand in.
+fn names(text: &str) -> Result<Listed, String> {
+    let mut lines = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    let mut lines = lines.records().map(|line| line.map_err(|error| error.to_string()));
+    // A header may have a column without a name.
+    let line = lines.next().unwrap_or_else(|| Ok(StringRecord::from(vec![""])))?;
+    match lines.next() {
+        None => Ok(Listed(line.iter().map(str::to_owned).collect())),
+        Some(_) => Err("one line of names".to_owned()),
+    }
+}
+
 fn bytes(text: &str) -> Result<u64, String> {
     crate::config::bytes(text).ok_or_else(|| "sizes look like 64MiB, 4GiB".to_owned())
 }
@@ -120,6 +137,11 @@ fn kind(name: &str) -> Result<Kind, String> {
 }
 
 impl Args {
+    /// The columns that don't reach the detector.
+    fn dropped(&self) -> Vec<String> {
+        self.drop.iter().flat_map(|Listed(names)| names).cloned().collect()
+    }
+
     /// How the config's view scores rows.
     fn scoring(&self) -> Result<Option<Scoring>, Error> {
         let Some(path) = &self.config else { return Ok(None) };
@@ -149,7 +171,8 @@ impl Args {
         let is_there = |name: &&String| header.iter().any(|column| column == name.as_str());
         let there: Vec<String> = scoring.columns.iter().filter(is_there).cloned().collect();
         // Dropped ones aren't looked for.
-        let is_known = |name: &&String| there.contains(name) || self.drop.contains(name);
+        let dropped = self.dropped();
+        let is_known = |name: &&String| there.contains(name) || dropped.contains(name);
         (!there.is_empty()).then(|| scoring.columns.iter().filter(is_known).cloned().collect())
     }
 
@@ -314,9 +337,10 @@ fn scorer(arguments: &Args, header: &StringRecord) -> Result<Scorer, Error> {
     let (key, warning) = arguments.key(scoring, header);
     let columns = arguments.columns(scoring, header);
     let departures = scoring.map(|scoring| arguments.departures(scoring, columns.as_deref()));
+    let dropped = arguments.dropped();
     let wanted = Wanted {
         columns: columns.as_deref(),
-        drop: &arguments.drop,
+        drop: &dropped,
         key: &key,
         time: arguments.time.as_deref(),
         time_unit: arguments.time_unit,
