@@ -76,6 +76,7 @@ pub(super) fn check(
     let is_heard = |rule: &str| parts.sinks.iter().any(|sink| sink.limits_alerts(rule));
     warnings.extend(views::unheard_rates(&parts.alerts, is_heard));
     warnings.extend(parts.sinks.iter().filter_map(Sink::unheard_rate));
+    warnings.extend(parts.sinks.iter().filter_map(Sink::unheard_age));
     let warnings = in_order(warnings, false);
     Ok(EnginePlan {
         pipeline,

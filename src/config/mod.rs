@@ -28,6 +28,7 @@
 //! | `unusable_row` | a test's row that its relation refuses |
 //! | `unfed_relation` | a warning: a view reads what no source feeds |
 //! | `unheard_rate` | a warning: a rule's rate, and no sink that goes by it, or a sink's rate, and no alerts |
+//! | `unheard_age` | a warning: a webhook's `max_age`, and its `replay`, with which no alert is too old |
 
 mod cases;
 mod check;

@@ -95,6 +95,18 @@ impl Sink {
         Some(problem.hint("list `alerts`, or leave it out"))
     }
 
+    /// Warns of an age that holds nothing back, where alerts of any age are posted.
+    pub(super) fn unheard_age(&self) -> Option<Problem> {
+        let place = self.settings.place("max_age");
+        let is_written = place != self.settings.place;
+        if !self.settings.flag("replay") || !is_written {
+            return None;
+        }
+        let message = "with `replay = true` alerts of any age are posted, so that `max_age` holds nothing back";
+        let problem = Problem::new(place, "unheard_age", message);
+        Some(problem.hint("leave one of them out"))
+    }
+
     fn is_told_alerts(&self) -> bool {
         let is_alerts = |name: &str| {
             name.strip_prefix(ALERTS).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

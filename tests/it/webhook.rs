@@ -267,6 +267,24 @@ fn a_rate_that_holds_nothing_back_is_told() {
 }
 
 #[test]
+fn an_age_that_holds_nothing_back_is_told() {
+    let folder = Folder::new();
+    for (options, n_told) in [
+        ("", 0),
+        ("replay = true", 0),
+        ("max_age = \"2h\"", 0),
+        ("max_age = \"2h\"\nreplay = false", 0),
+        ("max_age = \"2h\"\nreplay = true", 1),
+        ("replay = true\nmax_age = \"1h\"", 1),
+    ] {
+        folder.write("c.toml", format!("{LIVES}url = \"http://[::1]:1\"\n{options}\n"));
+        let told = folder.run(&["validate", "c.toml"]).with(0);
+        let n = |words: &str| told.err.matches(words).count() + told.out.matches(words).count();
+        assert_eq!(n("so that `max_age` holds nothing back"), n_told, "{options}: {told:?}");
+    }
+}
+
+#[test]
 fn what_is_replayed_is_not_posted() {
     let (told, line) = lives("", LONG_AGO);
     assert_eq!(told, "");
