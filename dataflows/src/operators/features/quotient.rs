@@ -3,11 +3,9 @@
 use ethnum::{I256, U256};
 
 /// The float next to a quotient; `None` where the divisor is zero. It is rounded once, so that a quotient
-/// that is a float is that float: where all trade at one price, the mean price is that price.
-///
-/// # Panics
-/// If the divisor has more than 200 bits in front of its last ones. No window comes near: it would take 2^52
-/// of the largest sizes.
+/// that is a float is that float: where all trade at one price, the mean price is that price. Only where a
+/// divisor has more than 200 bits, to which no window comes near, both are rounded first: it would take
+/// 2^52 of the largest sizes.
 pub(super) fn quotient(number: I256, divisor: I256) -> Option<f64> {
     if divisor == I256::ZERO {
         return None;
@@ -15,7 +13,9 @@ pub(super) fn quotient(number: I256, divisor: I256) -> Option<f64> {
     if let (Some(number), Some(divisor)) = (exact(number), exact(divisor)) {
         return Some(number / divisor);
     }
-    let size = divided(number.unsigned_abs(), divisor.unsigned_abs());
+    let Some(size) = divided(number.unsigned_abs(), divisor.unsigned_abs()) else {
+        return Some(float(number) / float(divisor));
+    };
     Some(if number.is_negative() == divisor.is_negative() { size } else { -size })
 }
 
@@ -28,29 +28,28 @@ fn exact(number: I256) -> Option<f64> {
 }
 
 /// The quotient in 55 or 56 bits, of which the lowest is set where anything is left, so that it lies beyond
-/// what rounding looks at; then rounded.
-fn divided(number: U256, divisor: U256) -> f64 {
+/// what rounding looks at; then rounded. `None` for a divisor of more than 200 bits.
+fn divided(number: U256, divisor: U256) -> Option<f64> {
     const BITS: u32 = 55;
     // Without its twos, which only move the point, a divisor seldom needs more than 128 bits.
     let n_twos = divisor.trailing_zeros();
     let divisor = divisor >> n_twos;
     let n_bits = |number: U256| U256::BITS - number.leading_zeros();
-    assert!(n_bits(divisor) <= U256::BITS - BITS - 1, "a divisor of {divisor}");
+    if n_bits(divisor) >= U256::BITS - BITS {
+        return None;
+    }
     let (wanted, found) = (n_bits(divisor) + BITS, n_bits(number));
     let (up, down) = (wanted.saturating_sub(found), found.saturating_sub(wanted));
     let (number, divisor) = (number << up, divisor << down);
-    let (whole, has_rest) = match (u128::try_from(number), u128::try_from(divisor)) {
-        (Ok(number), Ok(divisor)) => {
-            let whole = number / divisor;
-            (whole, whole * divisor != number)
-        }
-        _ => {
-            let whole = number / divisor;
-            (whole.as_u128(), whole * divisor != number)
-        }
+    let short = u128::try_from(number).ok().zip(u128::try_from(divisor).ok());
+    let (whole, has_rest) = if let Some((number, divisor)) = short {
+        (number / divisor, !number.is_multiple_of(divisor))
+    } else {
+        let whole = number / divisor;
+        (whole.as_u128(), whole * divisor != number)
     };
     let power = i64::from(down) - i64::from(up) - i64::from(n_twos);
-    rounded(whole | u128::from(has_rest)) * power_of_two(power)
+    Some(rounded(whole | u128::from(has_rest)) * power_of_two(power))
 }
 
 /// The float next to a whole number.
