@@ -405,8 +405,9 @@ impl PlanBuilder {
     /// What a name stands for. Which outputs a broken view has isn't known, so any may be one.
     fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name).or_else(|| {
-            let (view, _) = name.split_once('.')?;
-            self.entries.get(view).filter(|entry| matches!(entry, Entry::Broken))
+            let dots = name.match_indices('.').filter_map(|(dot, _)| name.get(..dot));
+            let mut views = dots.filter_map(|view| self.entries.get(view));
+            views.find(|entry| matches!(entry, Entry::Broken))
         })
     }
 

@@ -109,7 +109,11 @@ impl Sink {
 
     fn is_told_alerts(&self) -> bool {
         let is_alerts = |name: &str| {
-            name.strip_prefix(ALERTS).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            // A rule's errors are no alerts.
+            let rule = name.strip_prefix(ALERTS).map(|rest| rest.strip_prefix('.').ok_or(rest));
+            rule.is_some_and(|rule| {
+                rule.map_or_else(str::is_empty, |rule| !rule.ends_with(".errors"))
+            })
         };
         self.views.is_none() || self.names().any(is_alerts)
     }

@@ -161,8 +161,7 @@ pub(super) fn tell_readers(
     };
     let by_views = views.iter().flat_map(|view| &view.reads);
     let by_rules = alerts.iter().flat_map(|alert| &alert.reads);
-    let by_rules = by_rules.filter(|(name, _)| name == ALERTS);
-    for (name, place) in by_views.filter(|(name, _)| is_of_alerts(name)).chain(by_rules) {
+    for (name, place) in by_views.chain(by_rules).filter(|(name, _)| is_of_alerts(name)) {
         let message = format!("`{name}` can't be an input: it is for sinks and readers alone");
         let problem = Problem::new(place.clone(), "wrong_input", message);
         problems.push(problem.hint("read what the rule watches, with its condition in a `filter`"));

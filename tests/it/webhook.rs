@@ -254,6 +254,7 @@ fn a_rate_that_holds_nothing_back_is_told() {
         ("views = [\"alerts\"]", [0, 0]),
         ("views = [\"alerts.dear\"]", [0, 0]),
         ("views = [\"alerts.low\"]", [0, 1]),
+        ("views = [\"alerts.dear.errors\"]", [1, 1]),
         ("views = [\"sums\"]", [1, 1]),
     ] {
         let url = "url = \"http://[::1]:1\"";

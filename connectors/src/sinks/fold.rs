@@ -46,8 +46,8 @@ pub(crate) struct Fold {
 }
 
 impl Fold {
-    /// Starts without rows; spools the cells from the column `first_spooled` on. Of `held_bytes` it is
-    /// told when they are too many: see [`bound`].
+    /// Starts without rows; spools the cells from the column `first_spooled` on. Of the `held_bytes` of its
+    /// sink it may hold all, until [`bound`] says otherwise; from a part of them on it is looked through.
     pub(crate) fn new(
         view: &SinkView,
         names: &Arc<Names>,
@@ -148,7 +148,8 @@ impl Fold {
     }
 }
 
-/// Spools the largest of a sink's views until all hold no more than so many bytes.
+/// Spools the largest of a sink's views until all hold no more than so many bytes; one that is mostly
+/// outdated need not be.
 pub(crate) fn bound<'a>(
     folds: impl Iterator<Item = &'a mut Fold>,
     held_bytes: usize,
@@ -158,10 +159,13 @@ pub(crate) fn bound<'a>(
     let mut n_bytes: usize = folds.iter().map(|(n_bytes, _)| n_bytes).sum();
     folds.sort_by_key(|(n_bytes, _)| *n_bytes);
     while n_bytes > held_bytes
-        && let Some((n_spooled, fold)) = folds.pop()
+        && let Some((n_before, fold)) = folds.pop()
     {
-        fold.spool()?;
-        n_bytes -= n_spooled;
+        fold.held.compact(fold.runs.is_empty());
+        if fold.held.n_bytes() > n_before / 2 {
+            fold.spool()?;
+        }
+        n_bytes = n_bytes - n_before + fold.held.n_bytes();
     }
     Ok(())
 }

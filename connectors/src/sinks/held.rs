@@ -2,64 +2,16 @@
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use types::changes::{self, Change};
+use types::changes;
 use types::relations::{Relation, RelationKind};
 use types::sabotage::{Safeguard, is_out};
 use types::{Changes, Epoch, Names, Schema};
 
 use super::hash::{low_bits, spread};
-use super::order::{JsonKeys, KeyBytes, by_key};
+use super::order::{KeyBytes, by_key, index};
+use super::shown::{BLOCK, Shown, Visit, in_blocks};
 use super::touch::Touch;
 use crate::error::ConnectError;
-
-/// The row that a key holds, or held last where it is deleted, and when it changed.
-pub(crate) struct Shown<'a, R> {
-    pub(crate) row: &'a R,
-    pub(crate) is_deleted: bool,
-    pub(crate) epoch: Epoch,
-}
-
-/// Takes typed rows, some at a time.
-pub(crate) trait Visit {
-    /// Takes the rows that follow.
-    fn rows<R: Relation>(&mut self, rows: &[Shown<'_, R>]) -> Result<(), ConnectError>;
-}
-
-/// Shows an epoch's changes, one a key, in the order of the keys' texts.
-pub(crate) fn visit_changes(
-    changes: &Changes,
-    schema: &Schema,
-    names: &Names,
-    epoch: Epoch,
-    visitor: &mut impl Visit,
-) -> Result<(), ConnectError> {
-    types::with_changes!(changes, rows => {
-        let changes: Vec<_> = changes::by_key(rows, schema).map(Change::into_parts).collect();
-        let rows = (0..).zip(&changes).map(|(place, (row, _))| (place, *row));
-        let places = by_key::<JsonKeys, _>(rows, schema, names);
-        let shown = places.iter().filter_map(|place| {
-            let (row, is_deleted) = *changes.get(index(*place))?;
-            Some(Shown { row, is_deleted, epoch })
-        });
-        in_blocks(shown, visitor)
-    })
-}
-
-/// Shows rows block by block.
-pub(crate) fn in_blocks<'a, R: Relation>(
-    mut rows: impl Iterator<Item = Shown<'a, R>>,
-    visitor: &mut impl Visit,
-) -> Result<(), ConnectError> {
-    let mut block = Vec::with_capacity(BLOCK);
-    loop {
-        block.clear();
-        block.extend(rows.by_ref().take(BLOCK));
-        if block.is_empty() {
-            return Ok(());
-        }
-        visitor.rows(&block)?;
-    }
-}
 
 /// The last change of each key of one view.
 pub(crate) struct Rows<R> {
@@ -75,8 +27,6 @@ const N_TOUCHED: usize = 3;
 
 /// Keys that are looked up together.
 const LOOKED: usize = 16;
-/// Rows that are fetched and shown together.
-const BLOCK: usize = 64;
 
 /// A change whose key is being looked up.
 struct Looked<'a, R> {
@@ -229,10 +179,6 @@ impl<R: Relation> Rows<R> {
 
 fn shown<'a, R>((row, mark): (&'a R, &Mark)) -> Shown<'a, R> {
     Shown { row, is_deleted: mark.is_deleted(), epoch: mark.epoch() }
-}
-
-fn index(place: u32) -> usize {
-    usize::try_from(place).expect("a usize has at least 32 bits")
 }
 
 /// Rows a piece: growing moves no row, and leaves no room for as many again.

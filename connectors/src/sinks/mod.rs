@@ -6,12 +6,14 @@ mod cells;
 pub(crate) mod file;
 mod fold;
 mod hash;
+#[cfg(any(test, feature = "clickhouse"))]
 mod held;
 pub(crate) mod jsonl;
 mod kept;
 mod order;
 mod packed;
 mod parallel;
+mod shown;
 
 #[cfg(any(feature = "clickhouse", feature = "webhook"))]
 mod backoff;

@@ -12,8 +12,9 @@ use crate::error::ConnectError;
 
 /// Step in which the time of an attempt is counted: nothing here reads a clock.
 const TICK: Duration = Duration::from_millis(250);
-/// How long an answer to the last attempt is waited for, which begins when the time is up.
-const LAST: Duration = Duration::from_secs(1);
+/// How long an answer is waited for at least, also by an attempt that begins when the time is up: longer
+/// than the other side needs to answer, and than is waited for the end of an answer.
+const LAST: Duration = Duration::from_secs(3);
 
 /// Says what an error means now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

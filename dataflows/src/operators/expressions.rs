@@ -55,10 +55,14 @@ pub(crate) fn condition(
     None
 }
 
-/// The output of the rows for which an expression has no value: the input's key and the reason.
+/// The output of the rows for which an expression has no value: the input's key and the `reason`
+/// (`error_reason` where a column of the key is called so).
 pub(crate) fn errors_output(input: &View) -> Output {
     let mut columns = input.schema.key().to_vec();
-    columns.push(Column { name: Cow::Borrowed("reason"), kind: Kind::Name, nullable: false });
+    // No two columns have one name.
+    let is_taken = columns.iter().any(|column| column.name == "reason");
+    let name = Cow::Borrowed(if is_taken { "error_reason" } else { "reason" });
+    columns.push(Column { name, kind: Kind::Name, nullable: false });
     let n_key = input.schema.n_key;
     let time = input.schema.time.filter(|time| *time < n_key);
     Output {

@@ -55,6 +55,18 @@ views = ["flow", "busy"]
 }
 
 #[test]
+fn a_step_that_cannot_be_read_is_all_that_is_told() {
+    let windows = windows(r#"["5m", "12m"]"#);
+    let stepped = |step: &str| windows.replace("kind =", &format!("step = \"{step}\"\nkind ="));
+    assert_eq!(told(&stepped("1m")), [""; 0]);
+    assert_eq!(
+        told(&stepped("5m")),
+        ["some windows of 12m end between two steps of 5m: no row shows them whole"]
+    );
+    assert_eq!(told(&stepped("1 m")), ["`1 m` isn't a duration"]);
+}
+
+#[test]
 fn windows_that_cannot_be_read_are_all_that_is_told() {
     assert_eq!(told(&windows(r#"["5m", "10m"]"#)), [""; 0]);
     assert_eq!(told(&windows(r#"["0s"]"#)), ["`0s` isn't a duration"]);
@@ -99,6 +111,32 @@ fn outputs_of_a_view_with_a_wrong_option_are_known() {
     assert_eq!(told(&scores("2", "scores.stale")), ["`2` is no score"]);
     let unknown = "no relation or view is named `scores.late`";
     assert_eq!(told(&scores("2", "scores.late")), ["`2` is no score", unknown]);
+}
+
+#[test]
+fn what_a_rule_of_a_missing_view_gives_is_not_missed() {
+    let parts = |view: &str, at: &str| {
+        format!(
+            r#"
+[alerts.big]
+view = "{view}"
+when = "size * price > 1000"
+
+[alerts.again]
+view = "{at}"
+when = "size > 0"
+
+[sinks.files]
+type = "jsonl"
+path = "out"
+views = ["alerts", "alerts.big", "alerts.big.errors"]
+"#
+        )
+    };
+    assert_eq!(told(&parts("fills", "fills")), [""; 0]);
+    assert_eq!(told(&parts("fils", "fills")), ["no relation or view is named `fils`"]);
+    let told = told(&parts("fills", "alerts.big"));
+    assert_eq!(told, ["`alerts.big` can't be an input: it is for sinks and readers alone"]);
 }
 
 #[test]

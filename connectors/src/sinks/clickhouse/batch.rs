@@ -13,8 +13,9 @@ use super::native::{Block, Misfit};
 use super::unfit::Unfit;
 use crate::error::ConnectError;
 use crate::sink::SinkView;
-use crate::sinks::held::{Held, Shown, Visit};
+use crate::sinks::held::Held;
 use crate::sinks::order::KeyBytes;
+use crate::sinks::shown::{Shown, Visit};
 
 /// What an insert holds at most.
 #[derive(Clone, Copy)]

@@ -19,9 +19,9 @@ use super::ClickHouse;
 use super::layout::{COMMITS, Mode, literal, qualified};
 use super::outbox::Batch;
 use crate::error::ConnectError;
-use crate::sinks::held::{Shown, Visit, in_blocks};
 use crate::sinks::order::{JsonKeys, by_key};
 use crate::sinks::patience::Stage;
+use crate::sinks::shown::{Shown, Visit, in_blocks};
 
 /// Changes that aren't sent yet.
 #[derive(Default)]

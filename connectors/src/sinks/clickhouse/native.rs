@@ -6,8 +6,8 @@ use types::{Cell, Column, Kind, Names, Schema};
 
 use super::encode::{self, length, text};
 use super::layout::{Mode, sent_type};
-use crate::sinks::held::Shown;
 use crate::sinks::misfit;
+use crate::sinks::shown::Shown;
 
 /// A block under way.
 pub(super) struct Block {

@@ -13,8 +13,9 @@ use super::encode;
 use super::layout::{VERSION_COLUMNS, partition_column, sent_type};
 use crate::error::ConnectError;
 use crate::sink::SinkView;
-use crate::sinks::held::{Held, Shown, Visit};
+use crate::sinks::held::Held;
 use crate::sinks::many;
+use crate::sinks::shown::{Shown, Visit};
 use crate::sinks::tests::{history, views};
 
 /// Each row with its partition.

@@ -12,7 +12,7 @@ use super::ClickHouse;
 use super::outbox::Batch;
 use crate::error::ConnectError;
 use crate::sink::SinkView;
-use crate::sinks::held::Shown;
+use crate::sinks::shown::Shown;
 
 /// Why they were set aside, as the quarantine file says it.
 pub(super) const REASON: &str = "value_out_of_range";

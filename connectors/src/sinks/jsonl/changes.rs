@@ -19,8 +19,8 @@ use crate::env::{Files, OpenFile};
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkReport, SinkView};
 use crate::sinks::file::{Buffered, buffered, sync_names};
-use crate::sinks::held::{Shown, Visit, visit_changes};
 use crate::sinks::kept::Kept;
+use crate::sinks::shown::{Shown, Visit, visit_changes};
 
 /// Bytes written from which files are synced, where nothing else is asked for.
 const SYNC_BYTES: u64 = 32 << 20;

@@ -11,8 +11,8 @@ use types::{Cell, Names, Sym, VenueTime};
 use crate::sinks::hash::{low_bits, spread};
 use crate::sinks::order::{Texts, index};
 
-/// New texts from which on it is asked whether looking them up is worth it.
-const NEW_MIN: usize = 4096;
+/// Values that are looked up before it is asked whether that is worth it.
+const LOOKED_UP_MIN: usize = if cfg!(test) { 16 } else { 64 << 10 };
 
 /// The distinct values of a key's column.
 pub(super) struct KeyColumn {
@@ -26,8 +26,9 @@ pub(super) struct KeyColumn {
     by_time: FxHashMap<VenueTime, u32>,
     /// The low bits of texts' hashes, with their numbers.
     by_text: HashTable<(u32, u32)>,
-    /// How many times and texts were looked up.
+    /// How many times and texts were looked up, and how many of them were new.
     n_looked_up: usize,
+    n_new: usize,
     /// Whether most of them are new: then nothing is looked up any more, each gets a number, and equal
     /// ones meet when they are ranked.
     is_mostly_new: bool,
@@ -56,6 +57,7 @@ impl KeyColumn {
             by_time: FxHashMap::default(),
             by_text: HashTable::new(),
             n_looked_up: 0,
+            n_new: 0,
             is_mostly_new: false,
             times: Vec::new(),
             texts: Texts::default(),
@@ -95,17 +97,22 @@ impl KeyColumn {
     }
 
     fn number_of_time(&mut self, time: VenueTime) -> u32 {
-        if !self.is_mostly_new {
-            self.n_looked_up += 1;
-            if let Some(number) = self.by_time.get(&time) {
-                return *number;
-            }
+        if self.is_mostly_new {
+            self.times.push(time);
+            return newest(self.times.len());
         }
-        self.times.push(time);
-        let number = newest(self.times.len());
-        if !self.is_mostly_new {
-            self.by_time.insert(time, number);
-            self.ask_whether_to_look_up();
+        let number = self.look_up_time(time);
+        self.ask_whether_to_look_up();
+        number
+    }
+
+    fn look_up_time(&mut self, time: VenueTime) -> u32 {
+        self.n_looked_up += 1;
+        let next = u32::try_from(self.times.len()).unwrap_or(GONE);
+        let number = *self.by_time.entry(time).or_insert(next);
+        if number == next {
+            self.times.push(time);
+            self.n_new += 1;
         }
         number
     }
@@ -118,11 +125,20 @@ impl KeyColumn {
         if self.is_mostly_new {
             return self.push_text(cell);
         }
-        self.n_looked_up += 1;
-        let Self { texts, text, .. } = self;
+        let mut text = std::mem::take(&mut self.text);
         text.clear();
-        cell.write_json(text);
+        cell.write_json(&mut text);
         text.push(self.end);
+        let number = self.look_up_text(&text);
+        self.text = text;
+        self.ask_whether_to_look_up();
+        number
+    }
+
+    /// The number of a text as it is kept.
+    fn look_up_text(&mut self, text: &[u8]) -> u32 {
+        self.n_looked_up += 1;
+        let texts = &mut self.texts;
         let mut hasher = FxHasher::default();
         hasher.write(text);
         let low = low_bits(hasher.finish());
@@ -133,7 +149,7 @@ impl KeyColumn {
                 texts.push(|out| out.extend_from_slice(text));
                 let number = newest(texts.len());
                 entry.insert((low, number));
-                self.ask_whether_to_look_up();
+                self.n_new += 1;
                 number
             }
         }
@@ -148,11 +164,33 @@ impl KeyColumn {
     }
 
     fn ask_whether_to_look_up(&mut self) {
-        let n_new = self.times.len() + self.texts.len();
-        self.is_mostly_new = n_new >= NEW_MIN && n_new > self.n_looked_up / 2;
+        self.is_mostly_new = self.n_looked_up >= LOOKED_UP_MIN && self.n_new > self.n_looked_up / 2;
         if self.is_mostly_new {
             (self.by_time, self.by_text) = (FxHashMap::default(), HashTable::new());
         }
+    }
+
+    /// A column of the values of some of its numbers, and for each of its numbers the one there.
+    pub(super) fn keep(&self, numbers: impl Iterator<Item = u32>) -> (Self, Vec<u32>) {
+        let mut kept = Self { end: self.end, ..Self::new(self.column, 0) };
+        let mut renumbered = vec![GONE; self.times.len() + self.texts.len()];
+        for number in numbers {
+            let Some(place) = renumbered.get_mut(index(number)) else { continue };
+            if *place == GONE {
+                *place = match self.times.get(index(number)) {
+                    Some(time) => kept.look_up_time(*time),
+                    None => kept.look_up_text(self.texts.at(number)),
+                };
+            }
+        }
+        for (sym, number) in self.by_sym.iter() {
+            if let Some(number) = renumbered.get(index(number)).filter(|number| **number != GONE) {
+                kept.by_sym.insert(sym, *number);
+            }
+        }
+        // These were no look-ups of what came.
+        (kept.n_looked_up, kept.n_new) = (0, 0);
+        (kept, renumbered)
     }
 
     /// Bytes that it takes in memory, about.
@@ -203,6 +241,9 @@ impl KeyColumn {
     }
 }
 
+/// Stands for no number.
+const GONE: u32 = u32::MAX;
+
 /// The number of the newest of so many values.
 fn newest(n_values: usize) -> u32 {
     u32::try_from(n_values - 1).expect("rows are bounded by bytes")
@@ -237,6 +278,16 @@ impl BySym {
         if let Some(place) = page.get_or_insert_with(|| Box::new([0; PAGE])).get_mut(at) {
             *place = number + 1;
         }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Sym, u32)> {
+        let all =
+            self.pages.iter().enumerate().filter_map(|(nth, page)| Some((nth, page.as_ref()?)));
+        all.flat_map(|(nth, page)| {
+            let sym = move |at| u32::try_from(nth * PAGE + at).ok().map(Sym::from_index);
+            let numbers = page.iter().enumerate();
+            numbers.filter_map(move |(at, number)| Some((sym(at)?, number.checked_sub(1)?)))
+        })
     }
 
     const fn n_bytes(&self) -> usize {

@@ -1,6 +1,6 @@
-//! The last change of each key of a view, packed: a row is a few dozen bytes, and nothing of it is
-//! looked up when it comes. What is outdated goes when it is most of what is held; else at the end,
-//! when the keys are sorted.
+//! The last change of each key of a view, packed: a row is a few dozen bytes, and what is held of its key
+//! isn't looked for when it comes. What is outdated goes when it is most of what is held; else at the
+//! end, when the keys are sorted.
 
 mod arena;
 mod column;
@@ -121,7 +121,7 @@ impl Packed {
     }
 
     /// Forgets what is outdated, where that is most of it.
-    fn compact(&mut self, is_all: bool) {
+    pub(super) fn compact(&mut self, is_all: bool) {
         let mut places = self.last_of_keys();
         if is_all {
             self.retain_standing(&mut places);
@@ -130,12 +130,17 @@ impl Packed {
             self.compacts_at = self.n_bytes().saturating_mul(PATIENCE);
             return;
         }
+        let keep = |(nth, column): (usize, &KeyColumn)| {
+            column.keep(places.iter().filter_map(|place| self.key(*place).get(nth).copied()))
+        };
+        let (columns, renumbered): (Vec<KeyColumn>, Vec<Vec<u32>>) =
+            self.columns.iter().enumerate().map(keep).unzip();
         let (mut numbers, mut changes) = (Vec::new(), Arena::default());
         self.show(&places, |key, change| {
-            numbers.extend_from_slice(key);
+            numbers.extend(renumbered.iter().zip(key).map(|(of, number)| of_number(of, *number)));
             changes.push(|out| out.extend_from_slice(change));
         });
-        (self.numbers, self.changes) = (numbers, changes);
+        (self.columns, self.numbers, self.changes) = (columns, numbers, changes);
         self.has_deleted &= !is_all;
         self.compacts_at = self.n_bytes().saturating_mul(2).max(self.compacts_min);
     }
@@ -151,8 +156,8 @@ impl Packed {
     /// The places of each key's last change, in the order of the keys' texts.
     pub(super) fn last_of_keys(&self) -> Vec<u32> {
         let columns: Vec<Vec<u32>> = self.columns.iter().map(KeyColumn::ranks).collect();
-        let n_ranks: u32 = columns.iter().map(|ranks| n_bits(ranks.len())).sum();
-        match n_ranks + n_bits(self.len()) {
+        let n_rank_bits: u32 = columns.iter().map(|ranks| n_bits(ranks.len())).sum();
+        match n_rank_bits + n_bits(self.len()) {
             ..=64 => self.by_numbers::<u64>(&columns),
             65..=128 => self.by_numbers::<u128>(&columns),
             _ => self.by_ranks(&columns),
@@ -166,7 +171,7 @@ impl Packed {
         let number = |(place, key): (u32, &[u32])| {
             let ranks =
                 columns.iter().zip(key).fold(T::from(0), |all, ((n_bits, ranks), number)| {
-                    all << *n_bits | T::from(rank(ranks, *number))
+                    all << *n_bits | T::from(of_number(ranks, *number))
                 });
             ranks << n_place_bits | T::from(place)
         };
@@ -179,7 +184,7 @@ impl Packed {
     /// By one rank after the other, where they are too long for a number.
     fn by_ranks(&self, columns: &[Vec<u32>]) -> Vec<u32> {
         let ranks = |place: u32| {
-            columns.iter().zip(self.key(place)).map(|(ranks, number)| rank(ranks, *number))
+            columns.iter().zip(self.key(place)).map(|(ranks, number)| of_number(ranks, *number))
         };
         let mut places: Vec<u32> = (0..).take(self.len()).collect();
         places.sort_unstable_by(|a, b| ranks(*a).cmp(ranks(*b)).then(a.cmp(b)));
@@ -237,8 +242,9 @@ fn columns(schema: &Schema) -> Vec<KeyColumn> {
     (0..schema.n_key).map(|column| KeyColumn::new(column, schema.n_key)).collect()
 }
 
-fn rank(ranks: &[u32], number: u32) -> u32 {
-    ranks.get(index(number)).copied().unwrap_or(0)
+/// What a number stands for, its rank or another number.
+fn of_number(of: &[u32], number: u32) -> u32 {
+    of.get(index(number)).copied().unwrap_or(0)
 }
 
 /// Bits that numbers below `n` take.

@@ -11,8 +11,8 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use types::relations::{Relation, TakeColumn};
 use types::{Cell, Column, Kind, Names};
 
-use crate::sinks::held::Shown;
 use crate::sinks::misfit;
+use crate::sinks::shown::Shown;
 
 /// All decimals are `Decimal128(38, 9)`.
 const PRECISION: u8 = 38;

@@ -15,7 +15,7 @@ use super::columns::Columns;
 use crate::error::ConnectError;
 use crate::sink::SinkView;
 use crate::sinks::fold::{self, spool_error};
-use crate::sinks::held::Shown;
+use crate::sinks::shown::Shown;
 use crate::sinks::{Mode, cells};
 
 /// Rows of a batch of columns.

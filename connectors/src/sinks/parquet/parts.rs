@@ -23,8 +23,8 @@ use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink, SinkContext, SinkReport, SinkView};
 use crate::sinks::Mode;
 use crate::sinks::file::{Unfinished, folder};
-use crate::sinks::held::{Shown, Visit, visit_changes};
 use crate::sinks::kept::Kept;
+use crate::sinks::shown::{Shown, Visit, visit_changes};
 
 /// Changes of a view from which parts end, where nothing else is asked for.
 const PART_ROWS: u64 = 1_000_000;

@@ -24,9 +24,10 @@ use super::tests::{parts_of, rows_of};
 use crate::error::ConnectError;
 use crate::sink::{EpochChanges, Sink};
 use crate::sinks::HELD_BYTES;
-use crate::sinks::held::{Held, Shown, Visit, visit_changes};
+use crate::sinks::held::Held;
 use crate::sinks::many;
 use crate::sinks::order::JsonKeys;
+use crate::sinks::shown::{Shown, Visit, visit_changes};
 use crate::sinks::tests::{History, context, history, views};
 
 enum Builder {

@@ -8,7 +8,7 @@ use types::{Names, Schema, Text, json};
 
 use super::limits::{Judge, Verdict};
 use crate::error::ConnectError;
-use crate::sinks::held::{Shown, Visit};
+use crate::sinks::shown::{Shown, Visit};
 
 /// What a body looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

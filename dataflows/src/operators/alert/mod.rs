@@ -123,9 +123,8 @@ impl Operator for Alerts {
     }
 
     fn outputs(&self, settings: &Settings, plan: &PlanBuilder) -> Option<Vec<Output>> {
-        let view = plan.input(settings, "view", &mut Vec::new());
-        let alerts = Output::built_in("", RelationKind::Alerts);
-        Some([alerts].into_iter().chain(view.map(errors::output)).collect())
+        let view = plan.input(settings, "view", &mut Vec::new())?;
+        Some(vec![Output::built_in("", RelationKind::Alerts), errors::output(view)])
     }
 
     fn prepare(

@@ -285,7 +285,6 @@ fn null_is_an_entity_of_its_own() {
     }
 }
 
-/// What can always be computed costs nothing.
 #[test]
 fn each_rule_has_a_view_of_errors() {
     let asked = settings([
@@ -306,6 +305,12 @@ fn each_rule_has_a_view_of_errors() {
         let more: &[&str] = if is_keyed { &["time", "reason"] } else { &["reason"] };
         assert_eq!(&names[n_key..], more);
     }
+    // No two columns have one name.
+    let kinds = [("reason", Kind::Text), ("at", Kind::Time), ("x", Kind::Number)];
+    let relations = vec![relation("rows", RelationKind::Rows, schema(&kinds, 1))];
+    let outputs = ALERT.outputs(&asked, &PlanBuilder::new(relations)).unwrap();
+    let names: Vec<&str> = outputs[1].schema.columns.iter().map(|c| c.name.as_ref()).collect();
+    assert_eq!(names, ["reason", "error_reason"]);
 }
 
 #[cfg(feature = "sabotage")]

@@ -58,7 +58,8 @@ pub(super) fn settle(
     let by = by(settings, &input, problems);
     let emit = emit(settings, &input, (&windows, is_tumbling), problems);
     check_steps(settings, emit, windows.last(), problems);
-    if is_tumbling {
+    let is_known = |option| !settings.is_wrong(option);
+    if is_tumbling && is_known("step") && is_known("emit") {
         check_ends(settings, emit, &windows, problems);
     }
     let features = features(settings, &input, (by, windows.len()), problems);
@@ -97,7 +98,7 @@ const EXACT_UP_TO: usize = 10_000;
 /// The lengths of the windows and how the config writes them, the shortest first; none where not all are
 /// known, as is told.
 fn windows(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, String)> {
-    let mut windows: Vec<(Span, String)> = Vec::new();
+    let (mut windows, n_problems): (Vec<(Span, String)>, usize) = (Vec::new(), problems.len());
     for (text, place) in settings.list("windows") {
         match Span::parse(text) {
             None => {
@@ -117,7 +118,7 @@ fn windows(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Span, Strin
             Some(span) => windows.push((span, text.clone())),
         }
     }
-    if settings.is_wrong("windows") {
+    if settings.is_wrong("windows") || problems.len() > n_problems {
         return Vec::new();
     }
     if windows.is_empty() && problems.is_empty() {

@@ -249,6 +249,7 @@ impl Checker<'_> {
         let orders = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
         if !orders {
             self.words(&pair.0, &pair.1);
+            self.no_word_shared(&pair.0, &pair.1);
         }
         if orders && of == Of::Type(Type::Bool) {
             let message = format!("`{}` doesn't compare true and false", comparison.sign());

@@ -8,19 +8,24 @@ use crate::schema::Kind;
 use crate::value::Value;
 
 impl Checker<'_> {
-    /// Tells two columns that share no word, and a text as it is written that is none of the words of the
-    /// column beside it.
+    /// Tells two columns that are compared and share no word.
+    pub(super) fn no_word_shared(&mut self, left: &Tree, right: &Tree) {
+        if let (Some(words), Some(others)) = (self.words_of(left), self.words_of(right))
+            && !words.iter().any(|word| others.contains(word))
+        {
+            let (a, b) = (self.shown(&left.at), self.shown(&right.at));
+            let message =
+                format!("{a} and {b} share no word, so that this says the same of every row");
+            let (words, others) = (words.join(", "), others.join(", "));
+            let hint = format!("{a} is one of {words}; {b} one of {others}");
+            let at = left.at.start..right.at.end;
+            self.errors.push(ExprError::new(at, message).hint(hint));
+        }
+    }
+
+    /// Tells a text as it is written that is none of the words of the column beside it.
     pub(super) fn words(&mut self, left: &Tree, right: &Tree) {
         match (self.words_of(left), self.words_of(right)) {
-            (Some(words), Some(others)) if !words.iter().any(|word| others.contains(word)) => {
-                let (a, b) = (self.shown(&left.at), self.shown(&right.at));
-                let message =
-                    format!("{a} and {b} share no word, so that this says the same of every row");
-                let (words, others) = (words.join(", "), others.join(", "));
-                let hint = format!("{a} is one of {words}; {b} one of {others}");
-                let at = left.at.start..right.at.end;
-                self.errors.push(ExprError::new(at, message).hint(hint));
-            }
             (Some(words), None) => self.word((left, words), right),
             (None, Some(words)) => self.word((right, words), left),
             _ => {}

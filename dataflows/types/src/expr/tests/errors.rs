@@ -161,10 +161,14 @@ fn columns_that_share_no_word() {
         let at = text.len();
         assert_eq!(errors(text), [format!("0..{at} {} | {words}", shown("way", "kind"))]);
     }
-    let words = "`kind` is one of trade, open, close; `way` one of buy, sell";
-    let expected = format!("0..19 {} | {words}", shown("kind", "way"));
-    assert_eq!(errors("kind in (phase, way)"), [expected]);
-    for text in ["kind = phase", "kind in (phase, 'trade')", "way < kind", "lower(way) = kind"] {
+    // One of the others may decide.
+    for text in [
+        "kind = phase",
+        "kind in (phase, way)",
+        "kind in (way, 'trade')",
+        "way < kind",
+        "lower(way) = kind",
+    ] {
         assert!(compile(text).is_ok(), "{text}");
     }
 }
