@@ -156,9 +156,6 @@ pub(super) fn tell_readers(
     builder: &mut PlanBuilder,
     problems: &mut Vec<Problem>,
 ) {
-    let is_of_alerts = |name: &str| {
-        name.strip_prefix(ALERTS).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
     let by_views = views.iter().flat_map(|view| &view.reads);
     let by_rules = alerts.iter().flat_map(|alert| &alert.reads);
     for (name, place) in by_views.chain(by_rules).filter(|(name, _)| is_of_alerts(name)) {
@@ -168,6 +165,11 @@ pub(super) fn tell_readers(
         // So that nobody says that there is no such view.
         builder.add_broken(name, "alert", None);
     }
+}
+
+/// Whether a name is that of alerts, be it of all rules, of one, or of one's errors.
+fn is_of_alerts(name: &str) -> bool {
+    name.strip_prefix(ALERTS).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Adds views to a plan, each after what it reads.
@@ -187,6 +189,11 @@ pub(super) fn prepare_alerts(
 ) {
     let mut ports: Vec<Port> = Vec::new();
     for alert in alerts {
+        if alert.reads.iter().any(|(name, _)| is_of_alerts(name)) {
+            // As was told.
+            builder.add_broken(&alert.name, "alert", None);
+            continue;
+        }
         prepare_one(alert, builder, problems);
         ports.extend(builder.view(&alert.name).map(|view| view.port));
     }
