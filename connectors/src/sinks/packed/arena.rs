@@ -28,7 +28,7 @@ impl Arena {
     /// Adds a row.
     ///
     /// # Panics
-    /// If a piece's rows are longer than 4 GiB: a row has 1 MiB at most.
+    /// If the 1,024 rows of a piece are longer than 4 GiB: a row that is read has 1 MiB at most.
     pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.starts.len().is_multiple_of(PIECE) {
             let n_before = self.pieces.last().map_or(0, Vec::len);
