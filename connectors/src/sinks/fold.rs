@@ -68,13 +68,13 @@ impl Fold {
         self.held.take(changes, self.runs.is_empty());
     }
 
-    /// Writes what is held as a run; of equal keys the later run's counts.
-    fn spool(&mut self) -> Result<(), ConnectError> {
+    /// Writes what is held at those places as a run, and forgets all; of equal keys the later run's
+    /// counts.
+    fn spool(&mut self, places: &[u32]) -> Result<(), ConnectError> {
         let has_earlier = !self.runs.is_empty();
-        let places = self.held.last_of_keys();
         let mut key = Vec::new();
         let mut written = self.runs.start();
-        self.held.show(&places, |numbers, change| {
+        self.held.show(places, |numbers, change| {
             if written.is_ok() && (has_earlier || change.first() != Some(&DELETED)) {
                 key.clear();
                 self.held.write_key(numbers, &mut key);
@@ -142,7 +142,7 @@ impl Fold {
 
     /// Merges what was spooled with what is held.
     fn merge(mut self) -> Result<Merged, ConnectError> {
-        self.spool()?;
+        self.spool(&self.held.last_of_keys())?;
         let merged = self.runs.merge(MERGE_BYTES, Equal::Last);
         merged.map_err(|error| spool_error(&self.view, error))
     }
@@ -161,9 +161,9 @@ pub(crate) fn bound<'a>(
     while n_bytes > held_bytes
         && let Some((n_before, fold)) = folds.pop()
     {
-        fold.held.compact(fold.runs.is_empty());
+        let places = fold.held.compact(fold.runs.is_empty());
         if fold.held.n_bytes() > n_before / 2 {
-            fold.spool()?;
+            fold.spool(&places)?;
         }
         n_bytes = n_bytes - n_before + fold.held.n_bytes();
     }

@@ -120,15 +120,16 @@ impl Packed {
         self.has_deleted |= is_deleted;
     }
 
-    /// Forgets what is outdated, where that is most of it.
-    pub(super) fn compact(&mut self, is_all: bool) {
+    /// Forgets what is outdated, where that is most of it. Gives the places of what still counts, in the
+    /// order of the keys' texts.
+    pub(super) fn compact(&mut self, is_all: bool) -> Vec<u32> {
         let mut places = self.last_of_keys();
         if is_all {
             self.retain_standing(&mut places);
         }
         if places.len() > self.len() / 2 {
             self.compacts_at = self.n_bytes().saturating_mul(PATIENCE);
-            return;
+            return places;
         }
         let keep = |(nth, column): (usize, &KeyColumn)| {
             column.keep(places.iter().filter_map(|place| self.key(*place).get(nth).copied()))
@@ -143,6 +144,7 @@ impl Packed {
         (self.columns, self.numbers, self.changes) = (columns, numbers, changes);
         self.has_deleted &= !is_all;
         self.compacts_at = self.n_bytes().saturating_mul(2).max(self.compacts_min);
+        (0..).take(places.len()).collect()
     }
 
     /// Forgets all.

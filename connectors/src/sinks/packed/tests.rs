@@ -127,6 +127,20 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn rows_are_found_where_they_were_put(lengths in prop::collection::vec(1usize..80, 0..2_500)) {
+        // Those of more than 32 bytes stand apart, here.
+        let row = |(nth, length): (usize, &usize)| vec![nth.to_le_bytes()[0]; *length];
+        let rows: Vec<Vec<u8>> = lengths.iter().enumerate().map(row).collect();
+        let mut arena = Arena::default();
+        rows.iter().for_each(|row| arena.push(|out| out.extend_from_slice(row)));
+        prop_assert_eq!(arena.len(), rows.len());
+        prop_assert!((0..).zip(&rows).all(|(place, row)| arena.at(place) == row));
+        prop_assert!(arena.n_bytes() >= lengths.iter().sum());
+    }
+}
+
 #[test]
 fn keys_that_take_more_than_128_bits_are_ordered_as_well() {
     // Eight columns of 2,000 texts are 88 bits with 11 of the place; of 40,000, 144.

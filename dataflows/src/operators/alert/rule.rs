@@ -88,7 +88,8 @@ impl Rule {
         };
         let mut texts = self.entity.iter().map(text);
         let entity = match (texts.next(), self.entity.len()) {
-            (Some(Some(text)), 1) => text,
+            // A text that could be taken for an array is in one.
+            (Some(Some(text)), 1) if !text.as_str().starts_with('[') => text,
             (first, _) => {
                 let texts: Vec<Option<Text>> = first.into_iter().chain(texts).collect();
                 let mut array = Vec::from(b"[");
