@@ -254,10 +254,12 @@ fn count(spec: &OptionSpec, item: &Item, least: u64, most: u64) -> Result<Settin
     }
 }
 
+const ABOVE_ZERO: &str = "it must be above zero";
+
 fn not_a_duration(spec: &OptionSpec, item: &Item) -> Problem {
     match (&item.data, spec.kind) {
         (Data::Text(text), OptionKind::Duration) if parse_nanos(text) == Some(0) => {
-            wrong_value(spec, item, "it must be above zero")
+            wrong_value(spec, item, ABOVE_ZERO)
         }
         (Data::Text(text), _) => no_duration(text, item.place.clone()),
         _ => wrong_type(spec, item),
@@ -265,6 +267,10 @@ fn not_a_duration(spec: &OptionSpec, item: &Item) -> Problem {
 }
 
 fn no_duration(text: &str, place: Place) -> Problem {
+    if parse_nanos(text) == Some(0) {
+        let message = format!("`{text}` is too short");
+        return Problem::new(place, "wrong_value", message).hint(ABOVE_ZERO);
+    }
     let message = format!("`{text}` isn't a duration");
     let hint = "durations look like \"5m\", \"1h30m\", \"100ms\"; units: w, d, h, m, s, ms, us, ns";
     // The commonest mistake: a unit spelt out, as in "5 minutes".

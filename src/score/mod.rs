@@ -346,23 +346,30 @@ impl Scorer {
         // Where keys share all they aren't counted.
         let is_counted = self.scope.is_by_key || self.scope.is_normalised;
         let keys = if is_counted && !self.columns.key.is_empty() {
-            format!(", of {} keys", self.n_keys())
+            format!(", of {}", many(count(self.n_keys()), "key"))
         } else {
             String::new()
         };
         let Unread { n_cells, first } = &self.unread;
         let unread = match n_cells {
             0 => String::new(),
+            1 => format!("warning: a cell can't be read and counts as missing: {first}\n"),
             _ => format!(
                 "warning: {n_cells} cells can't be read and count as missing; the first is {first}\n"
             ),
         };
-        format!("{} rows scored{keys}\n{unread}", self.n_rows)
+        format!("{} scored{keys}\n{unread}", many(self.n_rows, "row"))
     }
 }
 
-fn count(n_bytes: usize) -> u64 {
-    u64::try_from(n_bytes).unwrap_or(u64::MAX)
+/// How many there are of something.
+fn many(n: u64, what: &str) -> String {
+    let end = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{end}")
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 impl Unread {

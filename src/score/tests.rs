@@ -176,7 +176,7 @@ fn what_cant_be_read_is_missing_and_told() {
     }
     assert_eq!(
         scorer.summary(),
-        "3 rows scored, of 1 keys\nwarning: 2 cells can't be read and count as missing; the first is `x` \
+        "3 rows scored, of 1 key\nwarning: 2 cells can't be read and count as missing; the first is `x` \
          in line 4, the time\n"
     );
 }

@@ -69,7 +69,7 @@ fn a_step_that_cannot_be_read_is_all_that_is_told() {
 #[test]
 fn windows_that_cannot_be_read_are_all_that_is_told() {
     assert_eq!(told(&windows(r#"["5m", "10m"]"#)), [""; 0]);
-    assert_eq!(told(&windows(r#"["0s"]"#)), ["`0s` isn't a duration"]);
+    assert_eq!(told(&windows(r#"["0s"]"#)), ["`0s` is too short"]);
     assert_eq!(told(&windows(r#"["5 m", "7m"]"#)), ["`5 m` isn't a duration"]);
     assert_eq!(told(&windows(r#"["5 m", "7m", "12m"]"#)), ["`5 m` isn't a duration"]);
     assert_eq!(told(&windows("[]")), ["`windows` is empty"]);

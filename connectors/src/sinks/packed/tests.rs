@@ -134,7 +134,9 @@ proptest! {
         let row = |(nth, length): (usize, &usize)| vec![nth.to_le_bytes()[0]; *length];
         let rows: Vec<Vec<u8>> = lengths.iter().enumerate().map(row).collect();
         let mut arena = Arena::default();
-        rows.iter().for_each(|row| arena.push(|out| out.extend_from_slice(row)));
+        for row in &rows {
+            arena.push(|out| out.extend_from_slice(row));
+        }
         prop_assert_eq!(arena.len(), rows.len());
         prop_assert!((0..).zip(&rows).all(|(place, row)| arena.at(place) == row));
         prop_assert!(arena.n_bytes() >= lengths.iter().sum());

@@ -1,6 +1,7 @@
 //! What is asked of a group: a function of an expression, as the option `values` writes it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use types::expr::{Columns, Compiled};
 use types::options::{Place, Problem, Settings, did_you_mean, within};
@@ -92,75 +93,101 @@ fn read(
     view: Option<&View>,
     problems: &mut Vec<Problem>,
 ) -> Option<(Function, Option<Compiled>)> {
-    let mut tell = |at: &Place, message: String, hint: Option<String>| {
-        problems.push(Problem {
-            place: within(place, text, at),
-            code: "bad_expression",
-            message,
-            hint,
-        });
-    };
-    let end = text.trim_end().len();
-    let (Some(open), true) = (text.find('('), text.trim_end().ends_with(')')) else {
-        let hint = "write it like `sum(size)`";
-        tell(&(0..text.len()), "expected a function of an expression".into(), Some(hint.into()));
-        return None;
-    };
-    let name = text.get(..open).unwrap_or_default().trim();
-    let Some((_, function)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
-        let known = FUNCTIONS.iter().map(|(known, _)| *known);
-        let hint = match name {
-            "mean" | "average" => Some("did you mean `avg`?".to_owned()),
-            _ => did_you_mean(name, known),
-        };
-        tell(&(0..open), format!("no function of groups is named `{name}`"), hint);
-        return None;
-    };
-    let inner = text.get(open + 1..end - 1).unwrap_or_default();
-    if closes_early(inner) {
-        let hint = "give each function a column of its own, and reckon with them in a `select`";
-        tell(&(0..end), "a column is one function, and more stands here".into(), Some(hint.into()));
-        return None;
-    }
-    if inner.trim().is_empty() {
-        if *function == Function::Count {
-            return Some((*function, None));
+    let (function, inner) = match called(text) {
+        Ok(called) => called,
+        Err(Wrong { at, message, hint }) => {
+            let place = within(place, text, &at);
+            problems.push(Problem { place, code: "bad_expression", message, hint });
+            return None;
         }
-        let hint = format!("name a column or write an expression: `{name}(size)`");
-        tell(&(open..end), format!("`{name}` of what?"), Some(hint));
-        return None;
+    };
+    let of = text.get(inner.clone()).unwrap_or_default();
+    if of.trim().is_empty() {
+        return Some((function, None));
     }
     // The parentheses stand where the quotes of other expressions do.
-    let of = compile(inner, &within(place, text, &(open..end)), view, problems)?;
+    let of = compile(of, &within(place, text, &(inner.start - 1..inner.end + 1)), view, problems)?;
     let adds = matches!(function, Function::Sum | Function::Avg);
     if adds && of.value_type() != Type::Number {
+        let name = text.get(..inner.start - 1).unwrap_or_default().trim();
         let message = format!("`{name}` takes exact numbers");
         let hint = match of.value_type() {
             Type::Float => "sums of floats would depend on the order of rows",
             _ => "count, min, max and distinct take anything",
         };
-        let at = within(place, text, &(open + 1..end - 1));
+        let at = within(place, text, &inner);
         problems.push(Problem::new(at, "bad_expression", message).hint(hint));
         return None;
     }
-    Some((*function, Some(of)))
+    Some((function, Some(of)))
 }
 
-/// Whether the parenthesis that was opened before a text is closed before its end.
-fn closes_early(inner: &str) -> bool {
+/// What is wrong with a text, and where.
+struct Wrong {
+    at: Range<usize>,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Wrong {
+    fn new(at: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { at, message: message.into(), hint: Some(hint.into()) }
+    }
+}
+
+/// The function that a text calls, and where that stands which it is of: nothing for `count()` alone.
+fn called(text: &str) -> Result<(Function, Range<usize>), Wrong> {
+    let end = text.trim_end().len();
+    let Some(open) = text.find('(') else {
+        let message = "expected a function of an expression";
+        return Err(Wrong::new(0..text.len(), message, "write it like `sum(size)`"));
+    };
+    let name = text.get(..open).unwrap_or_default().trim();
+    let Some((_, function)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
+        let hint = match name {
+            "mean" | "average" => Some("did you mean `avg`?".to_owned()),
+            _ => did_you_mean(name, FUNCTIONS.iter().map(|(known, _)| *known)),
+        };
+        let message = format!("no function of groups is named `{name}`");
+        return Err(Wrong { at: 0..open, message, hint });
+    };
+    let behind = text.get(open + 1..end).unwrap_or_default();
+    let Some(n_inner) = closes_at(behind) else {
+        let message = format!("what `{name}(` opens isn't closed");
+        return Err(Wrong::new(0..end, message, "a `)` is missing, or a quote"));
+    };
+    let inner = open + 1..open + 1 + n_inner;
+    if inner.end + 1 < end {
+        let hint = "give each function a column of its own, and reckon with them in a `select`";
+        return Err(Wrong::new(0..end, "a column is one function, and more stands here", hint));
+    }
+    match (behind.get(..n_inner).unwrap_or_default().trim(), *function) {
+        ("*", Function::Count) => {
+            Err(Wrong::new(inner, "`*` is no value", "`count()` counts rows"))
+        }
+        ("", other) if other != Function::Count => {
+            let hint = format!("name a column or write an expression: `{name}(size)`");
+            Err(Wrong::new(open..end, format!("`{name}` of what?"), hint))
+        }
+        (_, function) => Ok((function, inner)),
+    }
+}
+
+/// Where the parenthesis that was opened before a text is closed.
+fn closes_at(behind: &str) -> Option<usize> {
     let (mut depth, mut quote) = (0_usize, None);
-    for c in inner.chars() {
+    for (at, c) in behind.char_indices() {
         match (quote, c) {
             (Some(opened), c) if c == opened => quote = None,
             (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(c),
             (None, '(') => depth += 1,
-            (None, ')') if depth == 0 => return true,
+            (None, ')') if depth == 0 => return Some(at),
             (None, ')') => depth -= 1,
             _ => {}
         }
     }
-    false
+    None
 }
 
 /// The kind of a column, and whether it may be null: where a group's values are all null.

@@ -134,6 +134,14 @@ fn problems_stand_where_they_are() {
             "sum(qty) / sum(qty)",
             "61..80 bad_expression a column is one function, and more stands here",
         ),
+        (
+            "v",
+            "sum(qty) + 1",
+            "61..73 bad_expression a column is one function, and more stands here",
+        ),
+        ("v", "sum(qty", "61..68 bad_expression what `sum(` opens isn't closed"),
+        ("v", "count(side = 'a)", "61..77 bad_expression what `count(` opens isn't closed"),
+        ("v", "count(*) ", "67..68 bad_expression `*` is no value"),
         ("side", "count()", "60..69 name_taken `side` is part of the key"),
         ("_v", "count()", "60..69 bad_column_name a column can't be named `_v`"),
     ] {

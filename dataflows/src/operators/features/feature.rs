@@ -87,7 +87,8 @@ features! {
     WalletsExact = "wallets_exact": Kind::Bool;
     /// The share of the largest wallet in the volume, where their number is exact.
     LargestShare = "largest_share": Kind::Float;
-    /// The last log return.
+    /// The log return of the last event; null where that has none: the first of its asset, or a price that
+    /// isn't above zero.
     LastReturn = "last_return": Kind::Float;
     /// Seconds since the key's last event; in rows at events, since the one before.
     SinceLast = "since_last": Kind::Number;
